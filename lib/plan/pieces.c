@@ -41,6 +41,8 @@ static bool next_run(struct q2s_pieces *pieces)
 	uint64_t clusters;
 	uint32_t entry;
 
+	if (geom_of(pieces)->data_file)
+		return false; /* the data is in the other file already */
 	for (;;) {
 		if (!pieces->walking) {
 			if (pieces->rank == alloc->table_count)
