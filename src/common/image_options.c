@@ -124,6 +124,7 @@ static enum q2s_err set_value(struct image_options *options, enum option option,
 		break;
 	case OPTION_COMPRESSION_TYPE:
 		options->compression_type = (uint8_t)value->number;
+		options->compression_type_given = true;
 		break;
 	case OPTION_PREALLOCATION:
 		options->preallocation = (enum image_preallocation)value->number;
