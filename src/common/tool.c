@@ -33,19 +33,23 @@ const char *tool_name(void)
 	return the_name;
 }
 
-/* One line in one write, so that lines of several threads do not mix. */
+/* One line in one write, so that lines of several threads do not mix; and safe on a terminal. */
 __attribute__((format(printf, 3, 0))) static void
 say(const char *lead, const char *tail, const char *fmt, va_list args)
 {
-	char *text, *line;
+	char *text, *shown, *line;
 
 	if (vasprintf(&text, fmt, args) < 0)
 		return;
-	if (asprintf(&line, "%s: %s%s%s\n", the_name, lead, text, tail) >= 0) {
+	shown = escape_text(text);
+	free(text);
+	if (!shown)
+		return;
+	if (asprintf(&line, "%s: %s%s%s\n", the_name, lead, shown, tail) >= 0) {
 		fputs(line, stderr);
 		free(line);
 	}
-	free(text);
+	free(shown);
 }
 
 int tool_error(const char *fmt, ...)
@@ -93,34 +97,23 @@ int tool_fail(const char *file, const struct q2s_diag *diag)
 {
 	const char *const named = diag->file[0] ? diag->file : file;
 	char line[DIAG_LINE];
-	char *shown;
 
 	q2s_diag_format(diag, line, sizeof(line));
-	if (!named)
-		return tool_error("%s", line);
-	shown = escape_text(named);
-	tool_error("%s: %s", shown ? shown : "?", line);
-	free(shown);
-	return TOOL_FAILED;
+	return tool_error("%s%s%s", named ? named : "", named ? ": " : "", line);
 }
 
 int tool_option_error(char *const *argv, int got)
 {
 	const char *const word = argv[optind - 1];
 	const bool is_long = strncmp(word, "--", 2) == 0;
-	char *shown;
 
 	if (got == '?' && optopt != 0 && !(is_long && strchr(word, '=')))
 		return tool_usage_error("unknown option -%c", optopt);
-	shown = escape_text(word);
 	if (got == ':')
-		tool_usage_error("option %s needs an argument", shown ? shown : "?");
-	else if (optopt != 0)
-		tool_usage_error("option %s takes no argument", shown ? shown : "?");
-	else
-		tool_usage_error("unknown or ambiguous option %s", shown ? shown : "?");
-	free(shown);
-	return TOOL_FAILED;
+		return tool_usage_error("option %s needs an argument", word);
+	if (optopt != 0)
+		return tool_usage_error("option %s takes no argument", word);
+	return tool_usage_error("unknown or ambiguous option %s", word);
 }
 
 int tool_version(void)
