@@ -25,6 +25,7 @@ void tool_begin(const char *name)
 	the_name = name;
 	setlocale(LC_CTYPE, "");
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
 	opterr = 0; /* tool_option_error() says it, on one line */
 }
 

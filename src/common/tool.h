@@ -13,7 +13,8 @@
 
 /**
  * Call first in main(). Stores @name ("q2s-create") for messages, sets the locale for text (not
- * for numbers), and ignores SIGPIPE so that a closed pipe is an error like any other.
+ * for numbers), and ignores SIGPIPE and SIGXFSZ, so that a closed pipe and a file beyond the
+ * user's limit are errors like any other.
  */
 void tool_begin(const char *name);
 
