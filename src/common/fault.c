@@ -42,6 +42,13 @@ enum q2s_err fault_errno(struct q2s_diag *diag, const char *what, const char *fm
 	return err;
 }
 
+enum q2s_err fault_in(struct q2s_diag *diag, enum q2s_err err, const char *file)
+{
+	if (err != Q2S_OK && diag && diag->file[0] == '\0')
+		snprintf(diag->file, sizeof(diag->file), "%s", file);
+	return err;
+}
+
 enum q2s_err fault_nomem(struct q2s_diag *diag, const char *what)
 {
 	return fault(diag, Q2S_E_NOMEM, what, "out of memory");

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A sink on a path whose temporary name is removed even when a signal ends the tool. */
+/*
+ * A sink on a path: it spares what is in use, and its temporary name is removed even when a signal
+ * ends the tool.
+ */
 #ifndef COMMON_OUTPUT_H
 #define COMMON_OUTPUT_H
 
@@ -11,7 +14,10 @@ struct output {
 	char *temp; /* registered for clean-up, or NULL */
 };
 
-/** q2s_sink_open(), and the registration of the temporary name. */
+/**
+ * q2s_sink_open(), and the registration of the temporary name. What is to be replaced must not be
+ * in use by QEMU, which says so by locks: Q2S_E_IO with EBUSY.
+ */
 enum q2s_err output_open(struct output *output, const char *path, unsigned flags, uint64_t length,
 			 struct q2s_diag *diag);
 

@@ -27,10 +27,10 @@ static void print_result(const struct create_options *options, const struct q2s_
 static enum q2s_err create(struct create_options *options, struct q2s_spec *spec,
 			   struct q2s_diag *diag)
 {
-	enum q2s_err err = references_backing(options, diag);
+	enum q2s_err err = references_data_file(options, diag);
 
 	if (err == Q2S_OK)
-		err = references_data_file(options, diag);
+		err = references_backing(options, diag);
 	if (err == Q2S_OK)
 		err = image_options_spec(&options->image, options->image.size, spec, diag);
 	if (err == Q2S_OK && !options->image.has_size)

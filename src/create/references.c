@@ -11,6 +11,7 @@
 #include <q2s/image.h>
 
 #include "common/fault.h"
+#include "create/chain.h"
 #include "create/names.h"
 
 /* ---- backing file ------------------------------------------------------------------------ */
@@ -26,21 +27,14 @@ static enum q2s_err qcow2_size(struct q2s_file *file, uint64_t *out, struct q2s_
 	return err;
 }
 
-/* The guest size of the disk in @path, whose format is believed. */
-static enum q2s_err disk_size(const char *path, const char *format, uint64_t *out,
+/* The guest size of the disk in @file, whose format is believed. */
+static enum q2s_err disk_size(struct q2s_file *file, const char *format, uint64_t *out,
 			      struct q2s_diag *diag)
 {
-	struct q2s_file *file = NULL;
-	enum q2s_err err = q2s_file_open(path, &file, diag);
-
-	if (err == Q2S_OK && strcmp(format, "qcow2") == 0)
-		err = qcow2_size(file, out, diag);
-	else if (err == Q2S_OK)
-		*out = q2s_file_size(file);
-	q2s_file_close(file);
-	if (err != Q2S_OK && diag->file[0] == '\0')
-		snprintf(diag->file, sizeof(diag->file), "%s", path);
-	return err;
+	if (strcmp(format, "qcow2") == 0)
+		return qcow2_size(file, out, diag);
+	*out = q2s_file_size(file);
+	return Q2S_OK;
 }
 
 static enum q2s_err check_can_open(const struct image_options *image, struct q2s_diag *diag)
@@ -56,20 +50,36 @@ static enum q2s_err check_can_open(const struct image_options *image, struct q2s
 	return Q2S_OK;
 }
 
+/* Neither of the files that we are going to write may be below the new image. */
+static enum q2s_err spare_layers(const struct create_options *options, struct q2s_file *file,
+				 struct q2s_diag *diag)
+{
+	const struct image_options *const image = &options->image;
+	enum q2s_err err = chain_spare(file, image->backing_fmt, options->file, "new image", diag);
+
+	if (err == Q2S_OK && image->data_file)
+		err = chain_spare(file, image->backing_fmt, image->data_file, "data_file", diag);
+	return err;
+}
+
 static enum q2s_err open_backing(struct create_options *options, const char *path,
 				 struct q2s_diag *diag)
 {
 	struct image_options *const image = &options->image;
+	struct q2s_file *file = NULL;
 	uint64_t size = 0;
-	enum q2s_err err;
+	enum q2s_err err = q2s_file_open(path, &file, diag);
 
-	if (name_is_same_file(path, options->file))
-		return fault(diag, Q2S_E_CONFLICT, "backing file", "is the new image itself");
-	err = disk_size(path, image->backing_fmt, &size, diag);
+	if (err == Q2S_OK)
+		err = disk_size(file, image->backing_fmt, &size, diag);
+	fault_in(diag, err, path);
+	if (err == Q2S_OK)
+		err = spare_layers(options, file, diag);
 	if (err == Q2S_OK && !image->has_size) {
 		image->size = size;
 		image->has_size = true;
 	}
+	q2s_file_close(file);
 	return err;
 }
 
@@ -81,17 +91,16 @@ enum q2s_err references_backing(struct create_options *options, struct q2s_diag 
 
 	if (!image->backing_file || !image->backing_fmt)
 		return Q2S_OK; /* image_options_spec() refuses one without the other */
-	if (strcmp(image->backing_file, options->file) == 0)
-		return fault(diag, Q2S_E_CONFLICT, "backing file", "is the new image itself");
-	if (options->unsafe)
-		return Q2S_OK;
-	err = check_can_open(image, diag);
-	if (err != Q2S_OK)
-		return err;
 	path = name_beside(options->file, image->backing_file);
 	if (!path)
 		return fault_nomem(diag, "backing file");
-	err = open_backing(options, path, diag);
+	if (strcmp(image->backing_file, options->file) == 0 ||
+	    name_is_same_file(path, options->file))
+		err = fault(diag, Q2S_E_CONFLICT, "backing file", "is the new image itself");
+	else
+		err = options->unsafe ? Q2S_OK : check_can_open(image, diag);
+	if (err == Q2S_OK && !options->unsafe)
+		err = open_backing(options, path, diag);
 	free(path);
 	return err;
 }

@@ -6,8 +6,9 @@
 #include "create/options.h"
 
 /**
- * Look at the backing file, unless -u forbids it: can it be opened as what it is said to be, and
- * how large is it? Takes its size when none was given.
+ * Look at the backing file, unless -u forbids it: can it be opened as what it is said to be, is
+ * it made of nothing that will be replaced, and how large is it? Takes its size when none was
+ * given. The name of the data file must be settled before.
  */
 enum q2s_err references_backing(struct create_options *options, struct q2s_diag *diag);
 

@@ -44,6 +44,26 @@ expect_exit 1 q2s-create --force -b ../work/image -F raw image 1M
 expect_stderr 'backing file: is the new image itself'
 untouched
 
+# A file that the backing file is made of, further down.
+q2s-create -q -b image -F raw ../one
+mv ../one .
+q2s-create -q -o data_file="$PWD/data.raw" -b one -F qcow2 two
+ln -s . here
+q2s-create -q -b here/two -F qcow2 three
+for target in one two data.raw; do
+	cp "$target" "../$target"
+	expect_exit 1 q2s-create --force -b three -F qcow2 "$target"
+	expect_stderr "^q2s-create: new image: '$target' is part of the backing file"
+	assert_same_bytes "$target" "../$target"
+	expect_exit 1 q2s-create --force -b three -F qcow2 -o data_file="$target" new
+	expect_stderr "^q2s-create: data_file: '$target' is part of the backing file"
+	assert_same_bytes "$target" "../$target"
+done
+expect_exit 1 q2s-create --force -b three -F qcow2 image
+expect_stderr "'image' is part of the backing file"
+rm one two three here data.raw
+untouched
+
 # The user's limit on file sizes, which needs no small disk.
 got=0
 (ulimit -f 64 && exec q2s-create --force -o cluster_size=512,preallocation=metadata image 100M) \

@@ -220,6 +220,19 @@ START_TEST(json_lines_tell_phases_and_the_end)
 }
 END_TEST
 
+START_TEST(a_bar_ends_its_line)
+{
+	const char *text;
+
+	run_to_the_end(PROGRESS_BAR);
+	text = said();
+	ck_assert_ptr_nonnull(strstr(text, "] scan: 100% (100 B of 100 B), "));
+	ck_assert_ptr_nonnull(strstr(text, "] write: 100% (200 B of 200 B), "));
+	ck_assert_int_eq(text[strlen(text) - 1], '\n');
+	ck_assert_ptr_eq(strchr(text, '\n'), text + strlen(text) - 1);
+}
+END_TEST
+
 START_TEST(quiet_and_no_terminal_say_nothing)
 {
 	run_to_the_end(PROGRESS_QUIET);
@@ -278,6 +291,7 @@ main(void)
 	tcase_add_test(tcase, helpers_do_not_outlive_the_tool);
 	tcase_add_test(tcase, one_line_at_sigusr1);
 	tcase_add_test(tcase, json_lines_tell_phases_and_the_end);
+	tcase_add_test(tcase, a_bar_ends_its_line);
 	tcase_add_test(tcase, quiet_and_no_terminal_say_nothing);
 	tcase_add_test(tcase, nohup_is_respected);
 	tcase_add_test(tcase, bars_fit_their_columns);
