@@ -74,7 +74,7 @@ both n -o extended_l2=on,cluster_size=16k new.qcow2 65T
 both n no-such-folder/new.qcow2 1M
 
 # The list itself
-for list in "" , ,cluster_size=4k cluster_size=4k, ,,cluster_size=4k foo foo=1 nofoo help=on \
+for list in "" "," ",cluster_size=4k" "cluster_size=4k," ",,cluster_size=4k" foo foo=1 nofoo help=on \
 	"cluster_size =4k" CLUSTER_SIZE=4k =4k; do
 	both n -o "$list" new.qcow2 1M
 done
