@@ -17,7 +17,7 @@ static const char *const compat_choices[] = { "0.10", "1.1", "v2", "v3", NULL };
 static const char *const compression_choices[] = { "zlib", "zstd", NULL };
 static const char *const preallocation_choices[] = { "off", "metadata", "falloc", "full", NULL };
 
-/* In the order of the table. ENCRYPT and all behind it are not supported yet. */
+/* In the order of the table; the rows from the last one on are QEMU's, and not supported yet. */
 enum option {
 	OPTION_SIZE,
 	OPTION_COMPAT,
@@ -51,8 +51,7 @@ static const struct keyval_key table[] = {
 	  "what is allocated in advance; falloc and full are not supported by this version",
 	  preallocation_choices, CREATE },
 	{ "backing_file", KEYVAL_TEXT, NULL,
-	  "what unallocated clusters show; a relative name is looked up from the new image's folder",
-	  NULL, CREATE },
+	  "what unallocated clusters show; looked up from the new image's folder", NULL, CREATE },
 	{ "backing_fmt", KEYVAL_TEXT, NULL, "format of the backing file; goes with it", NULL,
 	  CREATE },
 	{ "data_file", KEYVAL_TEXT, NULL, "keep guest data in this file", NULL, BOTH },
@@ -65,7 +64,8 @@ static const struct keyval_key table[] = {
 
 #define TABLE_SIZE (sizeof(table) / sizeof(table[0]))
 
-void image_options_init(struct image_options *options)
+void
+image_options_init(struct image_options *options)
 {
 	*options = (struct image_options){
 		.version = 3,
@@ -75,7 +75,8 @@ void image_options_init(struct image_options *options)
 	};
 }
 
-void image_options_free(struct image_options *options)
+void
+image_options_free(struct image_options *options)
 {
 	free(options->backing_file);
 	free(options->backing_fmt);
@@ -83,7 +84,8 @@ void image_options_free(struct image_options *options)
 	image_options_init(options);
 }
 
-static enum q2s_err set_text(char **slot, const char *text, struct q2s_diag *diag)
+static enum q2s_err
+set_text(char **slot, const char *text, struct q2s_diag *diag)
 {
 	char *const copy = strdup(text);
 
@@ -94,14 +96,16 @@ static enum q2s_err set_text(char **slot, const char *text, struct q2s_diag *dia
 	return Q2S_OK;
 }
 
-static enum q2s_err set_unsupported(const char *key, const char *value, struct q2s_diag *diag)
+static enum q2s_err
+set_unsupported(const char *key, const char *value, struct q2s_diag *diag)
 {
 	return fault(diag, Q2S_E_UNSUPPORTED, key, "%s%.48s is not supported by this version",
 		     value ? "the value " : "this option", value ? value : "");
 }
 
-static enum q2s_err set_value(struct image_options *options, enum option option,
-			      const struct keyval_value *value, struct q2s_diag *diag)
+static enum q2s_err
+set_value(struct image_options *options, enum option option, const struct keyval_value *value,
+	  struct q2s_diag *diag)
 {
 	switch (option) {
 	case OPTION_SIZE:
@@ -145,7 +149,8 @@ static enum q2s_err set_value(struct image_options *options, enum option option,
 }
 
 /* QEMU's older way to turn a switch off: nolazy_refcounts. */
-static bool is_negated(const char *key, const char *value)
+static bool
+is_negated(const char *key, const char *value)
 {
 	if (value || strncmp(key, "no", 2) != 0)
 		return false;
@@ -155,8 +160,9 @@ static bool is_negated(const char *key, const char *value)
 	return false;
 }
 
-enum q2s_err image_options_set(struct image_options *options, enum image_options_tool tool,
-			       const char *key, const char *value, struct q2s_diag *diag)
+enum q2s_err
+image_options_set(struct image_options *options, enum image_options_tool tool, const char *key,
+		  const char *value, struct q2s_diag *diag)
 {
 	const struct keyval_key *row = NULL;
 	struct keyval_value judged;
@@ -175,14 +181,14 @@ enum q2s_err image_options_set(struct image_options *options, enum image_options
 		return err;
 	if (row - table >= OPTION_UNSUPPORTED)
 		return set_unsupported(key, NULL, diag);
-	if (row - table == OPTION_PREALLOCATION &&
-	    judged.number > IMAGE_PREALLOCATION_METADATA)
+	if (row - table == OPTION_PREALLOCATION && judged.number > IMAGE_PREALLOCATION_METADATA)
 		return set_unsupported(key, value, diag);
 	return set_value(options, (enum option)(row - table), &judged, diag);
 }
 
-enum q2s_err image_options_apply(struct image_options *options, enum image_options_tool tool,
-				 const struct keyval_list *list, struct q2s_diag *diag)
+enum q2s_err
+image_options_apply(struct image_options *options, enum image_options_tool tool,
+		    const struct keyval_list *list, struct q2s_diag *diag)
 {
 	for (size_t i = 0; i < list->count; i++) {
 		const enum q2s_err err = image_options_set(options, tool, list->items[i].key,
@@ -193,7 +199,8 @@ enum q2s_err image_options_apply(struct image_options *options, enum image_optio
 	return Q2S_OK;
 }
 
-void image_options_help(FILE *out, enum image_options_tool tool)
+void
+image_options_help(FILE *out, enum image_options_tool tool)
 {
 	fputs("Options for -o:\n", out);
 	keyval_help(out, table, TABLE_SIZE, tool);
@@ -201,7 +208,8 @@ void image_options_help(FILE *out, enum image_options_tool tool)
 
 /* ---- what is in force ---------------------------------------------------------------------- */
 
-static void print_text(FILE *out, const char *key, const char *text)
+static void
+print_text(FILE *out, const char *key, const char *text)
 {
 	if (!text)
 		return;
@@ -209,12 +217,14 @@ static void print_text(FILE *out, const char *key, const char *text)
 	escape_print(out, text, strlen(text));
 }
 
-static const char *on_off(bool value)
+static const char *
+on_off(bool value)
 {
 	return value ? "on" : "off";
 }
 
-void image_options_print(FILE *out, const struct image_options *options)
+void
+image_options_print(FILE *out, const struct image_options *options)
 {
 	fprintf(out, " compat=%s", options->version == 2 ? "0.10" : "1.1");
 	fprintf(out, " cluster_size=%" PRIu64, options->cluster_size);

@@ -11,7 +11,8 @@
 #include "common/fault.h"
 
 /* log2 of a power of two within limits; false for anything else. */
-static bool exact_log2(uint64_t value, uint64_t min, uint64_t max, uint32_t *out)
+static bool
+exact_log2(uint64_t value, uint64_t min, uint64_t max, uint32_t *out)
 {
 	if (value < min || value > max || (value & (value - 1)) != 0)
 		return false;
@@ -19,8 +20,9 @@ static bool exact_log2(uint64_t value, uint64_t min, uint64_t max, uint32_t *out
 	return true;
 }
 
-static enum q2s_err geometry(const struct image_options *options, uint64_t size,
-			     struct q2s_geom *out, struct q2s_diag *diag)
+static enum q2s_err
+geometry(const struct image_options *options, uint64_t size, struct q2s_geom *out,
+	 struct q2s_diag *diag)
 {
 	struct q2s_geom_params params = {
 		.version = options->version,
@@ -47,7 +49,8 @@ static enum q2s_err geometry(const struct image_options *options, uint64_t size,
 }
 
 /* What compat=v2 cannot express. */
-static enum q2s_err check_version(const struct image_options *options, struct q2s_diag *diag)
+static enum q2s_err
+check_version(const struct image_options *options, struct q2s_diag *diag)
 {
 	const struct {
 		bool wanted;
@@ -75,15 +78,19 @@ static enum q2s_err check_version(const struct image_options *options, struct q2
  * What QEMU takes as the format of a backing file: a name that it does not know makes an image
  * that cannot be opened.
  */
-static bool is_known_format(const char *name)
+static bool
+is_known_format(const char *name)
 {
 	static const char *const known[] = {
-		"raw",      "qcow2", "qcow",  "qed",  "vmdk",  "vdi",       "vhdx", "vpc",
-		"parallels", "bochs", "cloop", "dmg",  "luks",  "vvfat",     "file", "host_device",
-		"host_cdrom", "nbd",  "nfs",   "ssh",  "iscsi", "rbd",       "gluster", "http",
-		"https",    "ftp",   "ftps",  "nvme", "quorum", "replication", "throttle",
-		"null-co",  "null-aio", "blkdebug", "blkverify", "blkreplay", "blklogwrites",
-		"copy-on-read", "compress", "preallocate", "io_uring",
+		"raw",         "qcow2",        "qcow",         "qed",       "vmdk",
+		"vdi",         "vhdx",         "vpc",          "parallels", "bochs",
+		"cloop",       "dmg",          "luks",         "vvfat",     "file",
+		"host_device", "host_cdrom",   "nbd",          "nfs",       "ssh",
+		"iscsi",       "rbd",          "gluster",      "http",      "https",
+		"ftp",         "ftps",         "nvme",         "quorum",    "replication",
+		"throttle",    "null-co",      "null-aio",     "blkdebug",  "blkverify",
+		"blkreplay",   "blklogwrites", "copy-on-read", "compress",  "preallocate",
+		"io_uring",
 	};
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
@@ -92,7 +99,8 @@ static bool is_known_format(const char *name)
 	return false;
 }
 
-static enum q2s_err check_backing(const struct image_options *options, struct q2s_diag *diag)
+static enum q2s_err
+check_backing(const struct image_options *options, struct q2s_diag *diag)
 {
 	if (options->backing_fmt && !options->backing_file)
 		return fault(diag, Q2S_E_CONFLICT, "backing_fmt", "needs a backing file");
@@ -113,20 +121,23 @@ static enum q2s_err check_backing(const struct image_options *options, struct q2
 	return Q2S_OK;
 }
 
-static enum q2s_err check_data_file(const struct image_options *options, struct q2s_diag *diag)
+static enum q2s_err
+check_data_file(const struct image_options *options, struct q2s_diag *diag)
 {
 	if (options->data_file_raw && !options->data_file)
 		return fault(diag, Q2S_E_CONFLICT, "data_file_raw", "needs data_file");
 	return Q2S_OK;
 }
 
-static struct q2s_bytes borrow(const char *text)
+static struct q2s_bytes
+borrow(const char *text)
 {
 	return (struct q2s_bytes){ .data = (const uint8_t *)text, .len = text ? strlen(text) : 0 };
 }
 
-enum q2s_err image_options_spec(const struct image_options *options, uint64_t size,
-				struct q2s_spec *out, struct q2s_diag *diag)
+enum q2s_err
+image_options_spec(const struct image_options *options, uint64_t size, struct q2s_spec *out,
+		   struct q2s_diag *diag)
 {
 	struct q2s_spec spec = {
 		.compression_type = options->compression_type,

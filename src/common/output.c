@@ -16,7 +16,8 @@
  * QEMU locks some bytes of each image that it has open (block/file-posix.c, RAW_LOCK_PERM_BASE).
  * A machine that runs on a file that we replace would go on writing to a file without a name.
  */
-static bool is_in_use(const char *path)
+static bool
+is_in_use(const char *path)
 {
 	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 	struct stat st;
@@ -33,8 +34,9 @@ static bool is_in_use(const char *path)
 	return locked;
 }
 
-enum q2s_err output_open(struct output *output, const char *path, unsigned flags, uint64_t length,
-			 struct q2s_diag *diag)
+enum q2s_err
+output_open(struct output *output, const char *path, unsigned flags, uint64_t length,
+	    struct q2s_diag *diag)
 {
 	const char *temp;
 	enum q2s_err err;
@@ -57,14 +59,16 @@ enum q2s_err output_open(struct output *output, const char *path, unsigned flags
 }
 
 /* The sink is gone, and with it the temporary name: a later file may bear it. */
-static void forget(struct output *output)
+static void
+forget(struct output *output)
 {
 	cleanup_drop_path(output->temp);
 	free(output->temp);
 	*output = (struct output){ 0 };
 }
 
-enum q2s_err output_commit(struct output *output, struct q2s_diag *diag)
+enum q2s_err
+output_commit(struct output *output, struct q2s_diag *diag)
 {
 	enum q2s_err err = Q2S_OK;
 
@@ -74,7 +78,8 @@ enum q2s_err output_commit(struct output *output, struct q2s_diag *diag)
 	return err;
 }
 
-void output_abort(struct output *output)
+void
+output_abort(struct output *output)
 {
 	q2s_sink_abort(output->sink);
 	forget(output);

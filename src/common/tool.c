@@ -20,7 +20,8 @@
 
 static const char *the_name = "q2s";
 
-void tool_begin(const char *name)
+void
+tool_begin(const char *name)
 {
 	the_name = name;
 	setlocale(LC_CTYPE, "");
@@ -29,7 +30,8 @@ void tool_begin(const char *name)
 	opterr = 0; /* tool_option_error() says it, on one line */
 }
 
-const char *tool_name(void)
+const char *
+tool_name(void)
 {
 	return the_name;
 }
@@ -53,7 +55,8 @@ say(const char *lead, const char *tail, const char *fmt, va_list args)
 	free(shown);
 }
 
-int tool_error(const char *fmt, ...)
+int
+tool_error(const char *fmt, ...)
 {
 	va_list args;
 
@@ -63,7 +66,8 @@ int tool_error(const char *fmt, ...)
 	return TOOL_FAILED;
 }
 
-void tool_warn(const char *fmt, ...)
+void
+tool_warn(const char *fmt, ...)
 {
 	va_list args;
 
@@ -72,7 +76,8 @@ void tool_warn(const char *fmt, ...)
 	va_end(args);
 }
 
-int tool_usage_error(const char *fmt, ...)
+int
+tool_usage_error(const char *fmt, ...)
 {
 	char tail[64];
 	va_list args;
@@ -86,7 +91,8 @@ int tool_usage_error(const char *fmt, ...)
 
 #define DIAG_LINE 2048
 
-int tool_usage_fail(const struct q2s_diag *diag)
+int
+tool_usage_fail(const struct q2s_diag *diag)
 {
 	char line[DIAG_LINE];
 
@@ -94,7 +100,8 @@ int tool_usage_fail(const struct q2s_diag *diag)
 	return tool_usage_error("%s", line);
 }
 
-int tool_fail(const char *file, const struct q2s_diag *diag)
+int
+tool_fail(const char *file, const struct q2s_diag *diag)
 {
 	const char *const named = diag->file[0] ? diag->file : file;
 	char line[DIAG_LINE];
@@ -103,7 +110,8 @@ int tool_fail(const char *file, const struct q2s_diag *diag)
 	return tool_error("%s%s%s", named ? named : "", named ? ": " : "", line);
 }
 
-int tool_option_error(char *const *argv, int got)
+int
+tool_option_error(char *const *argv, int got)
 {
 	const char *const word = argv[optind - 1];
 	const bool is_long = strncmp(word, "--", 2) == 0;
@@ -117,7 +125,8 @@ int tool_option_error(char *const *argv, int got)
 	return tool_usage_error("unknown or ambiguous option %s", word);
 }
 
-int tool_version(void)
+int
+tool_version(void)
 {
 	printf("%s %s\n", the_name, q2s_version());
 	printf("libraries: zlib %s, zstd %s, jansson %s; optional: %s\n", zlibVersion(),
@@ -125,7 +134,8 @@ int tool_version(void)
 	return tool_finish(0);
 }
 
-int tool_finish(int status)
+int
+tool_finish(int status)
 {
 	if (fflush(stdout) == 0 && !ferror(stdout))
 		return status;

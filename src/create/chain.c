@@ -9,10 +9,11 @@
 
 #include "common/fault.h"
 
-#define DEPTH_MAX 200
+#define DEPTH_MAX 200 /* the layers may form a ring */
 #define FORMAT_SIZE 16
 
-static bool is_file(const struct q2s_file *file, const struct stat *target)
+static bool
+is_file(const struct q2s_file *file, const struct stat *target)
 {
 	struct q2s_file_ident ident;
 
@@ -21,8 +22,8 @@ static bool is_file(const struct q2s_file *file, const struct stat *target)
 }
 
 /* The format of the layer below @image, as a reader would take it. */
-static void format_below(const struct q2s_image *image, struct q2s_file *below,
-			 char format[FORMAT_SIZE])
+static void
+format_below(const struct q2s_image *image, struct q2s_file *below, char format[FORMAT_SIZE])
 {
 	const struct q2s_bytes recorded = q2s_image_backing_format(image);
 
@@ -36,7 +37,8 @@ static void format_below(const struct q2s_image *image, struct q2s_file *below,
 	}
 }
 
-static bool has_data_in(const struct q2s_image *image, const struct stat *target)
+static bool
+has_data_in(const struct q2s_image *image, const struct stat *target)
 {
 	struct q2s_file *data = NULL;
 	bool same;
@@ -52,8 +54,8 @@ static bool has_data_in(const struct q2s_image *image, const struct stat *target
  * Replace *@layer, a qcow2 file, by the layer below it, or by NULL at the end. Returns whether
  * its guest data lies in @target.
  */
-static bool step_down(struct q2s_file **layer, char format[FORMAT_SIZE],
-		      const struct stat *target)
+static bool
+step_down(struct q2s_file **layer, char format[FORMAT_SIZE], const struct stat *target)
 {
 	struct q2s_image *image = NULL;
 	struct q2s_file *below = NULL;
@@ -73,8 +75,9 @@ static bool step_down(struct q2s_file **layer, char format[FORMAT_SIZE],
 	return found;
 }
 
-enum q2s_err chain_spare(struct q2s_file *backing, const char *format, const char *target,
-			 const char *what, struct q2s_diag *diag)
+enum q2s_err
+chain_spare(struct q2s_file *backing, const char *format, const char *target, const char *what,
+	    struct q2s_diag *diag)
 {
 	struct q2s_file *layer = q2s_file_ref(backing);
 	char layer_format[FORMAT_SIZE] = "";

@@ -8,8 +8,8 @@
 /**
  * Refuse @target if it is @backing, or a layer or data file below it.
  *
- * Looks as far as the layers lie in the folder of the one above; others are not opened, and
- * neither are more than the format's users ever stack.
+ * Looks as far as each layer lies in the folder of the one above it, or below that; a layer
+ * elsewhere is not opened.
  *
  * @format  of @backing
  * @target  path of a file that is about to be replaced; one that does not exist is fine

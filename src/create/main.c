@@ -14,7 +14,8 @@
 #include "create/write.h"
 
 /* What was made, on one line: name, virtual size, options in force. */
-static void print_result(const struct create_options *options, const struct q2s_spec *spec)
+static void
+print_result(const struct create_options *options, const struct q2s_spec *spec)
 {
 	char human[SIZE_TEXT];
 
@@ -24,8 +25,8 @@ static void print_result(const struct create_options *options, const struct q2s_
 	putchar('\n');
 }
 
-static enum q2s_err create(struct create_options *options, struct q2s_spec *spec,
-			   struct q2s_diag *diag)
+static enum q2s_err
+create(struct create_options *options, struct q2s_spec *spec, struct q2s_diag *diag)
 {
 	enum q2s_err err = references_data_file(options, diag);
 
@@ -43,7 +44,8 @@ static enum q2s_err create(struct create_options *options, struct q2s_spec *spec
 }
 
 /* The one place where a failure of this tool becomes a message. */
-static int report(const struct create_options *options, const struct q2s_diag *diag)
+static int
+report(const struct create_options *options, const struct q2s_diag *diag)
 {
 	switch (diag->err) {
 	case Q2S_E_USAGE:
@@ -57,7 +59,8 @@ static int report(const struct create_options *options, const struct q2s_diag *d
 	}
 }
 
-static int run(struct create_options *options)
+static int
+run(struct create_options *options)
 {
 	struct q2s_diag diag = { 0 };
 	struct q2s_spec spec;
@@ -74,7 +77,8 @@ static int run(struct create_options *options)
 	return 0;
 }
 
-int main(int argc, char **argv)
+int
+main(int argc, char **argv)
 {
 	struct create_options options;
 	int status;

@@ -7,20 +7,23 @@
 #include <string.h>
 #include <sys/stat.h>
 
-bool name_is_plain(const char *name)
+bool
+name_is_plain(const char *name)
 {
 	return name[strcspn(name, ":/")] != ':';
 }
 
 /* Bytes of @path up to and with its last slash. */
-static size_t folder_len(const char *path)
+static size_t
+folder_len(const char *path)
 {
 	const char *const slash = strrchr(path, '/');
 
 	return slash ? (size_t)(slash - path) + 1 : 0;
 }
 
-char *name_beside(const char *image, const char *name)
+char *
+name_beside(const char *image, const char *name)
 {
 	char *out;
 
@@ -31,7 +34,8 @@ char *name_beside(const char *image, const char *name)
 	return out;
 }
 
-static bool stat_folder(const char *path, struct stat *out)
+static bool
+stat_folder(const char *path, struct stat *out)
 {
 	const size_t len = folder_len(path);
 	char *const folder = len > 0 ? strndup(path, len) : strdup(".");
@@ -41,12 +45,14 @@ static bool stat_folder(const char *path, struct stat *out)
 	return found;
 }
 
-static bool is_same(const struct stat *a, const struct stat *b)
+static bool
+is_same(const struct stat *a, const struct stat *b)
 {
 	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
 }
 
-bool name_is_same_file(const char *a, const char *b)
+bool
+name_is_same_file(const char *a, const char *b)
 {
 	struct stat at_a, at_b;
 	const bool has_a = stat(a, &at_a) == 0, has_b = stat(b, &at_b) == 0;
@@ -57,7 +63,8 @@ bool name_is_same_file(const char *a, const char *b)
 	       stat_folder(b, &at_b) && is_same(&at_a, &at_b);
 }
 
-bool name_is_here(const char *path)
+bool
+name_is_here(const char *path)
 {
 	struct stat folder, here;
 

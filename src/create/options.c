@@ -47,14 +47,16 @@ struct words {
 	bool asks_version;
 };
 
-static int finish_print(const char *text)
+static int
+finish_print(const char *text)
 {
 	fputs(text, stdout);
 	return tool_finish(0);
 }
 
 /* One option; OPTIONS_GO unless it is wrong. */
-static int take_option(struct create_options *out, struct words *words, int got, char **argv)
+static int
+take_option(struct create_options *out, struct words *words, int got, char **argv)
 {
 	struct q2s_diag diag = { 0 };
 
@@ -91,7 +93,8 @@ static int take_option(struct create_options *out, struct words *words, int got,
 }
 
 /* FILE and SIZE. */
-static int take_operands(struct create_options *out, char **operands, int count)
+static int
+take_operands(struct create_options *out, char **operands, int count)
 {
 	struct q2s_diag diag = { 0 };
 
@@ -105,28 +108,30 @@ static int take_operands(struct create_options *out, char **operands, int count)
 	if (count > 2)
 		return tool_usage_error("unexpected '%s' after SIZE", operands[2]);
 	if (out->image.has_size)
-		return tool_usage_error("the size is given twice: SIZE '%s' and -o size", operands[1]);
+		return tool_usage_error("the size is given twice: SIZE '%s' and -o size",
+					operands[1]);
 	if (image_options_set(&out->image, IMAGE_OPTIONS_CREATE, "size", operands[1], &diag))
 		return tool_usage_fail(&diag);
 	return OPTIONS_GO;
 }
 
 /* -o first, so that -b and -F win as they do in qemu-img. */
-static enum q2s_err put_together(struct image_options *image, const struct words *words,
-				 struct q2s_diag *diag)
+static enum q2s_err
+put_together(struct image_options *image, const struct words *words, struct q2s_diag *diag)
 {
 	enum q2s_err err = image_options_apply(image, IMAGE_OPTIONS_CREATE, &words->list, diag);
 
 	if (err == Q2S_OK && words->backing)
-		err = image_options_set(image, IMAGE_OPTIONS_CREATE, "backing_file",
-					words->backing, diag);
+		err = image_options_set(image, IMAGE_OPTIONS_CREATE, "backing_file", words->backing,
+					diag);
 	if (err == Q2S_OK && words->backing_format)
 		err = image_options_set(image, IMAGE_OPTIONS_CREATE, "backing_fmt",
 					words->backing_format, diag);
 	return err;
 }
 
-static int parse(struct create_options *out, struct words *words, int argc, char **argv)
+static int
+parse(struct create_options *out, struct words *words, int argc, char **argv)
 {
 	struct q2s_diag diag = { 0 };
 	int got;
@@ -150,7 +155,8 @@ static int parse(struct create_options *out, struct words *words, int argc, char
 	return take_operands(out, argv + optind, argc - optind);
 }
 
-int options_parse(struct create_options *out, int argc, char **argv)
+int
+options_parse(struct create_options *out, int argc, char **argv)
 {
 	struct words words = { 0 };
 	int status;
@@ -162,7 +168,8 @@ int options_parse(struct create_options *out, int argc, char **argv)
 	return status;
 }
 
-void options_free(struct create_options *options)
+void
+options_free(struct create_options *options)
 {
 	image_options_free(&options->image);
 }

@@ -16,7 +16,8 @@
 
 /* ---- backing file ------------------------------------------------------------------------ */
 
-static enum q2s_err qcow2_size(struct q2s_file *file, uint64_t *out, struct q2s_diag *diag)
+static enum q2s_err
+qcow2_size(struct q2s_file *file, uint64_t *out, struct q2s_diag *diag)
 {
 	struct q2s_image *image = NULL;
 	const enum q2s_err err = q2s_image_open(file, Q2S_IMAGE_DAMAGED, &image, diag);
@@ -28,8 +29,8 @@ static enum q2s_err qcow2_size(struct q2s_file *file, uint64_t *out, struct q2s_
 }
 
 /* The guest size of the disk in @file, whose format is believed. */
-static enum q2s_err disk_size(struct q2s_file *file, const char *format, uint64_t *out,
-			      struct q2s_diag *diag)
+static enum q2s_err
+disk_size(struct q2s_file *file, const char *format, uint64_t *out, struct q2s_diag *diag)
 {
 	if (strcmp(format, "qcow2") == 0)
 		return qcow2_size(file, out, diag);
@@ -37,12 +38,14 @@ static enum q2s_err disk_size(struct q2s_file *file, const char *format, uint64_
 	return Q2S_OK;
 }
 
-static enum q2s_err check_can_open(const struct image_options *image, struct q2s_diag *diag)
+static enum q2s_err
+check_can_open(const struct image_options *image, struct q2s_diag *diag)
 {
 	if (!name_is_plain(image->backing_file))
 		return fault(diag, Q2S_E_UNSUPPORTED, "backing file",
 			     "'%.128s' is no plain file name and cannot be opened here; "
-			     "use -u and give SIZE", image->backing_file);
+			     "use -u and give SIZE",
+			     image->backing_file);
 	if (strcmp(image->backing_fmt, "raw") != 0 && strcmp(image->backing_fmt, "qcow2") != 0)
 		return fault(diag, Q2S_E_UNSUPPORTED, "backing_fmt",
 			     "only raw and qcow2 can be opened, not '%.16s'; use -u and give SIZE",
@@ -51,8 +54,8 @@ static enum q2s_err check_can_open(const struct image_options *image, struct q2s
 }
 
 /* Neither of the files that we are going to write may be below the new image. */
-static enum q2s_err spare_layers(const struct create_options *options, struct q2s_file *file,
-				 struct q2s_diag *diag)
+static enum q2s_err
+spare_layers(const struct create_options *options, struct q2s_file *file, struct q2s_diag *diag)
 {
 	const struct image_options *const image = &options->image;
 	enum q2s_err err = chain_spare(file, image->backing_fmt, options->file, "new image", diag);
@@ -62,8 +65,8 @@ static enum q2s_err spare_layers(const struct create_options *options, struct q2
 	return err;
 }
 
-static enum q2s_err open_backing(struct create_options *options, const char *path,
-				 struct q2s_diag *diag)
+static enum q2s_err
+open_backing(struct create_options *options, const char *path, struct q2s_diag *diag)
 {
 	struct image_options *const image = &options->image;
 	struct q2s_file *file = NULL;
@@ -83,7 +86,8 @@ static enum q2s_err open_backing(struct create_options *options, const char *pat
 	return err;
 }
 
-enum q2s_err references_backing(struct create_options *options, struct q2s_diag *diag)
+enum q2s_err
+references_backing(struct create_options *options, struct q2s_diag *diag)
 {
 	struct image_options *const image = &options->image;
 	enum q2s_err err;
@@ -107,7 +111,8 @@ enum q2s_err references_backing(struct create_options *options, struct q2s_diag 
 
 /* ---- external data file ------------------------------------------------------------------ */
 
-static enum q2s_err make_absolute(char **name, struct q2s_diag *diag)
+static enum q2s_err
+make_absolute(char **name, struct q2s_diag *diag)
 {
 	char *const here = getcwd(NULL, 0);
 	char *out;
@@ -125,8 +130,8 @@ static enum q2s_err make_absolute(char **name, struct q2s_diag *diag)
 }
 
 /* Writing the data file must not destroy another file of the same image. */
-static enum q2s_err check_data_file_alone(const struct create_options *options,
-					  struct q2s_diag *diag)
+static enum q2s_err
+check_data_file_alone(const struct create_options *options, struct q2s_diag *diag)
 {
 	const struct image_options *const image = &options->image;
 	char *backing;
@@ -146,7 +151,8 @@ static enum q2s_err check_data_file_alone(const struct create_options *options,
 	return Q2S_OK;
 }
 
-enum q2s_err references_data_file(struct create_options *options, struct q2s_diag *diag)
+enum q2s_err
+references_data_file(struct create_options *options, struct q2s_diag *diag)
 {
 	char **const name = &options->image.data_file;
 

@@ -15,18 +15,20 @@
  * the file, so zeros); an extended one keeps the space and lets the backing file show through.
  * Where the data file alone is the disk, all of it must be seen.
  */
-static struct q2s_slot kept_space(const struct q2s_spec *spec)
+static struct q2s_slot
+kept_space(const struct q2s_spec *spec)
 {
 	const bool visible = !spec->geom.extended || spec->data_file_raw;
 
 	return (struct q2s_slot){ .host = true, .alloc = visible ? spec->geom.sub_mask : 0 };
 }
 
-static enum q2s_err make_plan(const struct create_options *options, const struct q2s_spec *spec,
-			      struct q2s_plan **out, struct q2s_diag *diag)
+static enum q2s_err
+make_plan(const struct create_options *options, const struct q2s_spec *spec, struct q2s_plan **out,
+	  struct q2s_diag *diag)
 {
-	const bool keep = spec->data_file_raw ||
-			  options->image.preallocation != IMAGE_PREALLOCATION_OFF;
+	const bool keep =
+		spec->data_file_raw || options->image.preallocation != IMAGE_PREALLOCATION_OFF;
 	const struct q2s_slot slot = kept_space(spec);
 	struct q2s_alloc *alloc;
 	enum q2s_err err = q2s_alloc_new(&spec->geom, &alloc, diag);
@@ -43,8 +45,8 @@ static enum q2s_err make_plan(const struct create_options *options, const struct
 }
 
 /* A block device is written in place, so it is "replaced" as much as a file is. */
-static enum q2s_err check_device(const struct create_options *options, const char *path,
-				 struct q2s_diag *diag)
+static enum q2s_err
+check_device(const struct create_options *options, const char *path, struct q2s_diag *diag)
 {
 	struct stat st;
 
@@ -53,8 +55,9 @@ static enum q2s_err check_device(const struct create_options *options, const cha
 	return fault(diag, Q2S_E_EXISTS, "output", "is a block device");
 }
 
-static enum q2s_err open_output(const struct create_options *options, const char *path,
-				uint64_t length, struct output *out, struct q2s_diag *diag)
+static enum q2s_err
+open_output(const struct create_options *options, const char *path, uint64_t length,
+	    struct output *out, struct q2s_diag *diag)
 {
 	const unsigned flags = Q2S_SINK_SYNC | (options->force ? Q2S_SINK_REPLACE : 0);
 	const enum q2s_err err = check_device(options, path, diag);
@@ -63,8 +66,9 @@ static enum q2s_err open_output(const struct create_options *options, const char
 }
 
 /* The data file is empty, but as long as the disk. */
-static enum q2s_err write_data(const struct create_options *options, const struct q2s_spec *spec,
-			       struct output *out, struct q2s_diag *diag)
+static enum q2s_err
+write_data(const struct create_options *options, const struct q2s_spec *spec, struct output *out,
+	   struct q2s_diag *diag)
 {
 	enum q2s_err err;
 
@@ -76,14 +80,14 @@ static enum q2s_err write_data(const struct create_options *options, const struc
 	return err;
 }
 
-static enum q2s_err write_metadata(const struct create_options *options,
-				   const struct q2s_plan *plan, struct output *out,
-				   struct q2s_diag *diag)
+static enum q2s_err
+write_metadata(const struct create_options *options, const struct q2s_plan *plan,
+	       struct output *out, struct q2s_diag *diag)
 {
 	const struct q2s_emit_options emit = { .observer = progress_observer() };
 	struct q2s_disk *disk = NULL;
-	enum q2s_err err = open_output(options, options->file, q2s_plan_layout(plan)->length, out,
-				       diag);
+	enum q2s_err err =
+		open_output(options, options->file, q2s_plan_layout(plan)->length, out, diag);
 
 	if (err == Q2S_OK)
 		err = q2s_disk_empty(q2s_plan_spec(plan)->geom.size, &disk, diag);
@@ -93,8 +97,9 @@ static enum q2s_err write_metadata(const struct create_options *options,
 	return err;
 }
 
-enum q2s_err write_image(const struct create_options *options, const struct q2s_spec *spec,
-			 struct q2s_diag *diag)
+enum q2s_err
+write_image(const struct create_options *options, const struct q2s_spec *spec,
+	    struct q2s_diag *diag)
 {
 	struct output image = { 0 }, data = { 0 };
 	struct q2s_plan *plan = NULL;

@@ -49,6 +49,8 @@ usage_error 'cluster_size: 1000 ' -o cluster_size=1000 new 1M
 usage_error 'refcount_bits: 3 ' -o refcount_bits=3 new 1M
 usage_error 'compat.*lazy_refcounts needs compat=v3' -o compat=v2,lazy_refcounts new 1M
 usage_error '\\x1b\[31m' -o $'\e[31m=1' new 1M
+usage_error "'\\\\x07extra'" new 1M $'\aextra'
+usage_error 'option --\\x1bc' --$'\ec' new 1M
 [ ! -e new ] || fail "a refused image was made"
 
 expect_exit 1 q2s-create -o encrypt.format=luks new 1M

@@ -22,17 +22,21 @@ static const struct {
 	{ BYTES("\x1b[31mred\x07\x7f"), "\\x1b[31mred\\x07\\x7f" },
 	{ BYTES("a\0b"), "a\\x00b" },
 	{ BYTES("two\nlines\t\r"), "two\\x0alines\\x09\\x0d" },
-	{ BYTES("\xc2\x9b" "31m"), "\\xc2\\x9b31m" },                  /* C1: CSI */
-	{ BYTES("\xe2\x80\xae" "txt"), "\\xe2\\x80\\xaetxt" },         /* right-to-left override */
-	{ BYTES("\xe2\x80\xa8"), "\\xe2\\x80\\xa8" },                  /* line separator */
+	{ BYTES("\xc2\x9b"
+		"31m"),
+	  "\\xc2\\x9b31m" }, /* C1: CSI */
+	{ BYTES("\xe2\x80\xae"
+		"txt"),
+	  "\\xe2\\x80\\xaetxt" },                     /* right-to-left override */
+	{ BYTES("\xe2\x80\xa8"), "\\xe2\\x80\\xa8" }, /* line separator */
 	{ BYTES("\xff\xfe"), "\\xff\\xfe" },
 	{ BYTES("\x80"), "\\x80" },
-	{ BYTES("\xc3"), "\\xc3" },                                    /* cut */
-	{ BYTES("\xc3(") , "\\xc3(" },
-	{ BYTES("\xc0\xaf"), "\\xc0\\xaf" },                           /* overlong */
+	{ BYTES("\xc3"), "\\xc3" }, /* cut */
+	{ BYTES("\xc3("), "\\xc3(" },
+	{ BYTES("\xc0\xaf"), "\\xc0\\xaf" }, /* overlong */
 	{ BYTES("\xe0\x80\xaf"), "\\xe0\\x80\\xaf" },
-	{ BYTES("\xed\xa0\x80"), "\\xed\\xa0\\x80" },                  /* surrogate */
-	{ BYTES("\xf4\x90\x80\x80"), "\\xf4\\x90\\x80\\x80" },         /* past U+10FFFF */
+	{ BYTES("\xed\xa0\x80"), "\\xed\\xa0\\x80" },          /* surrogate */
+	{ BYTES("\xf4\x90\x80\x80"), "\\xf4\\x90\\x80\\x80" }, /* past U+10FFFF */
 	{ BYTES("\xf8\x88\x80\x80\x80"), "\\xf8\\x88\\x80\\x80\\x80" },
 };
 
@@ -60,7 +64,8 @@ START_TEST(printing_agrees)
 END_TEST
 
 /* The encoding of @code, by the table of RFC 3629. */
-static size_t encode(uint32_t code, uint8_t raw[4])
+static size_t
+encode(uint32_t code, uint8_t raw[4])
 {
 	const size_t len = code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
 
@@ -71,7 +76,8 @@ static size_t encode(uint32_t code, uint8_t raw[4])
 }
 
 /* Decoded as itself from all of its bytes, and not at all from fewer? */
-static bool decodes(uint32_t code)
+static bool
+decodes(uint32_t code)
 {
 	uint8_t raw[4];
 	uint32_t got = 0;

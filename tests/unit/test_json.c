@@ -10,18 +10,21 @@ static char *text;
 static size_t size;
 static FILE *out;
 
-static void set_up(void)
+static void
+set_up(void)
 {
 	out = open_memstream(&text, &size);
 	ck_assert_ptr_nonnull(out);
 }
 
-static void tear_down(void)
+static void
+tear_down(void)
 {
 	free(text);
 }
 
-static const char *printed(void)
+static const char *
+printed(void)
 {
 	ck_assert_int_eq(fclose(out), 0);
 	return text;

@@ -84,18 +84,21 @@ END_TEST
 static struct image_options options;
 static struct q2s_diag diag;
 
-static void set_up(void)
+static void
+set_up(void)
 {
 	image_options_init(&options);
 	memset(&diag, 0, sizeof(diag));
 }
 
-static void tear_down(void)
+static void
+tear_down(void)
 {
 	image_options_free(&options);
 }
 
-static enum q2s_err set(const char *key, const char *value)
+static enum q2s_err
+set(const char *key, const char *value)
 {
 	memset(&diag, 0, sizeof(diag));
 	return image_options_set(&options, IMAGE_OPTIONS_CREATE, key, value, &diag);
@@ -122,11 +125,16 @@ END_TEST
 START_TEST(options_reach_the_specification)
 {
 	static const struct keyval given[] = {
-		{ (char *)"compat", (char *)"1.1" },	   { (char *)"cluster_size", (char *)"32k" },
-		{ (char *)"refcount_bits", (char *)"64" }, { (char *)"extended_l2", NULL },
-		{ (char *)"lazy_refcounts", (char *)"y" }, { (char *)"compression_type", (char *)"zstd" },
-		{ (char *)"backing_file", (char *)"base" }, { (char *)"backing_fmt", (char *)"raw" },
-		{ (char *)"data_file", (char *)"data" },   { (char *)"size", (char *)"1M" },
+		{ (char *)"compat", (char *)"1.1" },
+		{ (char *)"cluster_size", (char *)"32k" },
+		{ (char *)"refcount_bits", (char *)"64" },
+		{ (char *)"extended_l2", NULL },
+		{ (char *)"lazy_refcounts", (char *)"y" },
+		{ (char *)"compression_type", (char *)"zstd" },
+		{ (char *)"backing_file", (char *)"base" },
+		{ (char *)"backing_fmt", (char *)"raw" },
+		{ (char *)"data_file", (char *)"data" },
+		{ (char *)"size", (char *)"1M" },
 	};
 	struct q2s_spec spec;
 
@@ -194,12 +202,12 @@ END_TEST
 
 START_TEST(a_streamed_image_takes_fewer_keys)
 {
-	ck_assert_int_eq(image_options_set(&options, IMAGE_OPTIONS_STREAM, "cluster_size", "4k",
-					   &diag),
-			 Q2S_OK);
-	ck_assert_int_eq(image_options_set(&options, IMAGE_OPTIONS_STREAM, "preallocation", "off",
-					   &diag),
-			 Q2S_E_USAGE);
+	ck_assert_int_eq(
+		image_options_set(&options, IMAGE_OPTIONS_STREAM, "cluster_size", "4k", &diag),
+		Q2S_OK);
+	ck_assert_int_eq(
+		image_options_set(&options, IMAGE_OPTIONS_STREAM, "preallocation", "off", &diag),
+		Q2S_E_USAGE);
 	ck_assert_ptr_null(strstr(diag.text, "nocow"));
 }
 END_TEST

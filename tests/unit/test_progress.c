@@ -21,7 +21,8 @@
 static char folder[] = "/tmp/q2s-progress-XXXXXX";
 static char said_path[64], temp_path[64];
 
-static void set_up(void)
+static void
+set_up(void)
 {
 	memcpy(folder + strlen(folder) - 6, "XXXXXX", 6);
 	ck_assert_ptr_nonnull(mkdtemp(folder));
@@ -29,7 +30,8 @@ static void set_up(void)
 	snprintf(temp_path, sizeof(temp_path), "%s/temp", folder);
 }
 
-static void tear_down(void)
+static void
+tear_down(void)
 {
 	unlink(said_path);
 	unlink(temp_path);
@@ -37,7 +39,8 @@ static void tear_down(void)
 }
 
 /* In the child: start as a tool does, then report some work. */
-static void begin(enum progress_mode mode)
+static void
+begin(enum progress_mode mode)
 {
 	const int said = open(said_path, O_WRONLY | O_CREAT | O_APPEND, 0600);
 	const int temp = open(temp_path, O_WRONLY | O_CREAT, 0600);
@@ -54,7 +57,8 @@ static void begin(enum progress_mode mode)
 	observer->step(observer->opaque, Q2S_PHASE_WRITE, 50, 200);
 }
 
-static const char *said(void)
+static const char *
+said(void)
 {
 	static char buf[4096];
 	FILE *const file = fopen(said_path, "r");
@@ -66,7 +70,8 @@ static const char *said(void)
 	return buf;
 }
 
-static void pause_a_little(void)
+static void
+pause_a_little(void)
 {
 	const struct timespec step = { .tv_nsec = 10000000 };
 
@@ -74,7 +79,8 @@ static void pause_a_little(void)
 }
 
 /* The child's pid, once it says that it is ready. */
-static pid_t child(enum progress_mode mode, void (*also)(void))
+static pid_t
+child(enum progress_mode mode, void (*also)(void))
 {
 	int ready[2];
 	char byte;
@@ -98,7 +104,8 @@ static pid_t child(enum progress_mode mode, void (*also)(void))
 	return pid;
 }
 
-static int end_of(pid_t pid)
+static int
+end_of(pid_t pid)
 {
 	int status;
 
@@ -123,7 +130,8 @@ START_TEST(a_signal_cleans_up_and_ends_the_tool)
 }
 END_TEST
 
-static void drop_temp(void)
+static void
+drop_temp(void)
 {
 	cleanup_drop_path(temp_path);
 }
@@ -139,7 +147,8 @@ START_TEST(what_was_dropped_is_kept)
 END_TEST
 
 /* A helper that only SIGKILL ends, so that the harder way is tried too. */
-static void add_stubborn_helper(void)
+static void
+add_stubborn_helper(void)
 {
 	char line[32];
 	const pid_t pid = fork();
@@ -180,14 +189,16 @@ START_TEST(one_line_at_sigusr1)
 }
 END_TEST
 
-static void stop_and_leave(void)
+static void
+stop_and_leave(void)
 {
 	progress_stop();
 	raise(SIGUSR1); /* too late, and harmless */
 	_exit(access(temp_path, F_OK) == 0 ? 0 : 94);
 }
 
-static void run_to_the_end(enum progress_mode mode)
+static void
+run_to_the_end(enum progress_mode mode)
 {
 	const pid_t pid = fork();
 	int status;
@@ -241,7 +252,8 @@ START_TEST(quiet_and_no_terminal_say_nothing)
 }
 END_TEST
 
-static void ignore_hangup(void)
+static void
+ignore_hangup(void)
 {
 	kill(getpid(), SIGHUP);
 }

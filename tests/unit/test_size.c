@@ -107,7 +107,9 @@ END_TEST
 
 START_TEST(numbers_take_no_unit)
 {
-	static const char *const refused[] = { "", "-1", "1k", "16b", "1.0", "1.", ".5", "1 ", "a" };
+	static const char *const refused[] = {
+		"", "-1", "1k", "16b", "1.0", "1.", ".5", "1 ", "a"
+	};
 	uint64_t value;
 
 	ck_assert_ptr_null(size_parse_number("16", &value));
