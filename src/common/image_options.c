@@ -129,6 +129,7 @@ set_value(struct image_options *options, enum option option, const struct keyval
 		break;
 	case OPTION_COMPRESSION_TYPE:
 		options->compression_type = (uint8_t)value->number;
+		options->compression_type_given = true;
 		break;
 	case OPTION_PREALLOCATION:
 		options->preallocation = (enum image_preallocation)value->number;
