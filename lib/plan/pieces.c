@@ -107,6 +107,10 @@ static void clip(struct q2s_pieces *pieces, struct q2s_piece *piece)
 
 	if (piece->kind != Q2S_PIECE_GUEST || piece->guest.v + piece->len <= size)
 		return;
+	if (piece->guest.v >= size) {
+		piece->kind = Q2S_PIECE_ZERO;
+		return;
+	}
 	pieces->padding = piece->guest.v + piece->len - size;
 	piece->len = size - piece->guest.v;
 }
@@ -270,7 +274,7 @@ enum q2s_err q2s_pieces_metadata(struct q2s_pieces *pieces, q2s_host at, void *b
 	const struct q2s_geom *geom = geom_of(pieces);
 	uint8_t *to = buf;
 
-	if (at.v + len > pieces->plan->layout.data.v)
+	if (at.v > pieces->plan->layout.data.v || len > pieces->plan->layout.data.v - at.v)
 		return q2si_fail(diag, Q2S_E_USAGE, "output offset", Q2S_NOWHERE, at.v,
 				 "not metadata");
 	while (len > 0) {

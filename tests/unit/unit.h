@@ -20,6 +20,7 @@ unit_run_case(const char *name, TCase *tcase, const TTest *const *tests, size_t 
 	SRunner *runner = srunner_create(suite);
 	int failed;
 
+	tcase_set_timeout(tcase, 120); /* the default would be a timing assert on a busy machine */
 	for (size_t i = 0; i < count; i++)
 		tcase_add_test(tcase, tests[i]);
 	suite_add_tcase(suite, tcase);
