@@ -131,6 +131,26 @@ struct q2s_diag {
  */
 void q2s_diag_format(const struct q2s_diag *diag, char *buf, size_t size);
 
+/** What a long piece of work is doing. */
+enum q2s_phase {
+	Q2S_PHASE_SCAN,     /* looking for data; unit: guest bytes */
+	Q2S_PHASE_COMPRESS, /* compressing into the spool; unit: guest bytes */
+	Q2S_PHASE_WRITE,    /* writing the output; unit: output bytes */
+	Q2S_PHASE_CHECK,    /* counting references; unit: guest bytes mapped */
+	Q2S_PHASE_COMPARE,  /* comparing two disks; unit: guest bytes */
+};
+
+/**
+ * Someone who watches long work and may stop it.
+ *
+ * @step  called now and then, from one thread at a time, with @done of @total units; returns
+ *        false to stop: the work then ends with Q2S_E_CANCELLED
+ */
+struct q2s_observer {
+	bool (*step)(void *opaque, enum q2s_phase phase, uint64_t done, uint64_t total);
+	void *opaque;
+};
+
 #ifdef __cplusplus
 }
 #endif

@@ -457,6 +457,16 @@ enum q2s_err q2s_l2_decode_lenient(const struct q2s_geom *geom, const uint8_t *r
 enum q2s_err q2s_l2_encode(const struct q2s_geom *geom, const struct q2s_l2_entry *in,
 			   uint8_t *raw, struct q2s_diag *diag);
 
+/**
+ * Encode @count entries that differ only in their host cluster: entry i is @in with the host
+ * offset advanced by i clusters. For entries without a host cluster they are all equal. Not for
+ * compressed entries (Q2S_E_USAGE); else refuses what q2s_l2_encode() refuses.
+ *
+ * @raw  @count * geom->l2_entry_size bytes
+ */
+enum q2s_err q2s_l2_encode_run(const struct q2s_geom *geom, const struct q2s_l2_entry *in,
+			       uint32_t count, uint8_t *raw, struct q2s_diag *diag);
+
 /** How subcluster @sub (0 in a standard image) of a plain entry reads. Not for compressed ones. */
 static inline enum q2s_state q2s_l2_state(const struct q2s_l2_entry *entry, uint32_t sub)
 {

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Floor 4: a disk is guest-visible content. It has a size, says what is at an offset and how far
+ * that holds, and reads bytes. It knows nothing of what is made of it.
+ */
+#ifndef Q2S_DISK_H
+#define Q2S_DISK_H
+
+#include <q2s/image.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** A source of guest content. Immutable while open; several threads may have cursors on it. */
+struct q2s_disk;
+
+/** One thread's place in a disk, with the caches that reading needs. Not shared. */
+struct q2s_cursor;
+
+/**
+ * What a stretch of a disk is.
+ *
+ * @len    bytes, more than 0
+ * @state  Q2S_ABSENT (falls through to whatever is below), Q2S_ZERO, Q2S_DATA (may still hold
+ *         zeros). Without something below, absent reads as zero.
+ * @file   not NULL: the bytes lie plainly in this file from @at on, so that a sink may copy them
+ *         without reading; the reference stays the disk's
+ */
+struct q2s_extent {
+	uint64_t len;
+	enum q2s_state state;
+	struct q2s_file *file;
+	uint64_t at;
+};
+
+/** Exact size in guest bytes; need not be a multiple of anything. */
+uint64_t q2s_disk_size(const struct q2s_disk *disk);
+const char *q2s_disk_name(const struct q2s_disk *disk);
+void q2s_disk_close(struct q2s_disk *disk); /* NULL is fine; cursors must be closed before */
+
+/** Did the content stay what it was since opening? Q2S_E_CHANGED names what changed. */
+enum q2s_err q2s_disk_verify(struct q2s_disk *disk, struct q2s_diag *diag);
+
+enum q2s_err q2s_cursor_open(struct q2s_disk *disk, struct q2s_cursor **out,
+			     struct q2s_diag *diag);
+void q2s_cursor_close(struct q2s_cursor *cursor); /* NULL is fine */
+
+/** What is at @guest, for at most @max bytes. @guest is below the disk's size, @max not 0. */
+enum q2s_err q2s_cursor_extent(struct q2s_cursor *cursor, q2s_guest guest, uint64_t max,
+			       struct q2s_extent *out, struct q2s_diag *diag);
+
+/**
+ * Read exactly @len bytes at @guest; bytes past the disk's end read as zero (an image's size is
+ * rounded up to 512, a disk's need not be).
+ *
+ * Returns Q2S_OK, Q2S_E_CHANGED (the file became shorter), or what the layer below reports.
+ */
+enum q2s_err q2s_cursor_read(struct q2s_cursor *cursor, q2s_guest guest, void *buf, size_t len,
+			     struct q2s_diag *diag);
+
+/* ---- kinds of disks ---------------------------------------------------------------------- */
+
+/** A raw disk in a regular file or block device; takes a reference on @file. */
+enum q2s_err q2s_disk_raw(struct q2s_file *file, struct q2s_disk **out, struct q2s_diag *diag);
+
+/** An empty disk of @size bytes: all of it absent. */
+enum q2s_err q2s_disk_empty(uint64_t size, struct q2s_disk **out, struct q2s_diag *diag);
+
+/** One region of a synthetic disk. */
+struct q2s_pattern {
+	q2s_guest start;
+	uint64_t len;
+	enum q2s_state state; /* what the extent says */
+	bool seeded;          /* data: pseudo-random bytes from @seed; else every byte is @fill */
+	uint64_t seed;
+	uint8_t fill;
+};
+
+/**
+ * A synthetic disk: absent except for @regions, which are copied; sorted by start and disjoint
+ * (Q2S_E_USAGE otherwise). Byte k of a seeded region depends on its seed and guest offset alone.
+ */
+enum q2s_err q2s_disk_pattern(uint64_t size, const struct q2s_pattern *regions, size_t count,
+			      struct q2s_disk **out, struct q2s_diag *diag);
+
+/** How a qcow2 source is opened. Zero-initialised: active layer, no other file. */
+struct q2s_disk_qcow2_options {
+	enum q2s_follow follow;
+	const char *snapshot; /* ID or name of an internal snapshot, or NULL */
+	const uint8_t *key;   /* the secret of an encrypted image, or NULL */
+	size_t key_len;
+};
+
+/**
+ * The guest content of a qcow2 image with all the layers below it, as far as the policy lets them
+ * be opened. Takes a reference on @file.
+ *
+ * A backing file's format is the recorded one; a missing one means raw unless the qcow2 magic is
+ * there, as for a file named without -f.
+ */
+enum q2s_err q2s_disk_qcow2(struct q2s_file *file, const struct q2s_disk_qcow2_options *options,
+			    struct q2s_disk **out, struct q2s_diag *diag);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Floor 2: bytes in and out. A file is where bytes are read from at an offset; a sink is where
+ * bytes are written to in order, by the cheapest way that the destination allows.
+ */
+#ifndef Q2S_IO_H
+#define Q2S_IO_H
+
+#include <q2s/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- files ------------------------------------------------------------------------------- */
+
+/**
+ * An open regular file or block device, for reading at any offset. Never written to, and opened
+ * without touching its times where the system allows it. Safe to use from several threads.
+ * Counted: q2s_file_ref() adds an owner, q2s_file_close() drops one.
+ */
+struct q2s_file;
+
+/**
+ * Open @path. Q2S_E_IO with errno; Q2S_E_UNSUPPORTED for what is neither a regular file nor a
+ * block device (a FIFO is not waited for).
+ */
+enum q2s_err q2s_file_open(const char *path, struct q2s_file **out, struct q2s_diag *diag);
+
+/**
+ * Take over the open descriptor @fd (closed with the file); @name is for messages. Fails as
+ * q2s_file_open() does, and then leaves @fd open.
+ */
+enum q2s_err q2s_file_from_fd(int fd, const char *name, struct q2s_file **out,
+			      struct q2s_diag *diag);
+
+struct q2s_file *q2s_file_ref(struct q2s_file *file);
+void q2s_file_close(struct q2s_file *file); /* NULL is fine */
+
+/** Size in bytes when it was opened; for a block device what its ioctl says. */
+uint64_t q2s_file_size(const struct q2s_file *file);
+/** Bytes that the file system has allocated for it (st_blocks * 512). */
+uint64_t q2s_file_allocated(const struct q2s_file *file);
+const char *q2s_file_name(const struct q2s_file *file);
+int q2s_file_fd(const struct q2s_file *file);
+bool q2s_file_is_block_device(const struct q2s_file *file);
+
+/**
+ * Read exactly @len bytes at @at.
+ *
+ * Returns Q2S_OK, Q2S_E_SHORT (the file ends before), Q2S_E_IO.
+ */
+enum q2s_err q2s_file_read(struct q2s_file *file, uint64_t at, void *buf, size_t len,
+			   struct q2s_diag *diag);
+
+/**
+ * Read @len bytes at @at, with zeros for what lies past the end; *@got, if not NULL, says how
+ * many were there.
+ */
+enum q2s_err q2s_file_read_padded(struct q2s_file *file, uint64_t at, void *buf, size_t len,
+				  size_t *got, struct q2s_diag *diag);
+
+/** A stretch of a file: stored bytes, or a hole that reads as zero. */
+struct q2s_stretch {
+	bool hole;
+	uint64_t len;
+};
+
+/**
+ * What lies at @at, which is below the size, and how far that holds (SEEK_DATA, SEEK_HOLE). Where
+ * the system cannot tell, all is data. Never past the size.
+ */
+enum q2s_err q2s_file_stretch(struct q2s_file *file, uint64_t at, struct q2s_stretch *out,
+			      struct q2s_diag *diag);
+
+/** Ask the kernel to have [@at, @at + @len) in its cache soon. Best effort. */
+void q2s_file_will_need(struct q2s_file *file, uint64_t at, uint64_t len);
+
+/**
+ * Has the file changed since it was opened: another size, or another modification time? What only
+ * concerns its names and rights (rename, link, chmod) is no change.
+ * Returns Q2S_OK or Q2S_E_CHANGED, which says what changed.
+ */
+enum q2s_err q2s_file_verify(struct q2s_file *file, struct q2s_diag *diag);
+
+/** What makes a file this file in this state; equal as long as nobody wrote to it. */
+struct q2s_file_ident {
+	uint64_t dev, ino, size;
+	int64_t mtime_sec, ctime_sec;
+	uint32_t mtime_nsec, ctime_nsec;
+};
+void q2s_file_ident(const struct q2s_file *file, struct q2s_file_ident *out);
+
+/* ---- sinks ------------------------------------------------------------------------------- */
+
+/**
+ * A destination that takes bytes in order. Exactly one of q2s_sink_commit() (all is written) and
+ * q2s_sink_abort() (leave nothing behind) ends it, and both free it.
+ */
+struct q2s_sink;
+
+/**
+ * A sink on an open descriptor, from its current position on: pipe, socket, terminal, character
+ * device, or a regular file (into which zeros become holes where that is right). The descriptor
+ * stays the caller's.
+ */
+enum q2s_err q2s_sink_from_fd(int fd, const char *name, struct q2s_sink **out,
+			      struct q2s_diag *diag);
+
+#define Q2S_SINK_REPLACE (1u << 0) /* an existing regular file may be replaced */
+#define Q2S_SINK_SYNC (1u << 1)    /* on disk before the name appears */
+
+/**
+ * A sink on @path. A regular file is written beside its name and appears under it at commit; what
+ * was there before stays until then, and stays on abort. A block device is written in place;
+ * anything else that exists (FIFO, character device) is opened and written to.
+ *
+ * @length  total bytes that will be written: a block device that is too small is refused
+ *
+ * Returns Q2S_OK, Q2S_E_EXISTS (without Q2S_SINK_REPLACE), Q2S_E_IO, Q2S_E_LIMIT (too small).
+ */
+enum q2s_err q2s_sink_open(const char *path, unsigned flags, uint64_t length,
+			   struct q2s_sink **out, struct q2s_diag *diag);
+
+/**
+ * The name beside the final one under which the bytes wait for commit, for a caller who removes it
+ * when a signal ends the process; NULL when there is none (most file systems need none).
+ */
+const char *q2s_sink_temp_path(const struct q2s_sink *sink);
+
+/** Bytes taken so far. */
+uint64_t q2s_sink_pos(const struct q2s_sink *sink);
+
+enum q2s_err q2s_sink_write(struct q2s_sink *sink, const void *buf, size_t len,
+			    struct q2s_diag *diag);
+/** Append @len bytes of @file from @at on: spliced, reflinked, copied in the kernel, or read. */
+enum q2s_err q2s_sink_copy(struct q2s_sink *sink, struct q2s_file *file, uint64_t at, uint64_t len,
+			   struct q2s_diag *diag);
+/** Append @len zeros: a hole where the destination can hold one. */
+enum q2s_err q2s_sink_zero(struct q2s_sink *sink, uint64_t len, struct q2s_diag *diag);
+
+/** Make it complete: size, sync when asked, the final name. On failure nothing is left behind. */
+enum q2s_err q2s_sink_commit(struct q2s_sink *sink, struct q2s_diag *diag);
+/** Give up: removes what was written beside the name. NULL is fine. */
+void q2s_sink_abort(struct q2s_sink *sink);
+
+/* ---- spools ------------------------------------------------------------------------------ */
+
+/**
+ * Bytes that have to wait: kept in memory up to a budget, then in a file without a name, which
+ * vanishes with the process. Append from one thread; reading what was appended before is safe
+ * from several.
+ */
+struct q2s_spool;
+
+/**
+ * @folder  where the file goes, once it is needed; NULL: TMPDIR, or /tmp
+ * @budget  bytes of memory
+ */
+enum q2s_err q2s_spool_new(const char *folder, uint64_t budget, struct q2s_spool **out,
+			   struct q2s_diag *diag);
+void q2s_spool_free(struct q2s_spool *spool); /* NULL is fine */
+
+uint64_t q2s_spool_size(const struct q2s_spool *spool);
+
+/** Append @len bytes at q2s_spool_size(). Q2S_E_NOMEM, Q2S_E_IO (no space: the folder is named). */
+enum q2s_err q2s_spool_append(struct q2s_spool *spool, const void *buf, size_t len,
+			      struct q2s_diag *diag);
+
+/** Read @len bytes that were appended, from @at on. */
+enum q2s_err q2s_spool_read(struct q2s_spool *spool, uint64_t at, void *buf, size_t len,
+			    struct q2s_diag *diag);
+
+/** Move @len bytes from @at on into a sink, by the kernel where they are in the file. */
+enum q2s_err q2s_spool_move(struct q2s_spool *spool, uint64_t at, uint64_t len,
+			    struct q2s_sink *sink, struct q2s_diag *diag);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

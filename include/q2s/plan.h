@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Floor 5: the plan of a new image. A specification says what it shall be, an allocation says
+ * which guest clusters hold what; from the two follow the place of every structure and cluster,
+ * and so the exact length, before the first byte is written.
+ */
+#ifndef Q2S_PLAN_H
+#define Q2S_PLAN_H
+
+#include <q2s/disk.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- what the image shall be ------------------------------------------------------------- */
+
+/**
+ * What a new image shall be, apart from its content. Strings are borrowed until q2s_plan_new()
+ * has copied them; a NULL @data means none. Geometry says version, cluster size, refcount width,
+ * kind of L2, virtual size, and whether guest data lies in an external data file.
+ */
+struct q2s_spec {
+	struct q2s_geom geom;
+	uint8_t compression_type; /* enum q2s_compression_type */
+	bool lazy_refcounts;
+	bool data_file_raw; /* the data file alone is a valid raw image */
+	struct q2s_bytes backing_name;
+	struct q2s_bytes backing_format;
+	struct q2s_bytes data_file_name;
+};
+
+/**
+ * Would QEMU accept such an image? Checks what geometry does not: features that need version 3,
+ * data-file rules, and whether the names fit into cluster 0.
+ *
+ * Returns Q2S_OK, Q2S_E_CONFLICT, Q2S_E_USAGE, Q2S_E_LIMIT.
+ */
+enum q2s_err q2s_spec_check(const struct q2s_spec *spec, struct q2s_diag *diag);
+
+/* ---- what each guest cluster is ---------------------------------------------------------- */
+
+/**
+ * What one guest cluster is in the new image.
+ *
+ * @host   it owns a host cluster (with neither bit set: kept space that reads as absent)
+ * @alloc  bit s: subcluster s has data (needs @host); bit 0 alone in a standard image
+ * @zero   bit s: subcluster s reads as zero; disjoint from @alloc
+ * @comp_bytes  not 0: compressed into this many bytes; then nothing else is set
+ *
+ * All clear: unallocated.
+ */
+struct q2s_slot {
+	bool host;
+	uint32_t alloc;
+	uint32_t zero;
+	uint32_t comp_bytes;
+};
+
+/**
+ * The slots of all guest clusters, in guest order, stored as runs: memory follows the number of
+ * changes, not the size of the disk.
+ */
+struct q2s_alloc;
+
+enum q2s_err q2s_alloc_new(const struct q2s_geom *geom, struct q2s_alloc **out,
+			   struct q2s_diag *diag);
+void q2s_alloc_free(struct q2s_alloc *alloc); /* NULL is fine */
+
+/** Append @count clusters with the same slot. Q2S_E_USAGE past the end of the disk, or for an
+ * illegal slot. What is not appended by the end is unallocated. */
+enum q2s_err q2s_alloc_add(struct q2s_alloc *alloc, const struct q2s_slot *slot, uint64_t count,
+			   struct q2s_diag *diag);
+
+struct q2s_scan_options {
+	unsigned threads;  /* 0: one per processor */
+	bool trust_holes;  /* data is data: do not read to look for zeros */
+	bool keep_zeros;   /* zero and absent differ, as there is a backing file below */
+	const struct q2s_observer *observer; /* or NULL */
+};
+
+/**
+ * Look at a whole disk and say which subclusters of the new image need space. The result does not
+ * depend on the number of threads.
+ */
+enum q2s_err q2s_scan(struct q2s_disk *disk, const struct q2s_geom *geom,
+		      const struct q2s_scan_options *options, struct q2s_alloc **out,
+		      struct q2s_diag *diag);
+
+/* ---- the plan ---------------------------------------------------------------------------- */
+
+/** An immutable value: equal inputs give equal plans on every machine. */
+struct q2s_plan;
+
+/** Where the parts of the new image lie, in the order of the file. Offsets and lengths in bytes. */
+struct q2s_layout {
+	q2s_host refcount_table;
+	uint64_t refcount_table_clusters;
+	q2s_host refcount_blocks;
+	uint64_t refcount_block_count;
+	q2s_host l1;
+	uint64_t l1_clusters;
+	q2s_host l2;
+	uint64_t l2_tables;
+	q2s_host data;
+	uint64_t data_clusters;
+	uint64_t length;
+};
+
+/**
+ * Plan the image.
+ *
+ * @alloc  taken over on success
+ * Fails as q2s_spec_check() does, or with Q2S_E_LIMIT for tables that QEMU would refuse.
+ */
+enum q2s_err q2s_plan_new(const struct q2s_spec *spec, struct q2s_alloc *alloc,
+			  struct q2s_plan **out, struct q2s_diag *diag);
+void q2s_plan_free(struct q2s_plan *plan); /* NULL is fine */
+
+const struct q2s_spec *q2s_plan_spec(const struct q2s_plan *plan);
+const struct q2s_layout *q2s_plan_layout(const struct q2s_plan *plan);
+
+/** What `qemu-img measure` calls required and fully-allocated, for this plan's data. */
+struct q2s_measure {
+	uint64_t required;
+	uint64_t fully_allocated;
+	uint64_t length; /* exactly what the emitter writes */
+};
+enum q2s_err q2s_plan_measure(const struct q2s_plan *plan, struct q2s_measure *out,
+			      struct q2s_diag *diag);
+
+/* ---- pieces ------------------------------------------------------------------------------ */
+
+enum q2s_piece_kind {
+	Q2S_PIECE_METADATA, /* q2s_pieces_metadata() makes the bytes */
+	Q2S_PIECE_GUEST,    /* bytes of the disk */
+	Q2S_PIECE_ZERO,     /* padding, and host space that is kept without data */
+	Q2S_PIECE_STREAM,   /* a compressed cluster */
+	Q2S_PIECE_END,
+};
+
+/**
+ * One stretch of the output.
+ *
+ * @guest   where its bytes are on the disk; for a STREAM the cluster that it holds
+ * @stream  STREAM: bytes of all compressed streams before this one, in the order of the disk
+ * @skip    STREAM: bytes of this stream before the piece, when a walk began within it
+ * @whole   STREAM: bytes of the whole stream
+ */
+struct q2s_piece {
+	enum q2s_piece_kind kind;
+	q2s_host at;
+	uint64_t len;
+	q2s_guest guest;
+	uint64_t stream;
+	uint32_t skip;
+	uint32_t whole;
+};
+
+/** A walk over the pieces of a plan from any output offset on; one per thread. */
+struct q2s_pieces;
+
+enum q2s_err q2s_pieces_open(const struct q2s_plan *plan, q2s_host start, struct q2s_pieces **out,
+			     struct q2s_diag *diag);
+void q2s_pieces_close(struct q2s_pieces *pieces);
+
+/** The next piece: maximal, starting where the last one ended. Q2S_PIECE_END at the end. */
+enum q2s_err q2s_pieces_next(struct q2s_pieces *pieces, struct q2s_piece *out,
+			     struct q2s_diag *diag);
+
+/** Make @len bytes of metadata at @at, within one METADATA piece; fastest in ascending order. */
+enum q2s_err q2s_pieces_metadata(struct q2s_pieces *pieces, q2s_host at, void *buf, size_t len,
+				 struct q2s_diag *diag);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

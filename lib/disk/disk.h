@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The one interface behind every kind of disk: each kind embeds these structs first. */
+#ifndef Q2SI_DISK_DISK_H
+#define Q2SI_DISK_DISK_H
+
+#include <q2s/disk.h>
+
+/**
+ * What a kind of disk does. The frame (disk.c) has checked the arguments: offsets are below the
+ * size, ranges do not leave it, lengths are not 0.
+ */
+struct q2si_disk_ops {
+	/** Allocate a cursor of this kind; the frame fills in its disk. */
+	enum q2s_err (*cursor_open)(struct q2s_disk *disk, struct q2s_cursor **out,
+				    struct q2s_diag *diag);
+	void (*cursor_close)(struct q2s_cursor *cursor);
+	enum q2s_err (*extent)(struct q2s_cursor *cursor, q2s_guest guest, uint64_t max,
+			       struct q2s_extent *out, struct q2s_diag *diag);
+	enum q2s_err (*read)(struct q2s_cursor *cursor, q2s_guest guest, void *buf, size_t len,
+			     struct q2s_diag *diag);
+	/** NULL: the content cannot change. */
+	enum q2s_err (*verify)(struct q2s_disk *disk, struct q2s_diag *diag);
+	/** Free everything, @disk included; the frame has freed the name. */
+	void (*close)(struct q2s_disk *disk);
+};
+
+struct q2s_disk {
+	const struct q2si_disk_ops *ops;
+	char *name;
+	uint64_t size;
+};
+
+struct q2s_cursor {
+	struct q2s_disk *disk;
+};
+
+/** Fill the common part; copies @name. */
+enum q2s_err q2si_disk_init(struct q2s_disk *disk, const struct q2si_disk_ops *ops,
+			    const char *name, uint64_t size, struct q2s_diag *diag);
+
+#endif
