@@ -38,6 +38,7 @@ static const struct q2s_geom *geom_of(const struct q2s_pieces *pieces)
 static bool next_run(struct q2s_pieces *pieces)
 {
 	const struct q2s_alloc *alloc = pieces->plan->alloc;
+	struct q2si_slot_run run;
 	uint64_t clusters;
 	uint32_t entry;
 
@@ -50,10 +51,11 @@ static bool next_run(struct q2s_pieces *pieces)
 			q2si_slot_walk_start(&pieces->walk, alloc, pieces->rank);
 			pieces->walking = true;
 		}
-		if (!q2si_slot_walk_next(&pieces->walk, &pieces->run, &entry, &clusters)) {
+		if (!q2si_slot_walk_next(&pieces->walk, &run, &entry, &clusters)) {
 			pieces->walking = false;
 			pieces->rank++;
-		} else if (pieces->run.slot.host) {
+		} else if (run.slot.host) {
+			pieces->run = run;
 			pieces->guest_cluster = ((uint64_t)alloc->tables[pieces->rank].index
 						 << geom_of(pieces)->l2_bits) + entry;
 			pieces->sub = 0;
