@@ -70,7 +70,7 @@ run_worker(void *opaque)
 	struct ordered *ordered = opaque;
 	struct q2s_diag diag = { 0 };
 	void *worker = NULL;
-	uint64_t number;
+	uint64_t number = 0;
 	enum q2s_err err = ordered->ops->open(ordered->shared, &worker, &diag);
 
 	if (err != Q2S_OK) {
