@@ -48,6 +48,18 @@ qcow2_verify(struct q2s_disk *disk, struct q2s_diag *diag)
 	return Q2S_OK;
 }
 
+static bool
+qcow2_uses(const struct q2s_disk *disk, const struct q2s_file_ident *file)
+{
+	const struct q2si_chain *chain = &((const struct q2si_qcow2_disk *)disk)->chain;
+
+	for (size_t i = 0; i < chain->count; i++)
+		if (q2si_same_file(chain->layers[i].file, file) ||
+		    q2si_same_file(chain->layers[i].data, file))
+			return true;
+	return false;
+}
+
 static void
 qcow2_close(struct q2s_disk *disk)
 {
@@ -61,6 +73,7 @@ static const struct q2si_disk_ops qcow2_ops = {
 	.extent = q2si_qcow2_extent,
 	.read = q2si_qcow2_read,
 	.verify = qcow2_verify,
+	.uses = qcow2_uses,
 	.close = qcow2_close,
 };
 

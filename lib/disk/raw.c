@@ -83,6 +83,11 @@ static enum q2s_err raw_verify(struct q2s_disk *disk, struct q2s_diag *diag)
 	return q2s_file_verify(((struct raw_disk *)disk)->file, diag);
 }
 
+static bool raw_uses(const struct q2s_disk *disk, const struct q2s_file_ident *file)
+{
+	return q2si_same_file(((const struct raw_disk *)disk)->file, file);
+}
+
 static void raw_close(struct q2s_disk *disk)
 {
 	q2s_file_close(((struct raw_disk *)disk)->file);
@@ -95,6 +100,7 @@ static const struct q2si_disk_ops raw_ops = {
 	.extent = raw_extent,
 	.read = raw_read,
 	.verify = raw_verify,
+	.uses = raw_uses,
 	.close = raw_close,
 };
 
