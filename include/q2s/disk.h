@@ -125,6 +125,24 @@ enum q2s_err q2s_disk_qcow2(struct q2s_file *file, const struct q2s_disk_qcow2_o
 enum q2s_err q2s_disk_diff(struct q2s_disk *source, struct q2s_disk *base, uint64_t size,
 			   uint32_t unit, struct q2s_disk **out, struct q2s_diag *diag);
 
+/** What somebody else found out about a stretch of a disk. */
+struct q2s_hint {
+	q2s_guest start;
+	uint64_t len;
+	enum q2s_state state;
+};
+
+/**
+ * @inner as @hints tell it: what they call zero or absent is believed to be so, is never looked at
+ * and reads as zero; what they call data is what @inner says it is.
+ *
+ * @inner  taken over on success
+ * @hints  copied; sorted, without gaps or overlaps, from 0 to the disk's size (Q2S_E_USAGE
+ *         otherwise)
+ */
+enum q2s_err q2s_disk_hinted(struct q2s_disk *inner, const struct q2s_hint *hints, size_t count,
+			     struct q2s_disk **out, struct q2s_diag *diag);
+
 #ifdef __cplusplus
 }
 #endif
