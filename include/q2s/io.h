@@ -77,7 +77,8 @@ enum q2s_err q2s_file_stretch(struct q2s_file *file, uint64_t at, struct q2s_str
 void q2s_file_will_need(struct q2s_file *file, uint64_t at, uint64_t len);
 
 /**
- * Has the file changed since it was opened: another size, other modification or change times?
+ * Has the file changed since it was opened: another size, or another modification time? What only
+ * concerns its names and rights (rename, link, chmod) is no change.
  * Returns Q2S_OK or Q2S_E_CHANGED, which says what changed.
  */
 enum q2s_err q2s_file_verify(struct q2s_file *file, struct q2s_diag *diag);

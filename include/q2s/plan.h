@@ -145,6 +145,7 @@ enum q2s_piece_kind {
  * @guest   where its bytes are on the disk; for a STREAM the cluster that it holds
  * @stream  STREAM: bytes of all compressed streams before this one, in the order of the disk
  * @skip    STREAM: bytes of this stream before the piece, when a walk began within it
+ * @whole   STREAM: bytes of the whole stream
  */
 struct q2s_piece {
 	enum q2s_piece_kind kind;
@@ -152,7 +153,8 @@ struct q2s_piece {
 	uint64_t len;
 	q2s_guest guest;
 	uint64_t stream;
-	uint64_t skip;
+	uint32_t skip;
+	uint32_t whole;
 };
 
 /** A walk over the pieces of a plan from any output offset on; one per thread. */

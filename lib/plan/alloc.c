@@ -24,12 +24,6 @@ void q2s_alloc_free(struct q2s_alloc *alloc)
 	free(alloc);
 }
 
-static bool same_slot(const struct q2s_slot *a, const struct q2s_slot *b)
-{
-	return a->host == b->host && a->alloc == b->alloc && a->zero == b->zero &&
-	       a->comp_bytes == b->comp_bytes;
-}
-
 static bool is_absent(const struct q2s_slot *slot)
 {
 	return !slot->host && !slot->alloc && !slot->zero && !slot->comp_bytes;
@@ -163,7 +157,7 @@ q2s_alloc_add(struct q2s_alloc *alloc, const struct q2s_slot *slot, uint64_t cou
 		return q2si_fail(diag, Q2S_E_USAGE, "allocation", Q2S_NOWHERE, count,
 				 "more clusters than the disk has");
 	Q2SI_TRY(check_slot(&alloc->geom, slot, diag));
-	if (!same_slot(slot, &alloc->run.slot)) {
+	if (!q2si_slot_same(slot, &alloc->run.slot)) {
 		Q2SI_TRY(flush(alloc, diag));
 		alloc->run.slot = *slot;
 	}

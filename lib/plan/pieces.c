@@ -44,10 +44,12 @@ next_pass(struct q2s_pieces *pieces)
 {
 	const struct q2s_alloc *alloc = pieces->plan->alloc;
 
-	if (pieces->pass == PASS_WHOLE)
+	if (geom_of(pieces)->data_file)
+		return false; /* the data is in place already */
+	if (pieces->pass == PASS_WHOLE && pieces->rank < alloc->table_count)
 		pieces->rank++;
-	if (pieces->rank == alloc->table_count || geom_of(pieces)->data_file)
-		return false; /* with a data file the data is in place already */
+	if (pieces->rank == alloc->table_count)
+		return false;
 	const bool streams = alloc->tables[pieces->rank].stream_clusters > 0;
 
 	pieces->pass = streams && pieces->pass != PASS_STREAMS ? PASS_STREAMS : PASS_WHOLE;
@@ -123,6 +125,7 @@ stretch(struct q2s_pieces *pieces, struct q2s_piece *out)
 		out->kind = Q2S_PIECE_STREAM;
 		out->len = slot->comp_bytes;
 		out->stream = pieces->run.stream;
+		out->whole = slot->comp_bytes;
 	}
 	pieces->run.count = 0;
 }
@@ -245,7 +248,7 @@ seek_data(struct q2s_pieces *pieces, q2s_host start, struct q2s_diag *diag)
 
 		piece.len -= skip;
 		if (piece.kind == Q2S_PIECE_STREAM)
-			piece.skip += skip;
+			piece.skip += (uint32_t)skip;
 		else
 			piece.guest.v += skip;
 		pieces->held = piece;
@@ -312,7 +315,7 @@ q2s_pieces_metadata(struct q2s_pieces *pieces, q2s_host at, void *buf, size_t le
 	const struct q2s_geom *geom = geom_of(pieces);
 	uint8_t *to = buf;
 
-	if (at.v + len > pieces->plan->layout.data.v)
+	if (at.v > pieces->plan->layout.data.v || len > pieces->plan->layout.data.v - at.v)
 		return q2si_fail(diag, Q2S_E_USAGE, "output offset", Q2S_NOWHERE, at.v,
 				 "not metadata");
 	while (len > 0) {

@@ -12,15 +12,15 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-/* Run @tests as one suite; the exit status of the program. */
+/* Run @tests in @tcase as one suite; the exit status of the program. */
 static inline int
-unit_run(const char *name, const TTest *const *tests, size_t count)
+unit_run_case(const char *name, TCase *tcase, const TTest *const *tests, size_t count)
 {
 	Suite *suite = suite_create(name);
-	TCase *tcase = tcase_create(name);
 	SRunner *runner = srunner_create(suite);
 	int failed;
 
+	tcase_set_timeout(tcase, 120); /* the default would be a timing assert on a busy machine */
 	for (size_t i = 0; i < count; i++)
 		tcase_add_test(tcase, tests[i]);
 	suite_add_tcase(suite, tcase);
@@ -28,6 +28,12 @@ unit_run(const char *name, const TTest *const *tests, size_t count)
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);
 	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+static inline int
+unit_run(const char *name, const TTest *const *tests, size_t count)
+{
+	return unit_run_case(name, tcase_create(name), tests, count);
 }
 
 #define UNIT_MAIN(name, ...)                                                                      \
