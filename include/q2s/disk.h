@@ -102,6 +102,16 @@ struct q2s_disk_qcow2_options {
 enum q2s_err q2s_disk_qcow2(struct q2s_file *file, const struct q2s_disk_qcow2_options *options,
 			    struct q2s_disk **out, struct q2s_diag *diag);
 
+/**
+ * A raw disk that comes through a pipe: the whole stream is read at opening, and what is not zero
+ * waits in memory, up to @budget bytes, then in a file without a name in @stream->folder. The map
+ * of what is where costs little beside that, whatever the size of the disk.
+ *
+ * Fails with what reading or the spool report, or when the stream breaks its promise of a size.
+ */
+enum q2s_err q2s_disk_spool(const struct q2s_stream *stream, uint64_t budget,
+			    struct q2s_disk **out, struct q2s_diag *diag);
+
 #ifdef __cplusplus
 }
 #endif
