@@ -111,6 +111,34 @@ struct q2s_disk_qcow2_options {
 enum q2s_err q2s_disk_qcow2(struct q2s_file *file, const struct q2s_disk_qcow2_options *options,
 			    struct q2s_disk **out, struct q2s_diag *diag);
 
+/**
+ * A raw disk that comes through a pipe: the whole stream is read at opening, and what is not zero
+ * waits in memory, up to @budget bytes, then in a file without a name in @stream->folder. The map
+ * of what is where costs little beside that, whatever the size of the disk.
+ *
+ * Fails with what reading or the spool report, or when the stream breaks its promise of a size.
+ */
+enum q2s_err q2s_disk_spool(const struct q2s_stream *stream, uint64_t budget,
+			    struct q2s_disk **out, struct q2s_diag *diag);
+
+/** What q2s_disk_compare() found. @at: the first guest byte that differs, unless @same. */
+struct q2s_comparison {
+	bool same;
+	q2s_guest at;
+};
+
+/**
+ * Compare what two disks show. Where one is longer, its tail has to be zero to be the same; sizes
+ * are the caller's to judge. Not read: what neither holds as data, and what both hold at the same
+ * place of the same file.
+ *
+ * @observer  or NULL; sees Q2S_PHASE_COMPARE
+ * Returns Q2S_OK, Q2S_E_CANCELLED, or what reading reports.
+ */
+enum q2s_err q2s_disk_compare(struct q2s_disk *a, struct q2s_disk *b,
+			      const struct q2s_observer *observer, struct q2s_comparison *out,
+			      struct q2s_diag *diag);
+
 /* ---- disks made of others ---------------------------------------------------------------- */
 
 /**
