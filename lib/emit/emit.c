@@ -10,8 +10,6 @@
 /* What is moved between two looks at the observer, and the buffer for what has to be read. */
 #define STEP (16u << 20)
 #define BUFFER_SIZE (256u << 10)
-/* A stretch of data shorter than this costs more in system calls than in copying. */
-#define SMALL (64u << 10)
 
 /* One emission in progress. */
 struct emission {
@@ -72,11 +70,6 @@ static enum q2s_err emit_guest(struct emission *em, q2s_guest guest, uint64_t le
 
 		Q2SI_TRY(q2s_cursor_extent(em->cursor, guest, q2si_min(end - guest.v, STEP),
 					   &extent, diag));
-		if (end - guest.v <= SMALL && extent.len < end - guest.v) {
-			/* fragments: one read and one write for all */
-			Q2SI_TRY(emit_read(em, guest, end - guest.v, diag));
-			break;
-		}
 		Q2SI_TRY(emit_extent(em, guest, &extent, diag));
 		guest.v += extent.len;
 		Q2SI_TRY(observe(em, diag));

@@ -11,7 +11,10 @@
 #include "base/diag.h"
 #include "plan/scan.h"
 
-#define STRETCH (32u << 20) /* guest bytes that a thread takes at a time */
+/* Guest bytes that a thread takes at a time: more, where it turned out that little is there. */
+#define STRETCH (32u << 20)
+#define STRETCH_MAX (1u << 30)
+#define LITTLE 16u /* less than a 16th of it is data */
 #define THREADS_MAX 16u
 
 struct scan {
@@ -27,6 +30,7 @@ struct scan {
 	uint64_t taken;       /* number of stretches handed out */
 	uint64_t delivered;   /* number of stretches in @alloc */
 	uint64_t filled;      /* guest clusters in @alloc */
+	uint64_t step;        /* guest bytes of the next stretch */
 	enum q2s_err err;     /* the first failure in the order of the disk */
 	struct q2s_diag diag;
 };
@@ -42,7 +46,6 @@ static bool
 take(struct scan *scan, struct stretch *out)
 {
 	const uint32_t bits = scan->geom->cluster_bits;
-	const uint64_t step = q2si_max(STRETCH >> bits, 1);
 	uint64_t at;
 
 	if (scan->err != Q2S_OK)
@@ -51,7 +54,7 @@ take(struct scan *scan, struct stretch *out)
 	if (scan->err != Q2S_OK || at >= scan->skipper.size)
 		return false;
 	*out = (struct stretch){ .number = scan->taken++, .first = at >> bits };
-	out->end = q2si_min(out->first + step, scan->geom->clusters);
+	out->end = q2si_min(out->first + (scan->step >> bits), scan->geom->clusters);
 	scan->next = out->end;
 	return true;
 }
@@ -68,16 +71,31 @@ observe(struct scan *scan, struct q2s_diag *diag)
 	return q2si_fail_at(diag, Q2S_E_CANCELLED, "source", Q2S_NOWHERE, "stopped on request");
 }
 
+/* On a sparse disk, taking and delivering would cost more than looking. */
+static void
+adapt(struct scan *scan, const struct stretch *stretch, uint64_t data)
+{
+	if (data >= (stretch->end - stretch->first) / LITTLE)
+		scan->step = STRETCH;
+	else if (scan->step < STRETCH_MAX)
+		scan->step *= 2;
+}
+
 static enum q2s_err
 append(struct scan *scan, const struct stretch *stretch, const struct q2si_runs *runs,
        struct q2s_diag *diag)
 {
 	const struct q2s_slot absent = { 0 };
+	uint64_t data = 0;
 
 	Q2SI_TRY(q2s_alloc_add(scan->alloc, &absent, stretch->first - scan->filled, diag));
-	for (size_t i = 0; i < runs->count; i++)
-		Q2SI_TRY(q2s_alloc_add(scan->alloc, &runs->list[i].slot, runs->list[i].count,
-				       diag));
+	for (size_t i = 0; i < runs->count; i++) {
+		const struct q2si_slot_run *run = &runs->list[i];
+
+		Q2SI_TRY(q2s_alloc_add(scan->alloc, &run->slot, run->count, diag));
+		data += run->slot.host ? run->count : 0;
+	}
+	adapt(scan, stretch, data);
 	scan->filled = stretch->end;
 	return observe(scan, diag);
 }
@@ -174,6 +192,7 @@ q2s_scan(struct q2s_disk *disk, const struct q2s_geom *geom,
 		.options = options,
 		.lock = PTHREAD_MUTEX_INITIALIZER,
 		.turn = PTHREAD_COND_INITIALIZER,
+		.step = STRETCH,
 	};
 
 	Q2SI_TRY(q2s_alloc_new(geom, &scan.alloc, diag));
