@@ -73,6 +73,13 @@ struct q2s_stretch {
 enum q2s_err q2s_file_stretch(struct q2s_file *file, uint64_t at, struct q2s_stretch *out,
 			      struct q2s_diag *diag);
 
+/**
+ * As q2s_file_stretch() where the caller knows that data begins at @at, as a hole ended there: half
+ * the system calls.
+ */
+enum q2s_err q2s_file_data_stretch(struct q2s_file *file, uint64_t at, struct q2s_stretch *out,
+				   struct q2s_diag *diag);
+
 /** Ask the kernel to have [@at, @at + @len) in its cache soon. Best effort. */
 void q2s_file_will_need(struct q2s_file *file, uint64_t at, uint64_t len);
 

@@ -47,8 +47,10 @@ static enum q2s_err raw_extent(struct q2s_cursor *cursor, q2s_guest guest, uint6
 
 	if (guest.v < raw->start || guest.v >= raw->end) {
 		struct q2s_stretch stretch;
+		const bool data = raw->hole && guest.v == raw->end;
 
-		Q2SI_TRY(q2s_file_stretch(file_of(cursor), guest.v, &stretch, diag));
+		Q2SI_TRY((data ? q2s_file_data_stretch : q2s_file_stretch)(file_of(cursor), guest.v,
+									   &stretch, diag));
 		raw->start = guest.v;
 		raw->end = guest.v + stretch.len;
 		raw->hole = stretch.hole;
