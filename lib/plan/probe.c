@@ -22,7 +22,7 @@ q2si_prober_open(struct q2si_prober *prober, struct q2s_disk *disk, const struct
 {
 	*prober = (struct q2si_prober){
 		.geom = geom,
-		.size = q2s_disk_size(disk),
+		.size = q2si_min(q2s_disk_size(disk), geom->size),
 		.trust_holes = options->trust_holes,
 		.keep_zeros = options->keep_zeros,
 		.buf_size = WINDOW,
