@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash
+# What shell tests share. A test begins with
+#
+#	. "$Q2S_SRC/tests/cli/lib.sh"
+#
+# and then runs, under `set -eu`, in a private folder ($tmp) that is removed when it ends. The built
+# tools come first in PATH; files of the source tree are below $Q2S_SRC. Each command that fails
+# ends the test as failed. By hand: ./run tests/cli/NAME.sh (Q2S_KEEP=1 keeps the folder).
+
+set -euo pipefail
+export LC_ALL=C
+
+: "${Q2S_SRC:?run tests through make check or ./run}" "${Q2S_BUILD:?}"
+
+cleanup_commands=()
+
+run_cleanups() {
+	local status=$? i
+
+	trap - EXIT
+	set +e
+	for ((i = ${#cleanup_commands[@]} - 1; i >= 0; i--)); do
+		eval "${cleanup_commands[i]}"
+	done
+	cd /
+	if [ -n "${Q2S_KEEP:-}" ]; then
+		echo "kept: $tmp"
+	else
+		rm -rf "$tmp"
+	fi
+	exit "$status"
+}
+
+tmp=$(mktemp -d "${TMPDIR:-/tmp}/q2s-test.XXXXXX")
+trap run_cleanups EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+trap 'echo "failed: line $LINENO of $0: $BASH_COMMAND" >&2' ERR
+cd "$tmp"
+
+# cleanup_fn CMD [ARG...]: run this when the test ends, however it ends; the last one first.
+cleanup_fn() {
+	cleanup_commands+=("$(printf '%q ' "$@")")
+}
+
+# skip REASON: end the test as skipped.
+skip() {
+	echo "skipped: $*"
+	exit 77
+}
+
+# fail MESSAGE: end the test as failed, and show what the last expect_exit caught.
+fail() {
+	trap - ERR
+	echo "failed: $*" >&2
+	if [ -s "$tmp/stderr" ]; then
+		sed 's/^/  stderr: /' "$tmp/stderr" >&2
+	fi
+	exit 1
+}
+
+# requires WHAT...: skip unless each is there. WHAT is a command; root; or HAVE_NAME, an optional
+# part of this build as configure decided.
+requires() {
+	local what
+
+	for what; do
+		case $what in
+		root)
+			[ "$(id -u)" = 0 ] || skip "needs root"
+			;;
+		HAVE_*)
+			grep -q "^#define $what 1\$" "$Q2S_BUILD/config.h" ||
+				skip "q2s was built without ${what#HAVE_}"
+			;;
+		*)
+			command -v "$what" >/dev/null || skip "needs $what, which is not installed"
+			;;
+		esac
+	done
+}
+
+# expect_exit STATUS CMD [ARG...]: run it; its output is kept in $tmp/stdout and $tmp/stderr.
+expect_exit() {
+	local want=$1 got=0
+
+	shift
+	"$@" >"$tmp/stdout" 2>"$tmp/stderr" || got=$?
+	[ "$got" = "$want" ] || fail "exit $got instead of $want: $*"
+}
+
+# expect_stderr REGEX, expect_stdout REGEX (extended): a line of what the last expect_exit caught.
+expect_stderr() {
+	grep -Eq -e "$1" "$tmp/stderr" || fail "no line of stderr matches '$1'"
+}
+
+expect_stdout() {
+	grep -Eq -e "$1" "$tmp/stdout" ||
+		fail "no line of stdout matches '$1': $(head -c 2000 "$tmp/stdout")"
+}
+
+# expect_silence: the last expect_exit wrote nothing to stderr.
+expect_silence() {
+	[ ! -s "$tmp/stderr" ] || fail "stderr is not empty"
+}
+
+# assert_equal WANT GOT [WHAT]
+assert_equal() {
+	[ "$1" = "$2" ] || fail "${3:-value} is '$2' instead of '$1'"
+}
+
+# assert_same_bytes A B: two files are equal, byte by byte and in length.
+assert_same_bytes() {
+	cmp -- "$1" "$2" || fail "$1 and $2 differ"
+}
+
+# qemu_check_clean IMAGE: QEMU finds neither corruption nor leaks.
+qemu_check_clean() {
+	requires qemu-img
+	qemu-img check -f qcow2 -- "$1" >"$tmp/qemu-check" 2>&1 ||
+		fail "qemu-img check $1: $(cat "$tmp/qemu-check")"
+}
+
+# qemu_virtual_size IMAGE FORMAT: in bytes, as QEMU sees it.
+qemu_virtual_size() {
+	qemu-img info -f "$2" --output=json -- "$1" |
+		sed -n 's/^ \{4\}"virtual-size": \([0-9]*\).*/\1/p'
+}
+
+# qemu_same_content A B [FORMAT_A [FORMAT_B]]: QEMU reads the same guest disk, of the same size,
+# from both (raw and qcow2 unless said otherwise).
+qemu_same_content() {
+	local a=$1 b=$2 format_a=${3:-raw} format_b=${4:-qcow2}
+
+	requires qemu-img
+	assert_equal "$(qemu_virtual_size "$a" "$format_a")" "$(qemu_virtual_size "$b" "$format_b")" \
+		"virtual size of $b"
+	qemu-img compare -f "$format_a" -F "$format_b" -- "$a" "$b" >"$tmp/qemu-compare" 2>&1 ||
+		fail "qemu-img compare $a $b: $(cat "$tmp/qemu-compare")"
+}
