@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Header extensions: the walk over the records, and the two that hold a pointer. */
+#include <q2s/format.h>
+
+#include "base/arith.h"
+#include "base/bytes.h"
+#include "base/diag.h"
+#include "format/check.h"
+
+#define RECORD "header extension"
+
+q2s_host q2s_ext_area_end(const struct q2s_header *header)
+{
+	if (header->backing_file_offset.v)
+		return header->backing_file_offset;
+	return (q2s_host){ 1ull << header->cluster_bits };
+}
+
+/* The head of the record at @pos; bytes behind the end of a short file are zero. */
+static struct q2s_ext load_head(const uint8_t *buf, size_t len, uint64_t pos)
+{
+	uint8_t head[Q2S_EXT_HEAD_SIZE] = { 0 };
+
+	if (pos < len)
+		memcpy(head, buf + pos, q2si_min(len - pos, sizeof(head)));
+	return (struct q2s_ext){
+		.type = q2si_get_be32(head),
+		.len = q2si_get_be32(head + 4),
+		.at = { pos },
+	};
+}
+
+/* Bound the record before anybody looks at its data. Its padding may cross the end, as in QEMU. */
+static enum q2s_err check_record(const struct q2s_ext *ext, size_t len, uint64_t end,
+				 struct q2s_diag *diag)
+{
+	const uint64_t data = ext->at.v + Q2S_EXT_HEAD_SIZE;
+
+	if (data > end || ext->len > end - data)
+		return q2si_fail(diag, Q2S_E_EXTENSION, RECORD, ext->at, ext->len,
+				 "record crosses the end of the extension area");
+	if (ext->len > 0 && (data > len || ext->len > len - data))
+		return q2si_fail(diag, Q2S_E_EXTENSION, RECORD, ext->at, ext->len,
+				 "record crosses the end of the file");
+	return Q2S_OK;
+}
+
+enum q2s_err q2s_ext_next(const uint8_t *buf, size_t len, q2s_host end, uint64_t *pos,
+			  struct q2s_ext *out, struct q2s_diag *diag)
+{
+	struct q2s_ext ext;
+
+	if (*pos >= end.v) {
+		*out = (struct q2s_ext){ .type = Q2S_EXT_END, .at = { *pos } };
+		return Q2S_OK;
+	}
+	ext = load_head(buf, len, *pos);
+	Q2SI_TRY(check_record(&ext, len, end.v, diag));
+	if (ext.len > 0)
+		ext.data = buf + *pos + Q2S_EXT_HEAD_SIZE;
+	*pos += Q2S_EXT_HEAD_SIZE + q2si_round_up(ext.len, 8);
+	*out = ext;
+	return Q2S_OK;
+}
+
+enum q2s_err q2s_ext_encode(uint32_t type, const void *data, uint32_t len, uint8_t *buf,
+			    size_t cap, uint64_t *pos, struct q2s_diag *diag)
+{
+	const uint64_t padded = q2si_round_up(len, 8);
+	uint8_t *at;
+
+	if (*pos > cap || Q2S_EXT_HEAD_SIZE + padded > cap - *pos)
+		return q2si_fail(diag, Q2S_E_LIMIT, RECORD, (q2s_host){ *pos }, len,
+				 "no room for the record");
+	at = buf + *pos;
+	q2si_put_be32(at, type);
+	q2si_put_be32(at + 4, len);
+	memset(at + Q2S_EXT_HEAD_SIZE, 0, padded);
+	if (len > 0)
+		memcpy(at + Q2S_EXT_HEAD_SIZE, data, len);
+	*pos += Q2S_EXT_HEAD_SIZE + padded;
+	return Q2S_OK;
+}
+
+/* Place of byte @offset of the record's data. */
+static q2s_host in_data(const struct q2s_ext *ext, uint64_t offset)
+{
+	return q2si_field_at(ext->at, Q2S_EXT_HEAD_SIZE + offset);
+}
+
+/* The smallest directory record: the fixed part and a name of one byte, padded to 8. */
+#define BITMAP_RECORD_MIN (Q2S_BITMAP_FIXED_SIZE + 8u)
+
+static enum q2s_err check_bitmaps(const struct q2s_geom *geom, const struct q2s_ext *ext,
+				  const struct q2s_ext_bitmaps *b, struct q2s_diag *diag)
+{
+	const uint64_t smallest = (uint64_t)b->count * BITMAP_RECORD_MIN;
+
+	if (b->count == 0 || b->count > Q2S_BITMAPS_MAX)
+		return q2si_fail(diag, Q2S_E_BITMAP, "nb_bitmaps", in_data(ext, 0), b->count,
+				 "not in 1..65535");
+	if (b->directory_size > Q2S_BITMAP_DIRECTORY_MAX_BYTES)
+		return q2si_fail(diag, Q2S_E_BITMAP, "bitmap_directory_size", in_data(ext, 8),
+				 b->directory_size, "over 1024 * 65535 bytes");
+	if (b->directory_size < smallest)
+		return q2si_fail(diag, Q2S_E_BITMAP, "bitmap_directory_size", in_data(ext, 8),
+				 b->directory_size, "too small for its bitmaps");
+	if (b->directory_offset.v == 0)
+		return q2si_fail(diag, Q2S_E_OFFSET, "bitmap_directory_offset", in_data(ext, 16), 0,
+				 "the bitmap directory would lie over the header");
+	return q2si_check_table(geom->cluster_size, b->directory_offset, b->directory_size,
+				"bitmap_directory_offset", in_data(ext, 16), diag);
+}
+
+enum q2s_err q2s_ext_bitmaps_decode(const struct q2s_geom *geom, const struct q2s_ext *ext,
+				    struct q2s_ext_bitmaps *out, struct q2s_diag *diag)
+{
+	struct q2s_ext_bitmaps bitmaps;
+	uint32_t reserved;
+
+	if (ext->len != Q2S_EXT_BITMAPS_SIZE)
+		return q2si_fail(diag, Q2S_E_BITMAP, "bitmaps extension", ext->at, ext->len,
+				 "not 24 bytes");
+	reserved = q2si_get_be32(ext->data + 4);
+	if (reserved)
+		return q2si_fail(diag, Q2S_E_BITMAP, "bitmaps extension", in_data(ext, 4), reserved,
+				 "reserved field not zero");
+	bitmaps = (struct q2s_ext_bitmaps){
+		.count = q2si_get_be32(ext->data),
+		.directory_size = q2si_get_be64(ext->data + 8),
+		.directory_offset = { q2si_get_be64(ext->data + 16) },
+	};
+	Q2SI_TRY(check_bitmaps(geom, ext, &bitmaps, diag));
+	*out = bitmaps;
+	return Q2S_OK;
+}
+
+void q2s_ext_bitmaps_encode(const struct q2s_ext_bitmaps *in, uint8_t *raw)
+{
+	q2si_put_be32(raw, in->count);
+	q2si_put_be32(raw + 4, 0);
+	q2si_put_be64(raw + 8, in->directory_size);
+	q2si_put_be64(raw + 16, in->directory_offset.v);
+}
+
+enum q2s_err q2s_ext_crypto_decode(const struct q2s_geom *geom, const struct q2s_ext *ext,
+				   struct q2s_ext_crypto *out, struct q2s_diag *diag)
+{
+	struct q2s_ext_crypto crypto;
+
+	if (ext->len != Q2S_EXT_CRYPTO_SIZE)
+		return q2si_fail(diag, Q2S_E_CRYPTO, "encryption extension", ext->at, ext->len,
+				 "not 16 bytes");
+	crypto.offset.v = q2si_get_be64(ext->data);
+	crypto.length = q2si_get_be64(ext->data + 8);
+	if (crypto.length == 0 || crypto.length > INT64_MAX)
+		return q2si_fail(diag, Q2S_E_CRYPTO, "encryption header length", in_data(ext, 8),
+				 crypto.length, "not in 1..2^63 - 1");
+	if (crypto.offset.v == 0)
+		return q2si_fail(diag, Q2S_E_OFFSET, "encryption header offset", in_data(ext, 0), 0,
+				 "the encryption header would lie over the header");
+	Q2SI_TRY(q2si_check_table(geom->cluster_size, crypto.offset, crypto.length,
+				  "encryption header offset", in_data(ext, 0), diag));
+	*out = crypto;
+	return Q2S_OK;
+}
+
+void q2s_ext_crypto_encode(const struct q2s_ext_crypto *in, uint8_t *raw)
+{
+	q2si_put_be64(raw, in->offset.v);
+	q2si_put_be64(raw + 8, in->length);
+}
