@@ -121,6 +121,12 @@ enum q2s_err q2s_sink_from_fd(int fd, const char *name, struct q2s_sink **out,
 enum q2s_err q2s_sink_open(const char *path, unsigned flags, uint64_t length,
 			   struct q2s_sink **out, struct q2s_diag *diag);
 
+/**
+ * The name beside the final one under which the bytes wait for commit, for a caller who removes it
+ * when a signal ends the process; NULL when there is none (most file systems need none).
+ */
+const char *q2s_sink_temp_path(const struct q2s_sink *sink);
+
 /** Bytes taken so far. */
 uint64_t q2s_sink_pos(const struct q2s_sink *sink);
 

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The frame of all disks: argument checks, and zeros past the end. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/arith.h"
+#include "base/diag.h"
+#include "disk/disk.h"
+
+enum q2s_err q2si_disk_init(struct q2s_disk *disk, const struct q2si_disk_ops *ops,
+			    const char *name, uint64_t size, struct q2s_diag *diag)
+{
+	disk->ops = ops;
+	disk->size = size;
+	disk->name = strdup(name);
+	return disk->name ? Q2S_OK : q2si_fail_nomem(diag, "disk");
+}
+
+uint64_t q2s_disk_size(const struct q2s_disk *disk)
+{
+	return disk->size;
+}
+
+const char *q2s_disk_name(const struct q2s_disk *disk)
+{
+	return disk->name;
+}
+
+void q2s_disk_close(struct q2s_disk *disk)
+{
+	if (!disk)
+		return;
+	free(disk->name);
+	disk->ops->close(disk);
+}
+
+enum q2s_err q2s_disk_verify(struct q2s_disk *disk, struct q2s_diag *diag)
+{
+	return disk->ops->verify ? disk->ops->verify(disk, diag) : Q2S_OK;
+}
+
+enum q2s_err q2s_cursor_open(struct q2s_disk *disk, struct q2s_cursor **out, struct q2s_diag *diag)
+{
+	Q2SI_TRY(disk->ops->cursor_open(disk, out, diag));
+	(*out)->disk = disk;
+	return Q2S_OK;
+}
+
+void q2s_cursor_close(struct q2s_cursor *cursor)
+{
+	if (cursor)
+		cursor->disk->ops->cursor_close(cursor);
+}
+
+enum q2s_err q2s_cursor_extent(struct q2s_cursor *cursor, q2s_guest guest, uint64_t max,
+			       struct q2s_extent *out, struct q2s_diag *diag)
+{
+	const struct q2s_disk *disk = cursor->disk;
+
+	if (guest.v >= disk->size || max == 0)
+		return q2si_fail(diag, Q2S_E_USAGE, "guest offset", Q2S_NOWHERE, guest.v,
+				 "outside the disk");
+	return disk->ops->extent(cursor, guest, q2si_min(max, disk->size - guest.v), out, diag);
+}
+
+enum q2s_err q2s_cursor_read(struct q2s_cursor *cursor, q2s_guest guest, void *buf, size_t len,
+			     struct q2s_diag *diag)
+{
+	const struct q2s_disk *disk = cursor->disk;
+	const uint64_t left = disk->size > guest.v ? disk->size - guest.v : 0;
+	const size_t inside = q2si_min(len, left);
+
+	memset((char *)buf + inside, 0, len - inside);
+	return inside == 0 ? Q2S_OK : disk->ops->read(cursor, guest, buf, inside, diag);
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A raw disk: the bytes of a file or block device, whose holes are known to be zero. */
+#include <stdlib.h>
+
+#include "base/arith.h"
+#include "base/diag.h"
+#include "disk/disk.h"
+
+struct raw_disk {
+	struct q2s_disk disk;
+	struct q2s_file *file;
+};
+
+/* Keeps the last stretch: callers ask for it piece by piece, and each question is a system call. */
+struct raw_cursor {
+	struct q2s_cursor cursor;
+	uint64_t start, end; /* of the stretch; empty at first */
+	bool hole;
+};
+
+static struct q2s_file *file_of(const struct q2s_cursor *cursor)
+{
+	return ((const struct raw_disk *)cursor->disk)->file;
+}
+
+static enum q2s_err raw_cursor_open(struct q2s_disk *disk, struct q2s_cursor **out,
+				    struct q2s_diag *diag)
+{
+	struct raw_cursor *raw = calloc(1, sizeof(*raw));
+
+	(void)disk;
+	if (!raw)
+		return q2si_fail_nomem(diag, "cursor");
+	*out = &raw->cursor;
+	return Q2S_OK;
+}
+
+static void raw_cursor_close(struct q2s_cursor *cursor)
+{
+	free(cursor);
+}
+
+static enum q2s_err raw_extent(struct q2s_cursor *cursor, q2s_guest guest, uint64_t max,
+			       struct q2s_extent *out, struct q2s_diag *diag)
+{
+	struct raw_cursor *raw = (struct raw_cursor *)cursor;
+
+	if (guest.v < raw->start || guest.v >= raw->end) {
+		struct q2s_stretch stretch;
+
+		Q2SI_TRY(q2s_file_stretch(file_of(cursor), guest.v, &stretch, diag));
+		raw->start = guest.v;
+		raw->end = guest.v + stretch.len;
+		raw->hole = stretch.hole;
+	}
+	*out = (struct q2s_extent){ .len = q2si_min(raw->end - guest.v, max) };
+	if (!raw->hole) {
+		out->state = Q2S_DATA;
+		out->file = file_of(cursor);
+		out->at = guest.v;
+	}
+	return Q2S_OK;
+}
+
+static enum q2s_err raw_read(struct q2s_cursor *cursor, q2s_guest guest, void *buf, size_t len,
+			     struct q2s_diag *diag)
+{
+	struct q2s_file *file = file_of(cursor);
+	size_t got;
+
+	Q2SI_TRY(q2s_file_read_padded(file, guest.v, buf, len, &got, diag));
+	if (got == len)
+		return Q2S_OK;
+	return q2si_in_file(diag,
+			    q2si_fail_at(diag, Q2S_E_CHANGED, "source",
+					 (q2s_host){ guest.v + got },
+					 "it became shorter while it was read"),
+			    q2s_file_name(file));
+}
+
+static enum q2s_err raw_verify(struct q2s_disk *disk, struct q2s_diag *diag)
+{
+	return q2s_file_verify(((struct raw_disk *)disk)->file, diag);
+}
+
+static void raw_close(struct q2s_disk *disk)
+{
+	q2s_file_close(((struct raw_disk *)disk)->file);
+	free(disk);
+}
+
+static const struct q2si_disk_ops raw_ops = {
+	.cursor_open = raw_cursor_open,
+	.cursor_close = raw_cursor_close,
+	.extent = raw_extent,
+	.read = raw_read,
+	.verify = raw_verify,
+	.close = raw_close,
+};
+
+enum q2s_err q2s_disk_raw(struct q2s_file *file, struct q2s_disk **out, struct q2s_diag *diag)
+{
+	struct raw_disk *raw = calloc(1, sizeof(*raw));
+	enum q2s_err err;
+
+	if (!raw)
+		return q2si_fail_nomem(diag, "disk");
+	err = q2si_disk_init(&raw->disk, &raw_ops, q2s_file_name(file), q2s_file_size(file), diag);
+	if (err != Q2S_OK) {
+		free(raw);
+		return err;
+	}
+	raw->file = q2s_file_ref(file);
+	*out = &raw->disk;
+	return Q2S_OK;
+}

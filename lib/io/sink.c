@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The frame of all sinks: counting, choosing the kind for a destination, and ending. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/arith.h"
+#include "base/cleanup.h"
+#include "base/diag.h"
+#include "io/sink.h"
+
+/* Large enough to hide the system calls, small enough to stay in the processor's cache. */
+#define COPY_BUFFER (256u << 10)
+
+/* Page-aligned, so that a pipe can take whole pages of it. */
+const uint8_t q2si_zeros[Q2SI_ZEROS_SIZE] __attribute__((aligned(4096))) = { 0 };
+
+enum q2s_err q2si_sink_errno(const struct q2s_sink *sink, int error, const char *doing,
+			     struct q2s_diag *diag)
+{
+	return q2si_in_file(diag, q2si_fail_errno(diag, error, "output", Q2S_NOWHERE, "%s", doing),
+			    sink->name);
+}
+
+enum q2s_err q2si_source_ended(struct q2s_file *file, uint64_t at, struct q2s_diag *diag)
+{
+	return q2si_in_file(diag,
+			    q2si_fail_at(diag, Q2S_E_CHANGED, "source", (q2s_host){ at },
+					 "it became shorter while it was read"),
+			    q2s_file_name(file));
+}
+
+enum q2s_err q2si_copy_by_hand(struct q2s_sink *sink, struct q2s_file *file, uint64_t at,
+			       uint64_t len,
+			       enum q2s_err (*write)(struct q2s_sink *sink, uint64_t ahead,
+						     const void *buf, size_t len,
+						     struct q2s_diag *diag),
+			       struct q2s_diag *diag)
+{
+	Q2SI_AUTO_FREE void *buf = malloc(COPY_BUFFER);
+
+	if (!buf)
+		return q2si_fail_nomem(diag, "copy buffer");
+	for (uint64_t done = 0; done < len;) {
+		const size_t n = q2si_min(len - done, COPY_BUFFER);
+		size_t got;
+
+		Q2SI_TRY(q2s_file_read_padded(file, at + done, buf, n, &got, diag));
+		if (got < n)
+			return q2si_source_ended(file, at + done + got, diag);
+		Q2SI_TRY(write(sink, done, buf, n, diag));
+		done += n;
+	}
+	return Q2S_OK;
+}
+
+uint64_t q2s_sink_pos(const struct q2s_sink *sink)
+{
+	return sink->pos;
+}
+
+enum q2s_err q2s_sink_write(struct q2s_sink *sink, const void *buf, size_t len,
+			    struct q2s_diag *diag)
+{
+	if (len != 0)
+		Q2SI_TRY(sink->ops->write(sink, buf, len, diag));
+	sink->pos += len;
+	return Q2S_OK;
+}
+
+enum q2s_err q2s_sink_copy(struct q2s_sink *sink, struct q2s_file *file, uint64_t at, uint64_t len,
+			   struct q2s_diag *diag)
+{
+	if (len != 0)
+		Q2SI_TRY(sink->ops->copy(sink, file, at, len, diag));
+	sink->pos += len;
+	return Q2S_OK;
+}
+
+enum q2s_err q2s_sink_zero(struct q2s_sink *sink, uint64_t len, struct q2s_diag *diag)
+{
+	if (len != 0)
+		Q2SI_TRY(sink->ops->zero(sink, len, diag));
+	sink->pos += len;
+	return Q2S_OK;
+}
+
+void q2s_sink_abort(struct q2s_sink *sink)
+{
+	if (!sink)
+		return;
+	sink->ops->close(sink);
+	free(sink->name);
+	free(sink);
+}
+
+enum q2s_err q2s_sink_commit(struct q2s_sink *sink, struct q2s_diag *diag)
+{
+	const enum q2s_err err = sink->ops->commit(sink, diag);
+
+	q2s_sink_abort(sink); /* after a commit there is nothing left to undo */
+	return err;
+}
+
+/* O_APPEND takes the choice of the offset away from us, so such a file is a stream. */
+static bool has_offsets(int fd, const struct stat *st)
+{
+	const int flags = fcntl(fd, F_GETFL);
+
+	if (flags >= 0 && flags & O_APPEND)
+		return false;
+	return S_ISREG(st->st_mode) || S_ISBLK(st->st_mode);
+}
+
+enum q2s_err q2s_sink_from_fd(int fd, const char *name, struct q2s_sink **out,
+			      struct q2s_diag *diag)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) != 0) {
+		return q2si_in_file(diag,
+				    q2si_fail_errno(diag, errno, "output", Q2S_NOWHERE,
+						    "cannot be used"),
+				    name);
+	}
+	if (has_offsets(fd, &st))
+		return q2si_sink_file(fd, false, name, NULL, out, diag);
+	return q2si_sink_stream(fd, false, name, out, diag);
+}
+
+/* A device, FIFO or socket that is there already: opened and written to in place. */
+static enum q2s_err open_special(const char *path, const struct stat *st, uint64_t length,
+				 struct q2s_sink **out, struct q2s_diag *diag)
+{
+	Q2SI_AUTO_CLOSE int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0) {
+		return q2si_in_file(diag,
+				    q2si_fail_errno(diag, errno, "output", Q2S_NOWHERE,
+						    "cannot be opened for writing"),
+				    path);
+	}
+	if (!S_ISBLK(st->st_mode)) {
+		Q2SI_TRY(q2si_sink_stream(fd, true, path, out, diag));
+		fd = -1;
+		return Q2S_OK;
+	}
+	const off_t size = lseek(fd, 0, SEEK_END);
+
+	if (size < 0 || lseek(fd, 0, SEEK_SET) < 0)
+		return q2si_fail_errno(diag, errno, "output", Q2S_NOWHERE, "cannot find its size");
+	if ((uint64_t)size < length) {
+		return q2si_in_file(diag,
+				    q2si_fail(diag, Q2S_E_LIMIT, "block device", Q2S_NOWHERE,
+					      (uint64_t)size, "too small for 0x%llx bytes",
+					      (unsigned long long)length),
+				    path);
+	}
+	Q2SI_TRY(q2si_sink_file(fd, true, path, NULL, out, diag));
+	fd = -1;
+	return Q2S_OK;
+}
+
+enum q2s_err q2s_sink_open(const char *path, unsigned flags, uint64_t length,
+			   struct q2s_sink **out, struct q2s_diag *diag)
+{
+	struct q2si_place place = { 0 };
+	enum q2s_err err;
+	struct stat st;
+	int fd = -1;
+
+	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
+		return open_special(path, &st, length, out, diag);
+	err = q2si_place_open(path, flags, &fd, &place, diag);
+	if (err == Q2S_OK) {
+		err = q2si_sink_file(fd, true, path, &place, out, diag);
+		if (err != Q2S_OK)
+			close(fd);
+	}
+	if (err != Q2S_OK)
+		q2si_place_drop(&place);
+	return q2si_in_file(diag, err, path);
+}

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Sink for regular files and block devices: data is reflinked or copied inside the kernel where
+ * that works, and zeros become holes.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/arith.h"
+#include "base/cleanup.h"
+#include "base/diag.h"
+#include "io/sink.h"
+
+#define MOVE_MAX (1u << 30) /* below the kernel's limit of one call */
+
+struct file_sink {
+	struct q2s_sink sink;
+	int fd;
+	bool owned;
+	bool ranges;      /* copy_file_range() works, as far as we know */
+	bool device;      /* a block device: its size is given */
+	uint64_t base;    /* file offset of the sink's first byte */
+	uint64_t old_end; /* below this the file held bytes before: a hole must be made */
+	struct q2si_place place;
+};
+
+static struct file_sink *file_of(struct q2s_sink *sink)
+{
+	return (struct file_sink *)sink;
+}
+
+/* Write @len bytes @ahead of the sink's position. */
+static enum q2s_err write_ahead(struct q2s_sink *sink, uint64_t ahead, const void *buf, size_t len,
+				struct q2s_diag *diag)
+{
+	struct file_sink *file = file_of(sink);
+	uint64_t at = file->base + sink->pos + ahead;
+
+	while (len > 0) {
+		const ssize_t n = pwrite(file->fd, buf, q2si_min(len, MOVE_MAX), (off_t)at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return q2si_sink_errno(sink, errno, "writing failed", diag);
+		buf = (const char *)buf + n;
+		at += (uint64_t)n;
+		len -= (size_t)n;
+	}
+	return Q2S_OK;
+}
+
+static enum q2s_err file_write(struct q2s_sink *sink, const void *buf, size_t len,
+			       struct q2s_diag *diag)
+{
+	return write_ahead(sink, 0, buf, len, diag);
+}
+
+/* Errors that mean "not between these two files", not "the disk is broken". */
+static bool cannot_range(int error)
+{
+	return error == EXDEV || error == EINVAL || error == ENOSYS || error == EOPNOTSUPP ||
+	       error == EBADF || error == EPERM || error == ETXTBSY;
+}
+
+static enum q2s_err file_copy(struct q2s_sink *sink, struct q2s_file *from, uint64_t at,
+			      uint64_t len, struct q2s_diag *diag)
+{
+	struct file_sink *file = file_of(sink);
+	off_t in = (off_t)at;
+	off_t out = (off_t)(file->base + sink->pos);
+
+	while (len > 0 && file->ranges) {
+		const ssize_t n = copy_file_range(q2s_file_fd(from), &in, file->fd, &out,
+						  q2si_min(len, MOVE_MAX), 0);
+
+		if (n == 0)
+			break; /* the end, or a file that only looks empty: reading will tell */
+		if (n > 0)
+			len -= (uint64_t)n;
+		else if (cannot_range(errno))
+			file->ranges = false;
+		else if (errno != EINTR)
+			return q2si_sink_errno(sink, errno, "copying failed", diag);
+	}
+	if (len == 0)
+		return Q2S_OK;
+	/* write_ahead() counts from the sink's position, which the ranges have passed. */
+	const uint64_t pos = sink->pos;
+
+	sink->pos = (uint64_t)out - file->base;
+	const enum q2s_err err = q2si_copy_by_hand(sink, from, (uint64_t)in, len, write_ahead, diag);
+
+	sink->pos = pos;
+	return err;
+}
+
+/* Zeros where the file held something before: freed if possible, else written. */
+static enum q2s_err overwrite_zeros(struct q2s_sink *sink, uint64_t len, struct q2s_diag *diag)
+{
+	struct file_sink *file = file_of(sink);
+	const off_t at = (off_t)(file->base + sink->pos);
+
+	if (fallocate(file->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, (off_t)len) == 0 ||
+	    fallocate(file->fd, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, at, (off_t)len) == 0)
+		return Q2S_OK;
+	for (uint64_t done = 0; done < len;) {
+		const size_t n = q2si_min(len - done, Q2SI_ZEROS_SIZE);
+
+		Q2SI_TRY(write_ahead(sink, done, q2si_zeros, n, diag));
+		done += n;
+	}
+	return Q2S_OK;
+}
+
+static enum q2s_err file_zero(struct q2s_sink *sink, uint64_t len, struct q2s_diag *diag)
+{
+	struct file_sink *file = file_of(sink);
+	const uint64_t at = file->base + sink->pos;
+
+	if (at >= file->old_end)
+		return Q2S_OK; /* nothing there: the next write, or commit, leaves a hole */
+	return overwrite_zeros(sink, q2si_min(len, file->old_end - at), diag);
+}
+
+static enum q2s_err file_commit(struct q2s_sink *sink, struct q2s_diag *diag)
+{
+	struct file_sink *file = file_of(sink);
+	const uint64_t end = file->base + sink->pos;
+
+	if (!file->device && end > file->old_end && ftruncate(file->fd, (off_t)end) != 0)
+		return q2si_sink_errno(sink, errno, "setting its size failed", diag);
+	/* Whoever shares the descriptor goes on behind our bytes. */
+	if (!file->owned && lseek(file->fd, (off_t)end, SEEK_SET) < 0)
+		return q2si_sink_errno(sink, errno, "seeking failed", diag);
+	if (file->place.final)
+		return q2si_in_file(diag, q2si_place_commit(&file->place, file->fd, diag),
+				    sink->name);
+	if (file->owned && fsync(file->fd) != 0)
+		return q2si_sink_errno(sink, errno, "flushing failed", diag);
+	return Q2S_OK;
+}
+
+static void file_close(struct q2s_sink *sink)
+{
+	struct file_sink *file = file_of(sink);
+
+	q2si_place_drop(&file->place);
+	if (file->owned)
+		close(file->fd);
+}
+
+static const struct q2si_sink_ops file_ops = {
+	.write = file_write,
+	.copy = file_copy,
+	.zero = file_zero,
+	.commit = file_commit,
+	.close = file_close,
+};
+
+/* Where we start, and what was there before. */
+static int file_extent(struct file_sink *file)
+{
+	struct stat st;
+	off_t base;
+
+	if (fstat(file->fd, &st) != 0 || (base = lseek(file->fd, 0, SEEK_CUR)) < 0)
+		return -1;
+	file->device = S_ISBLK(st.st_mode);
+	file->base = (uint64_t)base;
+	file->old_end = file->device ? UINT64_MAX : (uint64_t)st.st_size;
+	return 0;
+}
+
+enum q2s_err q2si_sink_file(int fd, bool owned, const char *name, struct q2si_place *place,
+			    struct q2s_sink **out, struct q2s_diag *diag)
+{
+	Q2SI_AUTO_FREE struct file_sink *file = calloc(1, sizeof(*file));
+	char *copy = strdup(name);
+
+	if (!file || !copy) {
+		free(copy);
+		return q2si_fail_nomem(diag, "sink");
+	}
+	file->sink = (struct q2s_sink){ .ops = &file_ops, .name = copy };
+	file->fd = fd;
+	file->ranges = true;
+	if (file_extent(file) != 0) {
+		free(copy);
+		return q2si_fail_errno(diag, errno, "output", Q2S_NOWHERE, "cannot be used");
+	}
+	file->owned = owned;
+	if (place) {
+		file->place = *place;
+		*place = (struct q2si_place){ 0 };
+	}
+	*out = &Q2SI_STEAL(file)->sink;
+	return Q2S_OK;
+}
+
+const char *q2s_sink_temp_path(const struct q2s_sink *sink)
+{
+	if (sink->ops != &file_ops)
+		return NULL;
+	return ((const struct file_sink *)sink)->place.temp;
+}
