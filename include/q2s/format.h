@@ -368,10 +368,13 @@ struct q2s_l1_entry {
 	bool copied;
 };
 
-/** Decode 8 bytes. Q2S_E_RESERVED; Q2S_E_OFFSET: L2 table not cluster-aligned. */
+/**
+ * Decode 8 bytes. Q2S_E_RESERVED; Q2S_E_OFFSET: L2 table not cluster-aligned. COPIED without an
+ * L2 table is tolerated (and dropped).
+ */
 enum q2s_err q2s_l1_decode(const struct q2s_geom *geom, const uint8_t *raw, q2s_host at,
 			   struct q2s_l1_entry *out, struct q2s_diag *diag);
-/** Encode 8 bytes; refuses what q2s_l1_decode() refuses. */
+/** Encode 8 bytes; refuses what q2s_l1_decode() refuses; Q2S_E_COPIED: without an L2 table. */
 enum q2s_err q2s_l1_encode(const struct q2s_geom *geom, const struct q2s_l1_entry *in,
 			   uint8_t *raw, struct q2s_diag *diag);
 
@@ -418,7 +421,8 @@ struct q2s_l2_entry {
  *   Q2S_E_ZERO_FLAG   the zero flag in a version 2 image
  *   Q2S_E_SUBCLUSTER  subcluster both allocated and zero, or allocated without a host cluster
  *   Q2S_E_COMPRESSED  compressed with a data file, with a bitmap, or past 2^56
- * COPIED on an entry without host cluster is tolerated (and dropped), as QEMU does.
+ * COPIED on an entry without host cluster is tolerated (and dropped), as QEMU does. In an image
+ * with a data file, host offset 0 with COPIED is a host cluster, and 0 without COPIED is none.
  */
 enum q2s_err q2s_l2_decode(const struct q2s_geom *geom, const uint8_t *raw, q2s_host at,
 			   struct q2s_l2_entry *out, struct q2s_diag *diag);
@@ -431,7 +435,13 @@ enum q2s_err q2s_l2_decode(const struct q2s_geom *geom, const uint8_t *raw, q2s_
 enum q2s_err q2s_l2_decode_lenient(const struct q2s_geom *geom, const uint8_t *raw, q2s_host at,
 				   struct q2s_l2_entry *out, struct q2s_diag *diag);
 
-/** Encode geom->l2_entry_size bytes; refuses what q2s_l2_decode() refuses. */
+/**
+ * Encode geom->l2_entry_size bytes; refuses what q2s_l2_decode() refuses, with the same code, and
+ * fields that the entry cannot hold.
+ *
+ * A compressed entry stores whole sectors only: @in->comp_bytes may be the exact length of the
+ * stream or already end on a sector; decoding gives the latter, q2s_comp_sectors() its sectors.
+ */
 enum q2s_err q2s_l2_encode(const struct q2s_geom *geom, const struct q2s_l2_entry *in,
 			   uint8_t *raw, struct q2s_diag *diag);
 
@@ -458,18 +468,19 @@ struct q2s_comp_range q2s_comp_sectors(q2s_host at, uint64_t len);
 
 /* ---- refcounts --------------------------------------------------------------------------- */
 
-/** One refcount table entry: the block's offset, 0 for "all counts are zero". */
+/** One refcount table entry: the block's offset, 0 for "all counts are zero". Q2S_E_RESERVED: bits
+ * 0..8; Q2S_E_OFFSET: not cluster-aligned, or beyond 2^56 (there are no flags in this table). */
 enum q2s_err q2s_reftable_decode(const struct q2s_geom *geom, const uint8_t *raw, q2s_host at,
 				 q2s_host *block, struct q2s_diag *diag);
 enum q2s_err q2s_reftable_encode(const struct q2s_geom *geom, q2s_host block, uint8_t *raw,
 				 struct q2s_diag *diag);
 
-/** Count @index of a refcount block (one cluster at @block). Pure, any width. */
+/** Count @index, under geom->block_entries, of a refcount block (one cluster at @block). */
 uint64_t q2s_refcount_get(const struct q2s_geom *geom, const uint8_t *block, uint32_t index);
-/** Set a count; Q2S_E_REFCOUNT when @count exceeds geom->refcount_max. */
+/** Set a count; Q2S_E_REFCOUNT when @count exceeds geom->refcount_max, Q2S_E_USAGE past the end. */
 enum q2s_err q2s_refcount_set(const struct q2s_geom *geom, uint8_t *block, uint32_t index,
 			      uint64_t count, struct q2s_diag *diag);
-/** Set @n counts from @index on to the same value: whole bytes at a time. */
+/** Set @n counts from @index on to the same value: whole bytes at a time. Fails as the above. */
 enum q2s_err q2s_refcount_fill(const struct q2s_geom *geom, uint8_t *block, uint32_t index,
 			       uint32_t n, uint64_t count, struct q2s_diag *diag);
 
@@ -500,16 +511,22 @@ struct q2s_snapshot {
  * Decode the record at @buf.
  *
  * @len   bytes available from the record to the end of the table's buffer
- * @used  bytes of the record with its padding to 8
+ * @used  always written. Bytes of the record with its padding to 8, which may lie past @len: the
+ *        last record of a file needs none. With Q2S_E_SHORT the bytes needed to get further.
+ *        Where a value is refused it is right too, so that a checker can go on behind the record;
+ *        only where the length itself is refused (Q2S_E_SNAPSHOT) is it the fixed part.
  *
  * Returns Q2S_OK, Q2S_E_SHORT (@len too small: read more, *@used says how much is needed),
- * Q2S_E_SNAPSHOT (extra data over 1024; under 16 in version 3), Q2S_E_OFFSET, or Q2S_E_LIMIT
- * (L1 over 32 MiB).
+ * Q2S_E_SNAPSHOT (extra data over 1024; under 16 in version 3), Q2S_E_OFFSET (L1 table), or
+ * Q2S_E_LIMIT (L1 over 32 MiB, disk size of 2^63 or more).
  */
 enum q2s_err q2s_snapshot_decode(const struct q2s_geom *geom, const uint8_t *buf, size_t len,
 				 q2s_host at, struct q2s_snapshot *out, size_t *used,
 				 struct q2s_diag *diag);
-/** Encode with 24 bytes of extra data (@extra is not written) and padding; Q2S_E_LIMIT: @cap. */
+/**
+ * Encode with 24 bytes of extra data (@extra is not written) and padding. Without a disk size it is
+ * geom->size. Q2S_E_LIMIT: @cap; else as q2s_snapshot_decode().
+ */
 enum q2s_err q2s_snapshot_encode(const struct q2s_geom *geom, const struct q2s_snapshot *in,
 				 uint8_t *buf, size_t cap, size_t *used, struct q2s_diag *diag);
 
@@ -533,14 +550,20 @@ struct q2s_bitmap {
 };
 #define Q2S_BITMAP_FIXED_SIZE 24u
 
-/** As q2s_snapshot_decode(); Q2S_E_BITMAP for every breach of check_dir_entry's rules. */
+/**
+ * As q2s_snapshot_decode(); Q2S_E_BITMAP for every breach of the rules of QEMU's check_dir_entry(),
+ * for a table that does not match the disk's size (unless the bitmap is in use), and for extra data
+ * without Q2S_BITMAP_EXTRA_COMPATIBLE, which nobody may ignore.
+ */
 enum q2s_err q2s_bitmap_decode(const struct q2s_geom *geom, const uint8_t *buf, size_t len,
 			       q2s_host at, struct q2s_bitmap *out, size_t *used,
 			       struct q2s_diag *diag);
+/** Encode with extra data, if any, and padding; Q2S_E_LIMIT: @cap; else as q2s_bitmap_decode(). */
 enum q2s_err q2s_bitmap_encode(const struct q2s_geom *geom, const struct q2s_bitmap *in,
 			       uint8_t *buf, size_t cap, size_t *used, struct q2s_diag *diag);
 
-/** One bitmap table entry: a cluster, or all zeros, or all ones. */
+/** One bitmap table entry: a cluster, or all zeros, or all ones. Q2S_E_RESERVED; Q2S_E_OFFSET;
+ * Q2S_E_BITMAP: all ones and a cluster. */
 struct q2s_bitmap_table_entry {
 	q2s_host cluster; /* 0: none */
 	bool ones;        /* only without a cluster */

@@ -11,14 +11,15 @@
 #include "base/text.h"
 
 /* May @diag take a failure? The first one wins: it is nearest to the cause. */
-static bool is_open(const struct q2s_diag *diag)
+static bool
+is_open(const struct q2s_diag *diag)
 {
 	return diag && diag->err == Q2S_OK;
 }
 
-__attribute__((format(printf, 5, 0)))
-static void record(struct q2s_diag *diag, enum q2s_err err, const char *what, q2s_host at,
-		   const char *fmt, va_list args)
+static void __attribute__((format(printf, 5, 0)))
+record(struct q2s_diag *diag, enum q2s_err err, const char *what, q2s_host at, const char *fmt,
+       va_list args)
 {
 	diag->err = err;
 	diag->sys_errno = 0;
@@ -29,8 +30,9 @@ static void record(struct q2s_diag *diag, enum q2s_err err, const char *what, q2
 	vsnprintf(diag->text, sizeof(diag->text), fmt, args);
 }
 
-enum q2s_err q2si_fail(struct q2s_diag *diag, enum q2s_err err, const char *what, q2s_host at,
-		       uint64_t value, const char *fmt, ...)
+enum q2s_err
+q2si_fail(struct q2s_diag *diag, enum q2s_err err, const char *what, q2s_host at, uint64_t value,
+	  const char *fmt, ...)
 {
 	va_list args;
 
@@ -44,8 +46,9 @@ enum q2s_err q2si_fail(struct q2s_diag *diag, enum q2s_err err, const char *what
 	return err;
 }
 
-enum q2s_err q2si_fail_at(struct q2s_diag *diag, enum q2s_err err, const char *what, q2s_host at,
-			  const char *fmt, ...)
+enum q2s_err
+q2si_fail_at(struct q2s_diag *diag, enum q2s_err err, const char *what, q2s_host at,
+	     const char *fmt, ...)
 {
 	va_list args;
 
@@ -57,8 +60,9 @@ enum q2s_err q2si_fail_at(struct q2s_diag *diag, enum q2s_err err, const char *w
 	return err;
 }
 
-enum q2s_err q2si_fail_errno(struct q2s_diag *diag, int error, const char *what, q2s_host at,
-			     const char *fmt, ...)
+enum q2s_err
+q2si_fail_errno(struct q2s_diag *diag, int error, const char *what, q2s_host at, const char *fmt,
+		...)
 {
 	const enum q2s_err err = error == ENOMEM ? Q2S_E_NOMEM : Q2S_E_IO;
 	va_list args;
@@ -72,19 +76,22 @@ enum q2s_err q2si_fail_errno(struct q2s_diag *diag, int error, const char *what,
 	return err;
 }
 
-enum q2s_err q2si_fail_nomem(struct q2s_diag *diag, const char *what)
+enum q2s_err
+q2si_fail_nomem(struct q2s_diag *diag, const char *what)
 {
 	return q2si_fail_at(diag, Q2S_E_NOMEM, what, Q2S_NOWHERE, "out of memory");
 }
 
-enum q2s_err q2si_in_file(struct q2s_diag *diag, enum q2s_err err, const char *file)
+enum q2s_err
+q2si_in_file(struct q2s_diag *diag, enum q2s_err err, const char *file)
 {
 	if (err != Q2S_OK && diag && diag->file[0] == '\0')
 		snprintf(diag->file, sizeof(diag->file), "%s", file);
 	return err;
 }
 
-void q2s_diag_format(const struct q2s_diag *diag, char *buf, size_t size)
+void
+q2s_diag_format(const struct q2s_diag *diag, char *buf, size_t size)
 {
 	struct q2si_text line = q2si_text_init(buf, size);
 	char reason[128];
@@ -98,6 +105,5 @@ void q2s_diag_format(const struct q2s_diag *diag, char *buf, size_t size)
 	if (diag->has_value)
 		q2si_text_add(&line, " (found 0x%" PRIx64 ")", diag->value);
 	if (diag->sys_errno != 0)
-		q2si_text_add(&line, ": %s",
-			      strerror_r(diag->sys_errno, reason, sizeof(reason)));
+		q2si_text_add(&line, ": %s", strerror_r(diag->sys_errno, reason, sizeof(reason)));
 }

@@ -7,6 +7,7 @@ struct error {
 	enum q2s_err_class class;
 };
 
+/* clang-format off */
 static const struct error errors[] = {
 	[Q2S_OK]            = { "ok",          Q2S_CLASS_OK },
 	[Q2S_E_USAGE]       = { "usage",       Q2S_CLASS_USAGE },
@@ -40,23 +41,27 @@ static const struct error errors[] = {
 	[Q2S_E_BITMAP]      = { "bitmap",      Q2S_CLASS_CORRUPT },
 	[Q2S_E_CRYPTO]      = { "crypto",      Q2S_CLASS_CORRUPT },
 };
+/* clang-format on */
 
 _Static_assert(sizeof(errors) / sizeof(errors[0]) == Q2S_E_COUNT_, "a code without a row");
 
 /* A number that is no code can only come from a caller, so it is the caller's mistake. */
 static const struct error no_code = { "unknown", Q2S_CLASS_USAGE };
 
-static const struct error *lookup(enum q2s_err err)
+static const struct error *
+lookup(enum q2s_err err)
 {
 	return (unsigned)err < Q2S_E_COUNT_ ? &errors[err] : &no_code;
 }
 
-enum q2s_err_class q2s_err_class(enum q2s_err err)
+enum q2s_err_class
+q2s_err_class(enum q2s_err err)
 {
 	return lookup(err)->class;
 }
 
-const char *q2s_err_name(enum q2s_err err)
+const char *
+q2s_err_name(enum q2s_err err)
 {
 	return lookup(err)->name;
 }

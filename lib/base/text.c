@@ -7,14 +7,16 @@
 #include <stdio.h>
 #include <string.h>
 
-struct q2si_text q2si_text_init(char *buf, size_t size)
+struct q2si_text
+q2si_text_init(char *buf, size_t size)
 {
 	if (size > 0)
 		buf[0] = '\0';
 	return (struct q2si_text){ .buf = buf, .size = size };
 }
 
-void q2si_text_add(struct q2si_text *text, const char *fmt, ...)
+void
+q2si_text_add(struct q2si_text *text, const char *fmt, ...)
 {
 	const size_t room = text->size - text->used;
 	va_list args;
@@ -30,7 +32,8 @@ void q2si_text_add(struct q2si_text *text, const char *fmt, ...)
 }
 
 /* Append all of @len bytes or none: half an escape would read as something else. */
-static void add_whole(struct q2si_text *text, const char *bytes, size_t len)
+static void
+add_whole(struct q2si_text *text, const char *bytes, size_t len)
 {
 	if (text->size - text->used <= len)
 		return;
@@ -40,7 +43,8 @@ static void add_whole(struct q2si_text *text, const char *bytes, size_t len)
 }
 
 /* The length that a UTF-8 lead byte announces; 0 for a byte that cannot lead (RFC 3629). */
-static size_t utf8_len(uint8_t lead)
+static size_t
+utf8_len(uint8_t lead)
 {
 	if (lead < 0x80)
 		return 1;
@@ -52,7 +56,8 @@ static size_t utf8_len(uint8_t lead)
 }
 
 /* Bytes of the printable character at @bytes; 0 when it is a control character or not UTF-8. */
-static size_t printable_len(const uint8_t *bytes)
+static size_t
+printable_len(const uint8_t *bytes)
 {
 	static const uint32_t smallest[] = { 0, 0, 0x80, 0x800, 0x10000 };
 	const size_t len = utf8_len(bytes[0]);
@@ -70,7 +75,8 @@ static size_t printable_len(const uint8_t *bytes)
 	return code < 0x20 || (code >= 0x7f && code < 0xa0) ? 0 : len;
 }
 
-void q2si_text_add_escaped(struct q2si_text *text, const char *bytes)
+void
+q2si_text_add_escaped(struct q2si_text *text, const char *bytes)
 {
 	while (*bytes) {
 		const size_t len = printable_len((const uint8_t *)bytes);

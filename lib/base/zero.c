@@ -13,7 +13,8 @@
 
 #define STEP 16u
 
-static uint64_t word_at(const uint8_t *at)
+static uint64_t
+word_at(const uint8_t *at)
 {
 	uint64_t word;
 
@@ -21,7 +22,8 @@ static uint64_t word_at(const uint8_t *at)
 	return word;
 }
 
-static bool is_zero_short(const uint8_t *bytes, size_t len)
+static bool
+is_zero_short(const uint8_t *bytes, size_t len)
 {
 	uint8_t any = 0;
 
@@ -30,7 +32,8 @@ static bool is_zero_short(const uint8_t *bytes, size_t len)
 	return any == 0;
 }
 
-bool q2si_is_zero(const void *buf, size_t len)
+bool
+q2si_is_zero(const void *buf, size_t len)
 {
 	const uint8_t *bytes = buf;
 

@@ -24,15 +24,17 @@ enum {
 };
 _Static_assert(AT_EXTRA == Q2S_BITMAP_FIXED_SIZE, "extra data follow the fixed part");
 
-static enum q2s_err refuse(struct q2s_diag *diag, const char *field, q2s_host at, uint64_t offset,
-			   uint64_t value, const char *rule)
+static enum q2s_err
+refuse(struct q2s_diag *diag, const char *field, q2s_host at, uint64_t offset, uint64_t value,
+       const char *rule)
 {
 	return q2si_fail(diag, Q2S_E_BITMAP, field, q2si_field_at(at, offset), value, "%s", rule);
 }
 
 /* ---- rules --------------------------------------------------------------------------------- */
 
-static enum q2s_err check_fields(const struct q2s_bitmap *b, q2s_host at, struct q2s_diag *diag)
+static enum q2s_err
+check_fields(const struct q2s_bitmap *b, q2s_host at, struct q2s_diag *diag)
 {
 	if (b->flags & ~FLAGS_KNOWN)
 		return refuse(diag, "bitmap flags", at, AT_FLAGS, b->flags, "reserved bit set");
@@ -52,7 +54,8 @@ static enum q2s_err check_fields(const struct q2s_bitmap *b, q2s_host at, struct
 }
 
 /* Table entries that the bitmap of this disk needs: a bit for each granule. */
-static uint64_t table_needed(const struct q2s_geom *geom, const struct q2s_bitmap *b)
+static uint64_t
+table_needed(const struct q2s_geom *geom, const struct q2s_bitmap *b)
 {
 	const uint64_t bits = q2si_div_up(geom->size, 1ull << b->granularity_bits);
 
@@ -60,8 +63,9 @@ static uint64_t table_needed(const struct q2s_geom *geom, const struct q2s_bitma
 }
 
 /* A bitmap that is in use may be stale, also in its length; it is kept but never read. */
-static enum q2s_err check_table(const struct q2s_geom *geom, const struct q2s_bitmap *b,
-				q2s_host at, struct q2s_diag *diag)
+static enum q2s_err
+check_table(const struct q2s_geom *geom, const struct q2s_bitmap *b, q2s_host at,
+	    struct q2s_diag *diag)
 {
 	const uint64_t bytes = (uint64_t)b->table_entries * Q2S_BITMAP_TABLE_ENTRY_SIZE;
 	const bool in_use = b->flags & Q2S_BITMAP_IN_USE;
@@ -89,13 +93,15 @@ static enum q2s_err check_table(const struct q2s_geom *geom, const struct q2s_bi
 
 /* ---- directory record ---------------------------------------------------------------------- */
 
-static uint64_t record_len(const uint8_t *buf)
+static uint64_t
+record_len(const uint8_t *buf)
 {
 	return (uint64_t)AT_EXTRA + q2si_get_be32(buf + AT_EXTRA_SIZE) +
 	       q2si_get_be16(buf + AT_NAME_LEN);
 }
 
-static struct q2s_bitmap parse(const uint8_t *buf)
+static struct q2s_bitmap
+parse(const uint8_t *buf)
 {
 	const uint32_t extra_size = q2si_get_be32(buf + AT_EXTRA_SIZE);
 
@@ -112,9 +118,9 @@ static struct q2s_bitmap parse(const uint8_t *buf)
 	};
 }
 
-enum q2s_err q2s_bitmap_decode(const struct q2s_geom *geom, const uint8_t *buf, size_t len,
-			       q2s_host at, struct q2s_bitmap *out, size_t *used,
-			       struct q2s_diag *diag)
+enum q2s_err
+q2s_bitmap_decode(const struct q2s_geom *geom, const uint8_t *buf, size_t len, q2s_host at,
+		  struct q2s_bitmap *out, size_t *used, struct q2s_diag *diag)
 {
 	struct q2s_bitmap bitmap;
 	uint64_t need;
@@ -137,7 +143,8 @@ enum q2s_err q2s_bitmap_decode(const struct q2s_geom *geom, const uint8_t *buf, 
 	return Q2S_OK;
 }
 
-static void put(const struct q2s_bitmap *b, uint8_t *buf)
+static void
+put(const struct q2s_bitmap *b, uint8_t *buf)
 {
 	q2si_put_be64(buf + AT_TABLE_OFFSET, b->table_offset.v);
 	q2si_put_be32(buf + AT_TABLE_ENTRIES, b->table_entries);
@@ -151,8 +158,9 @@ static void put(const struct q2s_bitmap *b, uint8_t *buf)
 	memcpy(buf + AT_EXTRA + b->extra_size, b->name, b->name_len);
 }
 
-enum q2s_err q2s_bitmap_encode(const struct q2s_geom *geom, const struct q2s_bitmap *in,
-			       uint8_t *buf, size_t cap, size_t *used, struct q2s_diag *diag)
+enum q2s_err
+q2s_bitmap_encode(const struct q2s_geom *geom, const struct q2s_bitmap *in, uint8_t *buf,
+		  size_t cap, size_t *used, struct q2s_diag *diag)
 {
 	const uint64_t len = (uint64_t)AT_EXTRA + in->extra_size + in->name_len;
 	const uint64_t padded = q2si_round_up(len, 8);
@@ -173,8 +181,9 @@ enum q2s_err q2s_bitmap_encode(const struct q2s_geom *geom, const struct q2s_bit
 #define ONES 1ull
 #define TABLE_RESERVED (~(Q2S_ENTRY_HOST_MASK | ONES))
 
-enum q2s_err q2s_bitmap_table_decode(const struct q2s_geom *geom, const uint8_t *raw, q2s_host at,
-				     struct q2s_bitmap_table_entry *out, struct q2s_diag *diag)
+enum q2s_err
+q2s_bitmap_table_decode(const struct q2s_geom *geom, const uint8_t *raw, q2s_host at,
+			struct q2s_bitmap_table_entry *out, struct q2s_diag *diag)
 {
 	const uint64_t entry = q2si_get_be64(raw);
 	const q2s_host cluster = { entry & Q2S_ENTRY_HOST_MASK };
@@ -188,9 +197,9 @@ enum q2s_err q2s_bitmap_table_decode(const struct q2s_geom *geom, const uint8_t 
 	return Q2S_OK;
 }
 
-enum q2s_err q2s_bitmap_table_encode(const struct q2s_geom *geom,
-				     const struct q2s_bitmap_table_entry *in, uint8_t *raw,
-				     struct q2s_diag *diag)
+enum q2s_err
+q2s_bitmap_table_encode(const struct q2s_geom *geom, const struct q2s_bitmap_table_entry *in,
+			uint8_t *raw, struct q2s_diag *diag)
 {
 	const uint64_t cluster = in->cluster.v;
 

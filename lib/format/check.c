@@ -5,8 +5,9 @@
 #include "base/arith.h"
 #include "base/diag.h"
 
-enum q2s_err q2si_check_table(uint32_t cluster_size, q2s_host table, uint64_t bytes,
-			      const char *what, q2s_host at, struct q2s_diag *diag)
+enum q2s_err
+q2si_check_table(uint32_t cluster_size, q2s_host table, uint64_t bytes, const char *what,
+		 q2s_host at, struct q2s_diag *diag)
 {
 	uint64_t end;
 
@@ -19,8 +20,9 @@ enum q2s_err q2si_check_table(uint32_t cluster_size, q2s_host table, uint64_t by
 	return Q2S_OK;
 }
 
-enum q2s_err q2si_check_cluster(const struct q2s_geom *geom, q2s_host cluster, const char *what,
-				q2s_host at, uint64_t value, struct q2s_diag *diag)
+enum q2s_err
+q2si_check_cluster(const struct q2s_geom *geom, q2s_host cluster, const char *what, q2s_host at,
+		   uint64_t value, struct q2s_diag *diag)
 {
 	if (!q2si_is_aligned(cluster.v, geom->cluster_size))
 		return q2si_fail(diag, Q2S_E_OFFSET, what, at, value,

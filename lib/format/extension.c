@@ -9,7 +9,8 @@
 
 #define RECORD "header extension"
 
-q2s_host q2s_ext_area_end(const struct q2s_header *header)
+q2s_host
+q2s_ext_area_end(const struct q2s_header *header)
 {
 	if (header->backing_file_offset.v)
 		return header->backing_file_offset;
@@ -17,7 +18,8 @@ q2s_host q2s_ext_area_end(const struct q2s_header *header)
 }
 
 /* The head of the record at @pos; bytes behind the end of a short file are zero. */
-static struct q2s_ext load_head(const uint8_t *buf, size_t len, uint64_t pos)
+static struct q2s_ext
+load_head(const uint8_t *buf, size_t len, uint64_t pos)
 {
 	uint8_t head[Q2S_EXT_HEAD_SIZE] = { 0 };
 
@@ -31,8 +33,8 @@ static struct q2s_ext load_head(const uint8_t *buf, size_t len, uint64_t pos)
 }
 
 /* Bound the record before anybody looks at its data. Its padding may cross the end, as in QEMU. */
-static enum q2s_err check_record(const struct q2s_ext *ext, size_t len, uint64_t end,
-				 struct q2s_diag *diag)
+static enum q2s_err
+check_record(const struct q2s_ext *ext, size_t len, uint64_t end, struct q2s_diag *diag)
 {
 	const uint64_t data = ext->at.v + Q2S_EXT_HEAD_SIZE;
 
@@ -45,8 +47,9 @@ static enum q2s_err check_record(const struct q2s_ext *ext, size_t len, uint64_t
 	return Q2S_OK;
 }
 
-enum q2s_err q2s_ext_next(const uint8_t *buf, size_t len, q2s_host end, uint64_t *pos,
-			  struct q2s_ext *out, struct q2s_diag *diag)
+enum q2s_err
+q2s_ext_next(const uint8_t *buf, size_t len, q2s_host end, uint64_t *pos, struct q2s_ext *out,
+	     struct q2s_diag *diag)
 {
 	struct q2s_ext ext;
 
@@ -63,8 +66,9 @@ enum q2s_err q2s_ext_next(const uint8_t *buf, size_t len, q2s_host end, uint64_t
 	return Q2S_OK;
 }
 
-enum q2s_err q2s_ext_encode(uint32_t type, const void *data, uint32_t len, uint8_t *buf,
-			    size_t cap, uint64_t *pos, struct q2s_diag *diag)
+enum q2s_err
+q2s_ext_encode(uint32_t type, const void *data, uint32_t len, uint8_t *buf, size_t cap,
+	       uint64_t *pos, struct q2s_diag *diag)
 {
 	const uint64_t padded = q2si_round_up(len, 8);
 	uint8_t *at;
@@ -83,7 +87,8 @@ enum q2s_err q2s_ext_encode(uint32_t type, const void *data, uint32_t len, uint8
 }
 
 /* Place of byte @offset of the record's data. */
-static q2s_host in_data(const struct q2s_ext *ext, uint64_t offset)
+static q2s_host
+in_data(const struct q2s_ext *ext, uint64_t offset)
 {
 	return q2si_field_at(ext->at, Q2S_EXT_HEAD_SIZE + offset);
 }
@@ -91,8 +96,9 @@ static q2s_host in_data(const struct q2s_ext *ext, uint64_t offset)
 /* The smallest directory record: the fixed part and a name of one byte, padded to 8. */
 #define BITMAP_RECORD_MIN (Q2S_BITMAP_FIXED_SIZE + 8u)
 
-static enum q2s_err check_bitmaps(const struct q2s_geom *geom, const struct q2s_ext *ext,
-				  const struct q2s_ext_bitmaps *b, struct q2s_diag *diag)
+static enum q2s_err
+check_bitmaps(const struct q2s_geom *geom, const struct q2s_ext *ext,
+	      const struct q2s_ext_bitmaps *b, struct q2s_diag *diag)
 {
 	const uint64_t smallest = (uint64_t)b->count * BITMAP_RECORD_MIN;
 
@@ -112,8 +118,9 @@ static enum q2s_err check_bitmaps(const struct q2s_geom *geom, const struct q2s_
 				"bitmap_directory_offset", in_data(ext, 16), diag);
 }
 
-enum q2s_err q2s_ext_bitmaps_decode(const struct q2s_geom *geom, const struct q2s_ext *ext,
-				    struct q2s_ext_bitmaps *out, struct q2s_diag *diag)
+enum q2s_err
+q2s_ext_bitmaps_decode(const struct q2s_geom *geom, const struct q2s_ext *ext,
+		       struct q2s_ext_bitmaps *out, struct q2s_diag *diag)
 {
 	struct q2s_ext_bitmaps bitmaps;
 	uint32_t reserved;
@@ -135,7 +142,8 @@ enum q2s_err q2s_ext_bitmaps_decode(const struct q2s_geom *geom, const struct q2
 	return Q2S_OK;
 }
 
-void q2s_ext_bitmaps_encode(const struct q2s_ext_bitmaps *in, uint8_t *raw)
+void
+q2s_ext_bitmaps_encode(const struct q2s_ext_bitmaps *in, uint8_t *raw)
 {
 	q2si_put_be32(raw, in->count);
 	q2si_put_be32(raw + 4, 0);
@@ -143,8 +151,9 @@ void q2s_ext_bitmaps_encode(const struct q2s_ext_bitmaps *in, uint8_t *raw)
 	q2si_put_be64(raw + 16, in->directory_offset.v);
 }
 
-enum q2s_err q2s_ext_crypto_decode(const struct q2s_geom *geom, const struct q2s_ext *ext,
-				   struct q2s_ext_crypto *out, struct q2s_diag *diag)
+enum q2s_err
+q2s_ext_crypto_decode(const struct q2s_geom *geom, const struct q2s_ext *ext,
+		      struct q2s_ext_crypto *out, struct q2s_diag *diag)
 {
 	struct q2s_ext_crypto crypto;
 
@@ -165,7 +174,8 @@ enum q2s_err q2s_ext_crypto_decode(const struct q2s_geom *geom, const struct q2s
 	return Q2S_OK;
 }
 
-void q2s_ext_crypto_encode(const struct q2s_ext_crypto *in, uint8_t *raw)
+void
+q2s_ext_crypto_encode(const struct q2s_ext_crypto *in, uint8_t *raw)
 {
 	q2si_put_be64(raw, in->offset.v);
 	q2si_put_be64(raw + 8, in->length);

@@ -25,7 +25,8 @@ static const struct feature features[] = {
 	{ 2, 1, "raw external data" },
 };
 
-const char *q2s_feature_name(unsigned kind, unsigned bit)
+const char *
+q2s_feature_name(unsigned kind, unsigned bit)
 {
 	for (size_t i = 0; i < sizeof(features) / sizeof(features[0]); i++)
 		if (features[i].kind == kind && features[i].bit == bit)
@@ -36,8 +37,9 @@ const char *q2s_feature_name(unsigned kind, unsigned bit)
 #define ITEM_TEXT (Q2S_FEATURE_NAME_SIZE - 2)
 _Static_assert(sizeof(((struct q2s_feature_item *)0)->name) == ITEM_TEXT + 1, "room for the NUL");
 
-enum q2s_err q2s_feature_item_decode(const struct q2s_ext *ext, uint32_t index,
-				     struct q2s_feature_item *out, struct q2s_diag *diag)
+enum q2s_err
+q2s_feature_item_decode(const struct q2s_ext *ext, uint32_t index, struct q2s_feature_item *out,
+			struct q2s_diag *diag)
 {
 	const uint64_t offset = (uint64_t)index * Q2S_FEATURE_NAME_SIZE;
 	const q2s_host at = q2si_field_at(ext->at, Q2S_EXT_HEAD_SIZE + offset);
@@ -51,14 +53,15 @@ enum q2s_err q2s_feature_item_decode(const struct q2s_ext *ext, uint32_t index,
 		return q2si_fail(diag, Q2S_E_EXTENSION, "feature name table", at, raw[0],
 				 "kind of feature not in 0..2");
 	if (raw[1] > 63)
-		return q2si_fail(diag, Q2S_E_EXTENSION, "feature name table",
-				 q2si_field_at(at, 1), raw[1], "feature bit not in 0..63");
+		return q2si_fail(diag, Q2S_E_EXTENSION, "feature name table", q2si_field_at(at, 1),
+				 raw[1], "feature bit not in 0..63");
 	*out = (struct q2s_feature_item){ .kind = raw[0], .bit = raw[1] };
 	memcpy(out->name, raw + 2, ITEM_TEXT);
 	return Q2S_OK;
 }
 
-void q2s_feature_item_encode(const struct q2s_feature_item *item, uint8_t *raw)
+void
+q2s_feature_item_encode(const struct q2s_feature_item *item, uint8_t *raw)
 {
 	memset(raw, 0, Q2S_FEATURE_NAME_SIZE);
 	raw[0] = item->kind;

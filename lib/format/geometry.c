@@ -5,14 +5,15 @@
 #include "base/arith.h"
 #include "base/diag.h"
 
-static enum q2s_err refuse(struct q2s_diag *diag, enum q2s_err err, const char *what,
-			   uint64_t value, const char *rule)
+static enum q2s_err
+refuse(struct q2s_diag *diag, enum q2s_err err, const char *what, uint64_t value, const char *rule)
 {
 	return q2si_fail(diag, err, what, Q2S_NOWHERE, value, "%s", rule);
 }
 
 /* What one parameter says by itself; must come before anything is shifted. */
-static enum q2s_err check_ranges(const struct q2s_geom_params *p, struct q2s_diag *diag)
+static enum q2s_err
+check_ranges(const struct q2s_geom_params *p, struct q2s_diag *diag)
 {
 	if (p->version != 2 && p->version != 3)
 		return refuse(diag, Q2S_E_UNSUPPORTED, "version", p->version, "not 2 or 3");
@@ -26,7 +27,8 @@ static enum q2s_err check_ranges(const struct q2s_geom_params *p, struct q2s_dia
 }
 
 /* What the parameters say about each other. */
-static enum q2s_err check_features(const struct q2s_geom_params *p, struct q2s_diag *diag)
+static enum q2s_err
+check_features(const struct q2s_geom_params *p, struct q2s_diag *diag)
 {
 	const bool v2 = p->version == 2;
 
@@ -44,7 +46,8 @@ static enum q2s_err check_features(const struct q2s_geom_params *p, struct q2s_d
 	return Q2S_OK;
 }
 
-static void derive_mapping(struct q2s_geom *g)
+static void
+derive_mapping(struct q2s_geom *g)
 {
 	g->cluster_size = 1u << g->cluster_bits;
 	g->sub_count = g->extended ? Q2S_SUBCLUSTERS : 1;
@@ -59,7 +62,8 @@ static void derive_mapping(struct q2s_geom *g)
 	g->l1_entries = q2si_div_up(g->clusters, g->l2_entries);
 }
 
-static void derive_refcounts(struct q2s_geom *g)
+static void
+derive_refcounts(struct q2s_geom *g)
 {
 	g->refcount_bits = 1u << g->refcount_order;
 	g->refcount_max = UINT64_MAX >> (64 - g->refcount_bits);
@@ -67,8 +71,8 @@ static void derive_refcounts(struct q2s_geom *g)
 	g->block_entries = 1u << g->block_bits;
 }
 
-enum q2s_err q2s_geom_init(const struct q2s_geom_params *params, struct q2s_geom *out,
-			   struct q2s_diag *diag)
+enum q2s_err
+q2s_geom_init(const struct q2s_geom_params *params, struct q2s_geom *out, struct q2s_diag *diag)
 {
 	struct q2s_geom geom = {
 		.version = params->version,

@@ -6,7 +6,8 @@
 #include "base/bytes.h"
 #include "base/diag.h"
 
-static void parse_v3(const uint8_t *raw, struct q2s_header *h)
+static void
+parse_v3(const uint8_t *raw, struct q2s_header *h)
 {
 	h->incompatible_features = q2si_get_be64(raw + AT_INCOMPATIBLE_FEATURES);
 	h->compatible_features = q2si_get_be64(raw + AT_COMPATIBLE_FEATURES);
@@ -16,7 +17,8 @@ static void parse_v3(const uint8_t *raw, struct q2s_header *h)
 	h->compression_type = h->header_length > AT_COMPRESSION_TYPE ? raw[AT_COMPRESSION_TYPE] : 0;
 }
 
-static void parse(const uint8_t *raw, struct q2s_header *h)
+static void
+parse(const uint8_t *raw, struct q2s_header *h)
 {
 	*h = (struct q2s_header){
 		.version = q2si_get_be32(raw + AT_VERSION),
@@ -38,7 +40,8 @@ static void parse(const uint8_t *raw, struct q2s_header *h)
 		parse_v3(raw, h);
 }
 
-static enum q2s_err check_length(const uint8_t *buf, size_t len, struct q2s_diag *diag)
+static enum q2s_err
+check_length(const uint8_t *buf, size_t len, struct q2s_diag *diag)
 {
 	static const uint8_t magic[] = { 'Q', 'F', 'I', 0xfb };
 	const q2s_host start = { 0 };
@@ -54,8 +57,8 @@ static enum q2s_err check_length(const uint8_t *buf, size_t len, struct q2s_diag
 	return Q2S_OK;
 }
 
-enum q2s_err q2s_header_decode(const uint8_t *buf, size_t len, struct q2s_header *out,
-			       struct q2s_diag *diag)
+enum q2s_err
+q2s_header_decode(const uint8_t *buf, size_t len, struct q2s_header *out, struct q2s_diag *diag)
 {
 	uint8_t raw[Q2S_HEADER_V3_SIZE] = { 0 }; /* bytes behind a short file's end are zero */
 	struct q2s_header header;
@@ -68,7 +71,8 @@ enum q2s_err q2s_header_decode(const uint8_t *buf, size_t len, struct q2s_header
 	return Q2S_OK;
 }
 
-static void put_v3(const struct q2s_header *h, uint8_t *raw)
+static void
+put_v3(const struct q2s_header *h, uint8_t *raw)
 {
 	q2si_put_be64(raw + AT_INCOMPATIBLE_FEATURES, h->incompatible_features);
 	q2si_put_be64(raw + AT_COMPATIBLE_FEATURES, h->compatible_features);
@@ -79,7 +83,8 @@ static void put_v3(const struct q2s_header *h, uint8_t *raw)
 		raw[AT_COMPRESSION_TYPE] = h->compression_type;
 }
 
-static void put(const struct q2s_header *h, uint8_t *raw)
+static void
+put(const struct q2s_header *h, uint8_t *raw)
 {
 	memset(raw, 0, h->header_length);
 	q2si_put_be32(raw + AT_MAGIC, Q2S_MAGIC);
@@ -99,8 +104,8 @@ static void put(const struct q2s_header *h, uint8_t *raw)
 		put_v3(h, raw);
 }
 
-enum q2s_err q2s_header_encode(const struct q2s_header *header, uint8_t *buf, size_t cap,
-			       struct q2s_diag *diag)
+enum q2s_err
+q2s_header_encode(const struct q2s_header *header, uint8_t *buf, size_t cap, struct q2s_diag *diag)
 {
 	Q2SI_TRY(q2si_header_check(header, diag));
 	if (!q2si_is_aligned(header->header_length, 8))
@@ -113,8 +118,8 @@ enum q2s_err q2s_header_encode(const struct q2s_header *header, uint8_t *buf, si
 	return Q2S_OK;
 }
 
-enum q2s_err q2s_header_geom(const struct q2s_header *header, struct q2s_geom *out,
-			     struct q2s_diag *diag)
+enum q2s_err
+q2s_header_geom(const struct q2s_header *header, struct q2s_geom *out, struct q2s_diag *diag)
 {
 	const struct q2s_geom_params params = {
 		.version = header->version,

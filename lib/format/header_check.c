@@ -10,14 +10,16 @@
 #include "format/check.h"
 
 /* Refuse the field at byte @at of the file: every rule below is one call. */
-static enum q2s_err refuse(struct q2s_diag *diag, enum q2s_err err, const char *field, uint64_t at,
-			   uint64_t value, const char *rule)
+static enum q2s_err
+refuse(struct q2s_diag *diag, enum q2s_err err, const char *field, uint64_t at, uint64_t value,
+       const char *rule)
 {
 	return q2si_fail(diag, err, field, (q2s_host){ at }, value, "%s", rule);
 }
 
 /* What decides how the rest is read: it comes first, and before any shift by cluster_bits. */
-static enum q2s_err check_frame(const struct q2s_header *h, struct q2s_diag *diag)
+static enum q2s_err
+check_frame(const struct q2s_header *h, struct q2s_diag *diag)
 {
 	const uint64_t unknown = h->incompatible_features & ~Q2S_INCOMPAT_KNOWN;
 
@@ -40,7 +42,8 @@ static enum q2s_err check_frame(const struct q2s_header *h, struct q2s_diag *dia
 }
 
 /* Version 2 has no fields behind byte 72: only the values that it implies can be stored. */
-static enum q2s_err check_v2(const struct q2s_header *h, struct q2s_diag *diag)
+static enum q2s_err
+check_v2(const struct q2s_header *h, struct q2s_diag *diag)
 {
 	const uint64_t features =
 		h->incompatible_features | h->compatible_features | h->autoclear_features;
@@ -60,7 +63,8 @@ static enum q2s_err check_v2(const struct q2s_header *h, struct q2s_diag *diag)
 	return Q2S_OK;
 }
 
-static enum q2s_err check_compression(const struct q2s_header *h, struct q2s_diag *diag)
+static enum q2s_err
+check_compression(const struct q2s_header *h, struct q2s_diag *diag)
 {
 	const bool flagged = h->incompatible_features & Q2S_INCOMPAT_COMPRESSION;
 
@@ -80,7 +84,8 @@ static enum q2s_err check_compression(const struct q2s_header *h, struct q2s_dia
 	return Q2S_OK;
 }
 
-static enum q2s_err check_v3(const struct q2s_header *h, struct q2s_diag *diag)
+static enum q2s_err
+check_v3(const struct q2s_header *h, struct q2s_diag *diag)
 {
 	const uint64_t incompatible = h->incompatible_features;
 
@@ -102,7 +107,8 @@ static enum q2s_err check_v3(const struct q2s_header *h, struct q2s_diag *diag)
 }
 
 /* The name lies in cluster 0 (a second read elsewhere would be an attacker's choice). */
-static enum q2s_err check_backing(const struct q2s_header *h, struct q2s_diag *diag)
+static enum q2s_err
+check_backing(const struct q2s_header *h, struct q2s_diag *diag)
 {
 	const uint64_t offset = h->backing_file_offset.v;
 	const uint64_t cluster_size = 1u << h->cluster_bits;
@@ -120,7 +126,8 @@ static enum q2s_err check_backing(const struct q2s_header *h, struct q2s_diag *d
 }
 
 /* L1 entries that the virtual size needs; @size as stored, as QEMU counts. */
-static uint64_t l1_needed(const struct q2s_header *h)
+static uint64_t
+l1_needed(const struct q2s_header *h)
 {
 	const bool extended = h->incompatible_features & Q2S_INCOMPAT_EXTENDED_L2;
 	const uint32_t span_bits = 2 * h->cluster_bits - (extended ? 4 : 3);
@@ -128,7 +135,8 @@ static uint64_t l1_needed(const struct q2s_header *h)
 	return q2si_div_up(h->size, 1ull << span_bits);
 }
 
-static enum q2s_err check_mapping(const struct q2s_header *h, struct q2s_diag *diag)
+static enum q2s_err
+check_mapping(const struct q2s_header *h, struct q2s_diag *diag)
 {
 	const uint64_t l1_max = Q2S_L1_MAX_BYTES / Q2S_L1_ENTRY_SIZE;
 	const uint64_t l1_bytes = (uint64_t)h->l1_size * Q2S_L1_ENTRY_SIZE;
@@ -151,7 +159,8 @@ static enum q2s_err check_mapping(const struct q2s_header *h, struct q2s_diag *d
 				"l1_table_offset", (q2s_host){ AT_L1_TABLE_OFFSET }, diag);
 }
 
-enum q2s_err q2si_header_check(const struct q2s_header *h, struct q2s_diag *diag)
+enum q2s_err
+q2si_header_check(const struct q2s_header *h, struct q2s_diag *diag)
 {
 	Q2SI_TRY(check_frame(h, diag));
 	Q2SI_TRY(h->version == 2 ? check_v2(h, diag) : check_v3(h, diag));
@@ -159,7 +168,8 @@ enum q2s_err q2si_header_check(const struct q2s_header *h, struct q2s_diag *diag
 	return check_mapping(h, diag);
 }
 
-static enum q2s_err check_refcount_table(const struct q2s_header *h, struct q2s_diag *diag)
+static enum q2s_err
+check_refcount_table(const struct q2s_header *h, struct q2s_diag *diag)
 {
 	const uint64_t bytes = (uint64_t)h->refcount_table_clusters << h->cluster_bits;
 
@@ -179,7 +189,8 @@ static enum q2s_err check_refcount_table(const struct q2s_header *h, struct q2s_
 }
 
 /* The offset must be aligned even when there is no snapshot: QEMU asks for it. */
-static enum q2s_err check_snapshot_table(const struct q2s_header *h, struct q2s_diag *diag)
+static enum q2s_err
+check_snapshot_table(const struct q2s_header *h, struct q2s_diag *diag)
 {
 	const uint64_t bytes = (uint64_t)h->nb_snapshots * Q2S_SNAPSHOT_FIXED_SIZE;
 
@@ -193,7 +204,8 @@ static enum q2s_err check_snapshot_table(const struct q2s_header *h, struct q2s_
 				"snapshots_offset", (q2s_host){ AT_SNAPSHOTS_OFFSET }, diag);
 }
 
-enum q2s_err q2s_header_check_tables(const struct q2s_header *header, struct q2s_diag *diag)
+enum q2s_err
+q2s_header_check_tables(const struct q2s_header *header, struct q2s_diag *diag)
 {
 	Q2SI_TRY(check_refcount_table(header, diag));
 	return check_snapshot_table(header, diag);

@@ -8,8 +8,9 @@
 
 #define L1_RESERVED (~(Q2S_ENTRY_COPIED | Q2S_ENTRY_HOST_MASK))
 
-enum q2s_err q2s_l1_decode(const struct q2s_geom *geom, const uint8_t *raw, q2s_host at,
-			   struct q2s_l1_entry *out, struct q2s_diag *diag)
+enum q2s_err
+q2s_l1_decode(const struct q2s_geom *geom, const uint8_t *raw, q2s_host at,
+	      struct q2s_l1_entry *out, struct q2s_diag *diag)
 {
 	const uint64_t entry = q2si_get_be64(raw);
 	const q2s_host l2 = { entry & Q2S_ENTRY_HOST_MASK };
@@ -24,8 +25,9 @@ enum q2s_err q2s_l1_decode(const struct q2s_geom *geom, const uint8_t *raw, q2s_
 	return Q2S_OK;
 }
 
-enum q2s_err q2s_l1_encode(const struct q2s_geom *geom, const struct q2s_l1_entry *in,
-			   uint8_t *raw, struct q2s_diag *diag)
+enum q2s_err
+q2s_l1_encode(const struct q2s_geom *geom, const struct q2s_l1_entry *in, uint8_t *raw,
+	      struct q2s_diag *diag)
 {
 	Q2SI_TRY(q2si_check_cluster(geom, in->l2, "L1 entry", Q2S_NOWHERE, in->l2.v, diag));
 	if (in->copied && in->l2.v == 0)

@@ -16,7 +16,8 @@
 #define L2X_RESERVED (~(Q2S_ENTRY_COPIED | Q2S_ENTRY_COMPRESSED | Q2S_ENTRY_HOST_MASK))
 #define L2_RESERVED (L2X_RESERVED & ~Q2S_ENTRY_ZERO)
 
-static struct q2si_l2_raw load(const struct q2s_geom *geom, const uint8_t *bytes)
+static struct q2si_l2_raw
+load(const struct q2s_geom *geom, const uint8_t *bytes)
 {
 	return (struct q2si_l2_raw){
 		.desc = q2si_get_be64(bytes),
@@ -24,7 +25,8 @@ static struct q2si_l2_raw load(const struct q2s_geom *geom, const uint8_t *bytes
 	};
 }
 
-static void store(const struct q2s_geom *geom, const struct q2si_l2_raw *raw, uint8_t *bytes)
+static void
+store(const struct q2s_geom *geom, const struct q2si_l2_raw *raw, uint8_t *bytes)
 {
 	q2si_put_be64(bytes, raw->desc);
 	if (geom->extended)
@@ -34,7 +36,8 @@ static void store(const struct q2s_geom *geom, const struct q2si_l2_raw *raw, ui
 /* ---- decode -------------------------------------------------------------------------------- */
 
 /* With a data file, offset 0 is a host cluster when COPIED says so, and none otherwise. */
-static struct q2s_l2_entry unpack(const struct q2s_geom *geom, const struct q2si_l2_raw *raw)
+static struct q2s_l2_entry
+unpack(const struct q2s_geom *geom, const struct q2si_l2_raw *raw)
 {
 	const uint64_t host = raw->desc & Q2S_ENTRY_HOST_MASK;
 	const bool copied = raw->desc & Q2S_ENTRY_COPIED;
@@ -50,9 +53,9 @@ static struct q2s_l2_entry unpack(const struct q2s_geom *geom, const struct q2si
 	};
 }
 
-static enum q2s_err plain_decode(const struct q2s_geom *geom, const struct q2si_l2_raw *raw,
-				 q2s_host at, bool lenient, struct q2s_l2_entry *out,
-				 struct q2s_diag *diag)
+static enum q2s_err
+plain_decode(const struct q2s_geom *geom, const struct q2si_l2_raw *raw, q2s_host at, bool lenient,
+	     struct q2s_l2_entry *out, struct q2s_diag *diag)
 {
 	const uint64_t reserved = geom->extended ? L2X_RESERVED : L2_RESERVED;
 	const struct q2s_l2_entry entry = unpack(geom, raw);
@@ -74,8 +77,9 @@ static enum q2s_err plain_decode(const struct q2s_geom *geom, const struct q2si_
 }
 
 /* Bit 62 comes first: it decides what all other bits mean. */
-static enum q2s_err decode(const struct q2s_geom *geom, const uint8_t *bytes, q2s_host at,
-			   bool lenient, struct q2s_l2_entry *out, struct q2s_diag *diag)
+static enum q2s_err
+decode(const struct q2s_geom *geom, const uint8_t *bytes, q2s_host at, bool lenient,
+       struct q2s_l2_entry *out, struct q2s_diag *diag)
 {
 	const struct q2si_l2_raw raw = load(geom, bytes);
 
@@ -84,22 +88,24 @@ static enum q2s_err decode(const struct q2s_geom *geom, const uint8_t *bytes, q2
 	return plain_decode(geom, &raw, at, lenient, out, diag);
 }
 
-enum q2s_err q2s_l2_decode(const struct q2s_geom *geom, const uint8_t *raw, q2s_host at,
-			   struct q2s_l2_entry *out, struct q2s_diag *diag)
+enum q2s_err
+q2s_l2_decode(const struct q2s_geom *geom, const uint8_t *raw, q2s_host at,
+	      struct q2s_l2_entry *out, struct q2s_diag *diag)
 {
 	return decode(geom, raw, at, false, out, diag);
 }
 
-enum q2s_err q2s_l2_decode_lenient(const struct q2s_geom *geom, const uint8_t *raw, q2s_host at,
-				   struct q2s_l2_entry *out, struct q2s_diag *diag)
+enum q2s_err
+q2s_l2_decode_lenient(const struct q2s_geom *geom, const uint8_t *raw, q2s_host at,
+		      struct q2s_l2_entry *out, struct q2s_diag *diag)
 {
 	return decode(geom, raw, at, true, out, diag);
 }
 
 /* ---- encode -------------------------------------------------------------------------------- */
 
-static enum q2s_err check_host(const struct q2s_geom *geom, const struct q2s_l2_entry *in,
-			       struct q2s_diag *diag)
+static enum q2s_err
+check_host(const struct q2s_geom *geom, const struct q2s_l2_entry *in, struct q2s_diag *diag)
 {
 	const uint64_t host = in->host.v;
 
@@ -115,8 +121,8 @@ static enum q2s_err check_host(const struct q2s_geom *geom, const struct q2s_l2_
 	return q2si_check_cluster(geom, in->host, ENTRY, Q2S_NOWHERE, host, diag);
 }
 
-static enum q2s_err check_subclusters(const struct q2s_geom *geom, const struct q2s_l2_entry *in,
-				      struct q2s_diag *diag)
+static enum q2s_err
+check_subclusters(const struct q2s_geom *geom, const struct q2s_l2_entry *in, struct q2s_diag *diag)
 {
 	const uint64_t map = (uint64_t)in->zero << 32 | in->alloc;
 
@@ -138,7 +144,8 @@ static enum q2s_err check_subclusters(const struct q2s_geom *geom, const struct 
 	return Q2S_OK;
 }
 
-static struct q2si_l2_raw pack(const struct q2s_geom *geom, const struct q2s_l2_entry *in)
+static struct q2si_l2_raw
+pack(const struct q2s_geom *geom, const struct q2s_l2_entry *in)
 {
 	const uint64_t copied = in->copied ? Q2S_ENTRY_COPIED : 0;
 
@@ -152,8 +159,9 @@ static struct q2si_l2_raw pack(const struct q2s_geom *geom, const struct q2s_l2_
 	};
 }
 
-enum q2s_err q2s_l2_encode(const struct q2s_geom *geom, const struct q2s_l2_entry *in,
-			   uint8_t *raw, struct q2s_diag *diag)
+enum q2s_err
+q2s_l2_encode(const struct q2s_geom *geom, const struct q2s_l2_entry *in, uint8_t *raw,
+	      struct q2s_diag *diag)
 {
 	struct q2si_l2_raw entry;
 

@@ -15,7 +15,8 @@
 #define ENTRY "L2 entry"
 #define FLAGS (Q2S_ENTRY_COPIED | Q2S_ENTRY_COMPRESSED)
 
-struct q2s_comp_range q2s_comp_sectors(q2s_host at, uint64_t len)
+struct q2s_comp_range
+q2s_comp_sectors(q2s_host at, uint64_t len)
 {
 	const uint64_t skew = at.v % Q2S_SECTOR;
 
@@ -25,7 +26,8 @@ struct q2s_comp_range q2s_comp_sectors(q2s_host at, uint64_t len)
 	};
 }
 
-static struct q2s_l2_entry unpack(const struct q2s_geom *geom, uint64_t desc)
+static struct q2s_l2_entry
+unpack(const struct q2s_geom *geom, uint64_t desc)
 {
 	const uint32_t offset_bits = q2s_comp_offset_bits(geom);
 	const uint64_t at = desc & ((1ull << offset_bits) - 1);
@@ -39,9 +41,9 @@ static struct q2s_l2_entry unpack(const struct q2s_geom *geom, uint64_t desc)
 	};
 }
 
-enum q2s_err q2si_l2_compressed_decode(const struct q2s_geom *geom, const struct q2si_l2_raw *raw,
-				       q2s_host at, bool lenient, struct q2s_l2_entry *out,
-				       struct q2s_diag *diag)
+enum q2s_err
+q2si_l2_compressed_decode(const struct q2s_geom *geom, const struct q2si_l2_raw *raw, q2s_host at,
+			  bool lenient, struct q2s_l2_entry *out, struct q2s_diag *diag)
 {
 	const struct q2s_l2_entry entry = unpack(geom, raw->desc);
 
@@ -62,8 +64,8 @@ enum q2s_err q2si_l2_compressed_decode(const struct q2s_geom *geom, const struct
 }
 
 /* Only comp_at and comp_bytes have a place in a compressed descriptor. */
-static enum q2s_err check_unused(const struct q2s_geom *geom, const struct q2s_l2_entry *in,
-				 struct q2s_diag *diag)
+static enum q2s_err
+check_unused(const struct q2s_geom *geom, const struct q2s_l2_entry *in, struct q2s_diag *diag)
 {
 	if (geom->data_file)
 		return q2si_fail(diag, Q2S_E_COMPRESSED, ENTRY, Q2S_NOWHERE, in->comp_at.v,
@@ -77,8 +79,8 @@ static enum q2s_err check_unused(const struct q2s_geom *geom, const struct q2s_l
 	return Q2S_OK;
 }
 
-static enum q2s_err check_range(const struct q2s_geom *geom, const struct q2s_l2_entry *in,
-				struct q2s_diag *diag)
+static enum q2s_err
+check_range(const struct q2s_geom *geom, const struct q2s_l2_entry *in, struct q2s_diag *diag)
 {
 	const struct q2s_comp_range sectors = q2s_comp_sectors(in->comp_at, in->comp_bytes);
 	const uint64_t sectors_max = 1ull << (geom->cluster_bits - 8);
@@ -95,8 +97,9 @@ static enum q2s_err check_range(const struct q2s_geom *geom, const struct q2s_l2
 	return Q2S_OK;
 }
 
-enum q2s_err q2si_l2_compressed_encode(const struct q2s_geom *geom, const struct q2s_l2_entry *in,
-				       struct q2si_l2_raw *out, struct q2s_diag *diag)
+enum q2s_err
+q2si_l2_compressed_encode(const struct q2s_geom *geom, const struct q2s_l2_entry *in,
+			  struct q2si_l2_raw *out, struct q2s_diag *diag)
 {
 	const struct q2s_comp_range sectors = q2s_comp_sectors(in->comp_at, in->comp_bytes);
 	const uint64_t more_sectors = sectors.bytes / Q2S_SECTOR - 1;

@@ -12,8 +12,9 @@
 
 #define REFTABLE_RESERVED 0x1ffull
 
-enum q2s_err q2s_reftable_decode(const struct q2s_geom *geom, const uint8_t *raw, q2s_host at,
-				 q2s_host *block, struct q2s_diag *diag)
+enum q2s_err
+q2s_reftable_decode(const struct q2s_geom *geom, const uint8_t *raw, q2s_host at, q2s_host *block,
+		    struct q2s_diag *diag)
 {
 	const uint64_t entry = q2si_get_be64(raw);
 
@@ -26,8 +27,9 @@ enum q2s_err q2s_reftable_decode(const struct q2s_geom *geom, const uint8_t *raw
 	return Q2S_OK;
 }
 
-enum q2s_err q2s_reftable_encode(const struct q2s_geom *geom, q2s_host block, uint8_t *raw,
-				 struct q2s_diag *diag)
+enum q2s_err
+q2s_reftable_encode(const struct q2s_geom *geom, q2s_host block, uint8_t *raw,
+		    struct q2s_diag *diag)
 {
 	Q2SI_TRY(q2si_check_cluster(geom, block, "refcount table entry", Q2S_NOWHERE, block.v,
 				    diag));
@@ -38,17 +40,20 @@ enum q2s_err q2s_reftable_encode(const struct q2s_geom *geom, q2s_host block, ui
 /* ---- counts -------------------------------------------------------------------------------- */
 
 /* Counts narrower than a byte: log2 of how many share one, and where in it count @index lies. */
-static uint32_t per_byte_bits(const struct q2s_geom *geom)
+static uint32_t
+per_byte_bits(const struct q2s_geom *geom)
 {
 	return 3 - geom->refcount_order;
 }
 
-static uint32_t shift_in_byte(const struct q2s_geom *geom, uint32_t index)
+static uint32_t
+shift_in_byte(const struct q2s_geom *geom, uint32_t index)
 {
 	return (index & ((1u << per_byte_bits(geom)) - 1)) << geom->refcount_order;
 }
 
-uint64_t q2s_refcount_get(const struct q2s_geom *geom, const uint8_t *block, uint32_t index)
+uint64_t
+q2s_refcount_get(const struct q2s_geom *geom, const uint8_t *block, uint32_t index)
 {
 	const size_t i = index;
 
@@ -67,7 +72,8 @@ uint64_t q2s_refcount_get(const struct q2s_geom *geom, const uint8_t *block, uin
 	}
 }
 
-static void put_in_byte(const struct q2s_geom *geom, uint8_t *block, uint32_t index, uint8_t count)
+static void
+put_in_byte(const struct q2s_geom *geom, uint8_t *block, uint32_t index, uint8_t count)
 {
 	uint8_t *byte = block + (index >> per_byte_bits(geom));
 	const uint32_t shift = shift_in_byte(geom, index);
@@ -76,7 +82,8 @@ static void put_in_byte(const struct q2s_geom *geom, uint8_t *block, uint32_t in
 	*byte = (uint8_t)((*byte & ~mask) | (uint32_t)count << shift);
 }
 
-static void put(const struct q2s_geom *geom, uint8_t *block, uint32_t index, uint64_t count)
+static void
+put(const struct q2s_geom *geom, uint8_t *block, uint32_t index, uint64_t count)
 {
 	const size_t i = index;
 
@@ -98,8 +105,9 @@ static void put(const struct q2s_geom *geom, uint8_t *block, uint32_t index, uin
 	}
 }
 
-static enum q2s_err check_range(const struct q2s_geom *geom, uint32_t index, uint32_t n,
-				uint64_t count, struct q2s_diag *diag)
+static enum q2s_err
+check_range(const struct q2s_geom *geom, uint32_t index, uint32_t n, uint64_t count,
+	    struct q2s_diag *diag)
 {
 	if (count > geom->refcount_max)
 		return q2si_fail(diag, Q2S_E_REFCOUNT, "refcount", Q2S_NOWHERE, count,
@@ -110,8 +118,9 @@ static enum q2s_err check_range(const struct q2s_geom *geom, uint32_t index, uin
 	return Q2S_OK;
 }
 
-enum q2s_err q2s_refcount_set(const struct q2s_geom *geom, uint8_t *block, uint32_t index,
-			      uint64_t count, struct q2s_diag *diag)
+enum q2s_err
+q2s_refcount_set(const struct q2s_geom *geom, uint8_t *block, uint32_t index, uint64_t count,
+		 struct q2s_diag *diag)
 {
 	Q2SI_TRY(check_range(geom, index, 1, count, diag));
 	put(geom, block, index, count);
@@ -119,7 +128,8 @@ enum q2s_err q2s_refcount_set(const struct q2s_geom *geom, uint8_t *block, uint3
 }
 
 /* Repeat the first @unit bytes of @bytes over all @len: what is done doubles with each copy. */
-static void repeat(uint8_t *bytes, size_t unit, size_t len)
+static void
+repeat(uint8_t *bytes, size_t unit, size_t len)
 {
 	for (size_t done = unit; done < len;) {
 		const size_t n = q2si_min(done, len - done);
@@ -130,8 +140,9 @@ static void repeat(uint8_t *bytes, size_t unit, size_t len)
 }
 
 /* One by one up to a byte's edge, whole bytes in one go, one by one behind the last edge. */
-static void fill_in_bytes(const struct q2s_geom *geom, uint8_t *block, uint32_t index,
-			  uint32_t end, uint8_t count)
+static void
+fill_in_bytes(const struct q2s_geom *geom, uint8_t *block, uint32_t index, uint32_t end,
+	      uint8_t count)
 {
 	const uint32_t per_byte = 1u << per_byte_bits(geom);
 	const uint32_t all = count * (0xffu / (uint32_t)geom->refcount_max);
@@ -145,8 +156,9 @@ static void fill_in_bytes(const struct q2s_geom *geom, uint8_t *block, uint32_t 
 		put_in_byte(geom, block, index, count);
 }
 
-enum q2s_err q2s_refcount_fill(const struct q2s_geom *geom, uint8_t *block, uint32_t index,
-			       uint32_t n, uint64_t count, struct q2s_diag *diag)
+enum q2s_err
+q2s_refcount_fill(const struct q2s_geom *geom, uint8_t *block, uint32_t index, uint32_t n,
+		  uint64_t count, struct q2s_diag *diag)
 {
 	Q2SI_TRY(check_range(geom, index, n, count, diag));
 	if (geom->refcount_order < 3) {

@@ -5,7 +5,8 @@
 #include "base/arith.h"
 #include "base/diag.h"
 
-static enum q2s_err too_many(struct q2s_diag *diag, uint64_t others, const char *rule)
+static enum q2s_err
+too_many(struct q2s_diag *diag, uint64_t others, const char *rule)
 {
 	return q2si_fail(diag, Q2S_E_LIMIT, "host clusters", Q2S_NOWHERE, others, "%s", rule);
 }
@@ -14,8 +15,9 @@ static enum q2s_err too_many(struct q2s_diag *diag, uint64_t others, const char 
  * Each round counts the structures of the round before, so the result only grows; it ends because
  * one block counts many clusters. The first result that no longer changes is the smallest one.
  */
-enum q2s_err q2s_refcount_size_solve(const struct q2s_geom *geom, uint64_t others,
-				     struct q2s_refcount_size *out, struct q2s_diag *diag)
+enum q2s_err
+q2s_refcount_size_solve(const struct q2s_geom *geom, uint64_t others, struct q2s_refcount_size *out,
+			struct q2s_diag *diag)
 {
 	const uint64_t file_max = Q2S_HOST_OFFSET_LIMIT >> geom->cluster_bits;
 	const uint64_t table_max = Q2S_REFTABLE_MAX_BYTES >> geom->cluster_bits;

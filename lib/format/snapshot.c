@@ -29,8 +29,9 @@ enum {
 _Static_assert(AT_EXTRA == Q2S_SNAPSHOT_FIXED_SIZE, "extra data follow the fixed part");
 
 /* Rules on values, for both directions; the record lies at @at. */
-static enum q2s_err check_values(const struct q2s_geom *geom, const struct q2s_snapshot *s,
-				 q2s_host at, struct q2s_diag *diag)
+static enum q2s_err
+check_values(const struct q2s_geom *geom, const struct q2s_snapshot *s, q2s_host at,
+	     struct q2s_diag *diag)
 {
 	const uint64_t l1_bytes = (uint64_t)s->l1_entries * Q2S_L1_ENTRY_SIZE;
 
@@ -52,8 +53,8 @@ static enum q2s_err check_values(const struct q2s_geom *geom, const struct q2s_s
 
 /* ---- decode -------------------------------------------------------------------------------- */
 
-static enum q2s_err check_extra(const struct q2s_geom *geom, uint32_t extra, q2s_host at,
-				struct q2s_diag *diag)
+static enum q2s_err
+check_extra(const struct q2s_geom *geom, uint32_t extra, q2s_host at, struct q2s_diag *diag)
 {
 	if (extra > Q2S_SNAPSHOT_EXTRA_MAX)
 		return q2si_fail(diag, Q2S_E_SNAPSHOT, RECORD, q2si_field_at(at, AT_EXTRA_SIZE),
@@ -64,7 +65,8 @@ static enum q2s_err check_extra(const struct q2s_geom *geom, uint32_t extra, q2s
 	return Q2S_OK;
 }
 
-static void parse_extra(struct q2s_snapshot *s, const uint8_t *buf)
+static void
+parse_extra(struct q2s_snapshot *s, const uint8_t *buf)
 {
 	if (s->extra_size >= AT_DISK_SIZE - AT_EXTRA)
 		s->vm_state_size = q2si_get_be64(buf + AT_VM_STATE_SIZE_64);
@@ -78,7 +80,8 @@ static void parse_extra(struct q2s_snapshot *s, const uint8_t *buf)
 }
 
 /* All but what lies in the extra data; the caller knows that the record is whole. */
-static struct q2s_snapshot parse(const uint8_t *buf)
+static struct q2s_snapshot
+parse(const uint8_t *buf)
 {
 	struct q2s_snapshot s = {
 		.l1_offset = { q2si_get_be64(buf + AT_L1_OFFSET) },
@@ -99,15 +102,16 @@ static struct q2s_snapshot parse(const uint8_t *buf)
 }
 
 /* Bytes of the record without its padding, from its fixed part. */
-static uint64_t record_len(const uint8_t *buf)
+static uint64_t
+record_len(const uint8_t *buf)
 {
 	return (uint64_t)AT_EXTRA + q2si_get_be32(buf + AT_EXTRA_SIZE) +
 	       q2si_get_be16(buf + AT_ID_LEN) + q2si_get_be16(buf + AT_NAME_LEN);
 }
 
-enum q2s_err q2s_snapshot_decode(const struct q2s_geom *geom, const uint8_t *buf, size_t len,
-				 q2s_host at, struct q2s_snapshot *out, size_t *used,
-				 struct q2s_diag *diag)
+enum q2s_err
+q2s_snapshot_decode(const struct q2s_geom *geom, const uint8_t *buf, size_t len, q2s_host at,
+		    struct q2s_snapshot *out, size_t *used, struct q2s_diag *diag)
 {
 	struct q2s_snapshot snapshot;
 	uint64_t need;
@@ -131,7 +135,8 @@ enum q2s_err q2s_snapshot_decode(const struct q2s_geom *geom, const uint8_t *buf
 
 /* ---- encode -------------------------------------------------------------------------------- */
 
-static void put(const struct q2s_geom *geom, const struct q2s_snapshot *s, uint8_t *buf)
+static void
+put(const struct q2s_geom *geom, const struct q2s_snapshot *s, uint8_t *buf)
 {
 	const bool fits = s->vm_state_size <= UINT32_MAX;
 
@@ -149,8 +154,9 @@ static void put(const struct q2s_geom *geom, const struct q2s_snapshot *s, uint8
 	q2si_put_be64(buf + AT_ICOUNT, s->has_icount ? s->icount : NO_ICOUNT);
 }
 
-enum q2s_err q2s_snapshot_encode(const struct q2s_geom *geom, const struct q2s_snapshot *in,
-				 uint8_t *buf, size_t cap, size_t *used, struct q2s_diag *diag)
+enum q2s_err
+q2s_snapshot_encode(const struct q2s_geom *geom, const struct q2s_snapshot *in, uint8_t *buf,
+		    size_t cap, size_t *used, struct q2s_diag *diag)
 {
 	const size_t strings = AT_EXTRA + EXTRA_WRITTEN;
 	const size_t len = strings + in->id_len + in->name_len;

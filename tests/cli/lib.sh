@@ -82,6 +82,12 @@ requires() {
 	done
 }
 
+# skip_under_sanitizers: for a test that limits memory, which AddressSanitizer cannot live with.
+skip_under_sanitizers() {
+	! grep -q '^#define HAVE_SANITIZERS 1$' "$Q2S_BUILD/config.h" ||
+		skip "limits memory, which sanitizers need much of"
+}
+
 # expect_exit STATUS CMD [ARG...]: run it; its output is kept in $tmp/stdout and $tmp/stderr.
 expect_exit() {
 	local want=$1 got=0

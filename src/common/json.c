@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* JSON output on top of jansson. */
+#include "common/json.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/utf8.h"
+
+#define INDENT 4
+#define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
+#define REPLACEMENT_SIZE (sizeof(REPLACEMENT) - 1)
+
+json_t *json_bytes(const void *data, size_t len)
+{
+	const uint8_t *at = data;
+	char *text, *to;
+	json_t *value;
+
+	if (len > (SIZE_MAX - 1) / REPLACEMENT_SIZE)
+		return NULL;
+	text = to = malloc(len * REPLACEMENT_SIZE + 1);
+	if (!text)
+		return NULL;
+	while (len > 0) {
+		uint32_t code;
+		const size_t size = utf8_decode(at, len, &code), step = size ? size : 1;
+
+		to = size ? mempcpy(to, at, size) : mempcpy(to, REPLACEMENT, REPLACEMENT_SIZE);
+		at += step;
+		len -= step;
+	}
+	value = json_stringn(text, (size_t)(to - text));
+	free(text);
+	return value;
+}
+
+json_t *json_text(const char *text)
+{
+	return json_bytes(text, strlen(text));
+}
+
+json_t *json_u64(uint64_t value)
+{
+	char digits[24];
+
+	if (value <= INT64_MAX)
+		return json_integer((json_int_t)value);
+	snprintf(digits, sizeof(digits), "%" PRIu64, value);
+	return json_string(digits);
+}
+
+int json_print(FILE *out, json_t *value)
+{
+	const int failed =
+		!value || json_dumpf(value, out, JSON_INDENT(INDENT) | JSON_ENCODE_ANY) != 0;
+
+	json_decref(value);
+	if (failed || fputc('\n', out) == EOF || ferror(out))
+		return -1;
+	return 0;
+}
+
+void json_stream_begin(struct json_stream *stream, FILE *out)
+{
+	*stream = (struct json_stream){ .out = out, .empty[0] = true };
+}
+
+/* What goes before a value or a closer: the comma and the start of its line. */
+static void lead_in(struct json_stream *stream, bool comma)
+{
+	if (comma)
+		fputc(',', stream->out);
+	if (stream->depth > 0)
+		fprintf(stream->out, "\n%*s", (int)(stream->depth * INDENT), "");
+}
+
+static void put_key(struct json_stream *stream, const char *key)
+{
+	json_t *name;
+
+	lead_in(stream, !stream->empty[stream->depth]);
+	stream->empty[stream->depth] = false;
+	if (!key)
+		return;
+	name = json_text(key);
+	if (!name || json_dumpf(name, stream->out, JSON_ENCODE_ANY) != 0)
+		stream->failed = true;
+	json_decref(name);
+	fputs(": ", stream->out);
+}
+
+static void open_level(struct json_stream *stream, const char *key, const char *brackets)
+{
+	if (stream->depth == JSON_STREAM_DEPTH) {
+		stream->failed = true;
+		return;
+	}
+	put_key(stream, key);
+	fputc(brackets[0], stream->out);
+	stream->closer[stream->depth++] = brackets[1];
+	stream->empty[stream->depth] = true;
+}
+
+void json_stream_open_array(struct json_stream *stream, const char *key)
+{
+	open_level(stream, key, "[]");
+}
+
+void json_stream_open_object(struct json_stream *stream, const char *key)
+{
+	open_level(stream, key, "{}");
+}
+
+void json_stream_value(struct json_stream *stream, const char *key, json_t *value)
+{
+	put_key(stream, key);
+	if (!value || json_dumpf(value, stream->out, JSON_ENCODE_ANY) != 0)
+		stream->failed = true;
+	json_decref(value);
+}
+
+void json_stream_close(struct json_stream *stream)
+{
+	if (stream->depth == 0) {
+		stream->failed = true;
+		return;
+	}
+	if (!stream->empty[stream->depth--]) {
+		if (stream->depth == 0)
+			fputc('\n', stream->out);
+		else
+			lead_in(stream, false);
+	}
+	fputc(stream->closer[stream->depth], stream->out);
+}
+
+int json_stream_finish(struct json_stream *stream)
+{
+	while (stream->depth > 0)
+		json_stream_close(stream);
+	fputc('\n', stream->out);
+	return stream->failed || ferror(stream->out) ? -1 : 0;
+}

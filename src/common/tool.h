@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What all three tools have in common at their edges: how they start, how they report a failure,
+ * and how they end. The one place where a failure becomes a message and an exit code.
+ */
+#ifndef COMMON_TOOL_H
+#define COMMON_TOOL_H
+
+#include <q2s/base.h>
+
+/** The exit code of everything that did not work out; the others belong to single verbs. */
+#define TOOL_FAILED 1
+
+/**
+ * Call first in main(). Stores @name ("q2s-create") for messages, sets the locale for text (not
+ * for numbers), and ignores SIGPIPE so that a closed pipe is an error like any other.
+ */
+void tool_begin(const char *name);
+
+/** The name given to tool_begin(). */
+const char *tool_name(void);
+
+/**
+ * Print `q2s-TOOL: FILE: message` on stderr.
+ *
+ * @file  as the user named it, escaped for the terminal; NULL for none; diag->file wins
+ * Returns TOOL_FAILED.
+ */
+int tool_fail(const char *file, const struct q2s_diag *diag);
+
+/**
+ * Print `q2s-TOOL: message` on stderr. Untrusted text goes through escape.h before.
+ * Returns TOOL_FAILED.
+ */
+int tool_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/** As tool_error() for something odd that does not stop the work; says "warning: ". */
+void tool_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/** One line that names the wrong word and ends with "; see q2s-TOOL --help"; as tool_error(). */
+int tool_usage_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/** As tool_usage_error(), with the message of @diag. */
+int tool_usage_fail(const struct q2s_diag *diag);
+
+/**
+ * The usage error for what getopt_long() just refused.
+ *
+ * @argv  as given to getopt_long()
+ * @got   its result: '?', or ':' for a missing argument (the option string starts with ':')
+ */
+int tool_option_error(char *const *argv, int got);
+
+/** Print name, version and libraries on stdout. Returns tool_finish(0). */
+int tool_version(void);
+
+/** Flush stdout. Returns @status, or TOOL_FAILED with a message when that does not work. */
+int tool_finish(int status);
+
+#endif

@@ -1,0 +1,23 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# make knows each source and each test of the tree, and shellcheck has no fault to find.
+
+. "$Q2S_SRC/tests/cli/lib.sh"
+
+cd "$Q2S_SRC"
+
+# A source or a test that no Makemodule.am names is not built, not run and not in the tarball.
+while read -r file; do
+	grep -Eqs "(^|[ =])${file//./\\.}( |\$)" include/Makemodule.am {lib,src}/*/Makemodule.am \
+		tests/Makemodule.am tests/*/Makemodule.am && continue
+	case $file in
+	tests/unit/test_*.c | tests/fuzz/fuzz_*.c)
+		grep -Eqs "[ =]${file%.c}( |\$)" tests/{unit,fuzz}/Makemodule.am && continue
+		;;
+	esac
+	fail "$file is named in no Makemodule.am"
+done < <(find include lib src tests -name '*.[ch]' -o -name '*.sh')
+
+requires shellcheck
+shellcheck -S warning run .ci/run scripts/*.sh
+find tests -name '*.sh' -exec shellcheck -S warning {} +
