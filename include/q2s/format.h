@@ -279,7 +279,7 @@ enum q2s_err q2s_header_check_tables(const struct q2s_header *header, struct q2s
 enum q2s_err q2s_header_encode(const struct q2s_header *header, uint8_t *buf, size_t cap,
 			       struct q2s_diag *diag);
 
-/** The geometry of a decoded header. Fails as q2s_geom_init() does; @size is rounded down to 512. */
+/** The geometry of a decoded header, its size rounded down to 512. Fails as q2s_geom_init() does. */
 enum q2s_err q2s_header_geom(const struct q2s_header *header, struct q2s_geom *out,
 			     struct q2s_diag *diag);
 
@@ -332,6 +332,18 @@ enum q2s_err q2s_feature_item_decode(const struct q2s_ext *ext, uint32_t index,
 				     struct q2s_feature_item *out, struct q2s_diag *diag);
 /** Write one item, Q2S_FEATURE_NAME_SIZE bytes. */
 void q2s_feature_item_encode(const struct q2s_feature_item *item, uint8_t *raw);
+
+/**
+ * What an image itself calls a feature bit: finds it in the image's feature name table. Meant for a
+ * header that q2s_header_decode() refuses because of that very bit and of nothing else.
+ *
+ * @buf  cluster 0 of the image, or as much of it as there is, @len bytes
+ * @out  written on success only; the name is the image's, not to be trusted
+ *
+ * Returns whether the table names the bit.
+ */
+bool q2s_feature_find(const uint8_t *buf, size_t len, unsigned kind, unsigned bit,
+		      struct q2s_feature_item *out);
 
 /** The bitmaps extension. */
 struct q2s_ext_bitmaps {
@@ -445,6 +457,16 @@ enum q2s_err q2s_l2_decode_lenient(const struct q2s_geom *geom, const uint8_t *r
 enum q2s_err q2s_l2_encode(const struct q2s_geom *geom, const struct q2s_l2_entry *in,
 			   uint8_t *raw, struct q2s_diag *diag);
 
+/**
+ * Encode @count entries that differ only in their host cluster: entry i is @in with the host
+ * offset advanced by i clusters. For entries without a host cluster they are all equal. Not for
+ * compressed entries (Q2S_E_USAGE); else refuses what q2s_l2_encode() refuses.
+ *
+ * @raw  @count * geom->l2_entry_size bytes
+ */
+enum q2s_err q2s_l2_encode_run(const struct q2s_geom *geom, const struct q2s_l2_entry *in,
+			       uint32_t count, uint8_t *raw, struct q2s_diag *diag);
+
 /** How subcluster @sub (0 in a standard image) of a plain entry reads. Not for compressed ones. */
 static inline enum q2s_state q2s_l2_state(const struct q2s_l2_entry *entry, uint32_t sub)
 {
@@ -468,8 +490,12 @@ struct q2s_comp_range q2s_comp_sectors(q2s_host at, uint64_t len);
 
 /* ---- refcounts --------------------------------------------------------------------------- */
 
-/** One refcount table entry: the block's offset, 0 for "all counts are zero". Q2S_E_RESERVED: bits
- * 0..8; Q2S_E_OFFSET: not cluster-aligned, or beyond 2^56 (there are no flags in this table). */
+/**
+ * One refcount table entry: the block's offset, 0 for "all counts are zero".
+ *
+ * Q2S_E_RESERVED: bits 0..8. Q2S_E_OFFSET: not cluster-aligned, or beyond 2^56 (this table has no
+ * flags, so that a COPIED bit in it is part of an offset).
+ */
 enum q2s_err q2s_reftable_decode(const struct q2s_geom *geom, const uint8_t *raw, q2s_host at,
 				 q2s_host *block, struct q2s_diag *diag);
 enum q2s_err q2s_reftable_encode(const struct q2s_geom *geom, q2s_host block, uint8_t *raw,
@@ -562,8 +588,11 @@ enum q2s_err q2s_bitmap_decode(const struct q2s_geom *geom, const uint8_t *buf, 
 enum q2s_err q2s_bitmap_encode(const struct q2s_geom *geom, const struct q2s_bitmap *in,
 			       uint8_t *buf, size_t cap, size_t *used, struct q2s_diag *diag);
 
-/** One bitmap table entry: a cluster, or all zeros, or all ones. Q2S_E_RESERVED; Q2S_E_OFFSET;
- * Q2S_E_BITMAP: all ones and a cluster. */
+/**
+ * One bitmap table entry: a cluster, or all zeros, or all ones.
+ *
+ * Q2S_E_RESERVED; Q2S_E_OFFSET: not cluster-aligned; Q2S_E_BITMAP: all ones and a cluster.
+ */
 struct q2s_bitmap_table_entry {
 	q2s_host cluster; /* 0: none */
 	bool ones;        /* only without a cluster */

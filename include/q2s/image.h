@@ -161,22 +161,29 @@ enum q2s_follow {
 	Q2S_FOLLOW_ANY,
 };
 
+/** The references that an image can hold. Each is read by its own rules, so a name is not enough. */
+enum q2s_reference {
+	Q2S_BACKING_FILE, /* a path, "file:PATH", or a json: name that denotes a local file */
+	Q2S_DATA_FILE,    /* a path, whatever it looks like */
+};
+
 /**
- * Open the file that @image refers to by @name: the one place where a reference becomes a file.
+ * Open the file that @image refers to: the one place where a reference becomes a file.
  *
- * A plain name, absolute or relative to the folder of @image's file; or a json: name that denotes
- * a local file. Never a protocol; only a regular file (or, with Q2S_FOLLOW_ANY, a block device).
+ * A relative path is looked up from the folder of @image's file, as named. Never a protocol; only
+ * a regular file (or, with Q2S_FOLLOW_ANY, a block device). With Q2S_FOLLOW_BESIDE no symbolic
+ * link leads out of the folder in which the image's file really lies, not even one that is put
+ * there between the check and the opening.
  *
- * @what    "backing file" or "external data file", for messages
  * @format  for a json: name that says its driver: receives it ("qcow2", "raw"), else ""; may be
  *          NULL
  *
  * Returns Q2S_OK, Q2S_E_POLICY (the message says which --follow would allow it), Q2S_E_IO,
- * Q2S_E_UNSUPPORTED.
+ * Q2S_E_UNSUPPORTED (no local file, or the image does not name one), Q2S_E_NOMEM.
  */
-enum q2s_err q2s_reference_open(const struct q2s_image *image, struct q2s_bytes name,
-				const char *what, enum q2s_follow follow, struct q2s_file **out,
-				char format[16], struct q2s_diag *diag);
+enum q2s_err q2s_reference_open(const struct q2s_image *image, enum q2s_reference reference,
+				enum q2s_follow follow, struct q2s_file **out, char format[16],
+				struct q2s_diag *diag);
 
 #ifdef __cplusplus
 }

@@ -2,10 +2,11 @@
 /* Feature bits by name: the ones that we know, and the table in which an image names its own. */
 #include <q2s/format.h>
 
-#include <string.h>
-
+#include "base/arith.h"
+#include "base/bytes.h"
 #include "base/diag.h"
 #include "format/check.h"
+#include "format/header.h"
 
 struct feature {
 	uint8_t kind;
@@ -67,4 +68,53 @@ q2s_feature_item_encode(const struct q2s_feature_item *item, uint8_t *raw)
 	raw[0] = item->kind;
 	raw[1] = item->bit;
 	memcpy(raw + 2, item->name, strnlen(item->name, ITEM_TEXT));
+}
+
+static bool
+find_in_table(const struct q2s_ext *table, unsigned kind, unsigned bit,
+	      struct q2s_feature_item *out)
+{
+	struct q2s_feature_item item;
+
+	for (uint32_t i = 0; i < table->len / Q2S_FEATURE_NAME_SIZE; i++) {
+		if (q2s_feature_item_decode(table, i, &item, NULL) != Q2S_OK)
+			continue; /* one bad item does not take the other names away */
+		if (item.kind == kind && item.bit == bit) {
+			*out = item;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* The header as it would be without the bits that we do not know, for which it is refused. */
+static enum q2s_err
+decode_known_part(const uint8_t *buf, size_t len, struct q2s_header *out)
+{
+	uint8_t raw[Q2S_HEADER_V3_SIZE] = { 0 };
+	uint8_t *const word = raw + AT_INCOMPATIBLE_FEATURES;
+
+	memcpy(raw, buf, q2si_min(len, sizeof(raw)));
+	q2si_put_be64(word, q2si_get_be64(word) & Q2S_INCOMPAT_KNOWN);
+	return q2s_header_decode(raw, q2si_min(len, sizeof(raw)), out, NULL);
+}
+
+bool
+q2s_feature_find(const uint8_t *buf, size_t len, unsigned kind, unsigned bit,
+		 struct q2s_feature_item *out)
+{
+	struct q2s_header header;
+	struct q2s_ext ext;
+	uint64_t pos;
+
+	if (decode_known_part(buf, len, &header) != Q2S_OK)
+		return false;
+	pos = header.header_length;
+	do {
+		if (q2s_ext_next(buf, len, q2s_ext_area_end(&header), &pos, &ext, NULL) != Q2S_OK)
+			return false;
+		if (ext.type == Q2S_EXT_FEATURE_NAMES)
+			return find_in_table(&ext, kind, bit, out);
+	} while (ext.type != Q2S_EXT_END);
+	return false;
 }

@@ -175,3 +175,50 @@ q2s_l2_encode(const struct q2s_geom *geom, const struct q2s_l2_entry *in, uint8_
 	store(geom, &entry, raw);
 	return Q2S_OK;
 }
+
+/* ---- runs ---------------------------------------------------------------------------------- */
+
+/* The loops that fill whole tables: the compiler vectorises the byte swaps. */
+static void
+fill_standard(uint64_t desc, uint64_t step, uint32_t count, uint8_t *bytes)
+{
+	for (uint32_t i = 0; i < count; i++, desc += step)
+		q2si_put_be64(bytes + (size_t)i * Q2S_L2_ENTRY_SIZE, desc);
+}
+
+static void
+fill_extended(const struct q2si_l2_raw *raw, uint64_t step, uint32_t count, uint8_t *bytes)
+{
+	uint64_t desc = raw->desc;
+
+	for (uint32_t i = 0; i < count; i++, desc += step) {
+		q2si_put_be64(bytes + (size_t)i * Q2S_L2X_ENTRY_SIZE, desc);
+		q2si_put_be64(bytes + (size_t)i * Q2S_L2X_ENTRY_SIZE + 8, raw->map);
+	}
+}
+
+enum q2s_err
+q2s_l2_encode_run(const struct q2s_geom *geom, const struct q2s_l2_entry *in, uint32_t count,
+		  uint8_t *raw, struct q2s_diag *diag)
+{
+	const uint64_t step = in->has_host ? geom->cluster_size : 0;
+	struct q2s_l2_entry last = *in;
+	uint8_t scratch[Q2S_L2X_ENTRY_SIZE];
+	struct q2si_l2_raw first;
+
+	if (in->compressed)
+		return q2si_fail_at(diag, Q2S_E_USAGE, ENTRY, Q2S_NOWHERE,
+				    "compressed entries do not come in runs");
+	if (count == 0)
+		return Q2S_OK;
+	/* The first and the last are legal, so all between them are. */
+	last.host.v += (count - 1) * step;
+	Q2SI_TRY(q2s_l2_encode(geom, &last, scratch, diag));
+	Q2SI_TRY(q2s_l2_encode(geom, in, scratch, diag));
+	first = load(geom, scratch);
+	if (geom->extended)
+		fill_extended(&first, step, count, raw);
+	else
+		fill_standard(first.desc, step, count, raw);
+	return Q2S_OK;
+}

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A qcow2 image and the layers below it as one disk: what its files share. */
+#ifndef Q2SI_DISK_QCOW2_H
+#define Q2SI_DISK_QCOW2_H
+
+#include "disk/disk.h"
+
+/** Deeper chains are refused: each layer holds descriptors open, and every absent byte asks all. */
+#define Q2SI_LAYERS_MAX 200
+
+/** Decompressed clusters that a cursor keeps: neighbours, so that small reads do not repeat work. */
+#define Q2SI_SLOTS 4
+
+/**
+ * One layer of the chain.
+ *
+ * @file     the image, or the raw file
+ * @image    NULL: a raw layer, which has nothing below it
+ * @data     where plain clusters lie: @file or the external data file; owned apart from @file
+ * @l1       the table that shows the content: the active one, or a snapshot's
+ * @size     guest bytes; reads behind them give zeros, whatever lies below
+ * @guessed  nobody recorded its format: it was taken for qcow2 because it starts like one
+ */
+struct q2si_layer {
+	struct q2s_file *file;
+	struct q2s_image *image;
+	struct q2s_file *data;
+	struct q2s_l1_table l1;
+	uint64_t size;
+	bool guessed;
+};
+
+/** The layers from the top down. */
+struct q2si_chain {
+	struct q2si_layer *layers;
+	size_t count;
+};
+
+/** Open @file as the top of a chain, and all below it that @options lets be opened. */
+enum q2s_err q2si_chain_open(struct q2s_file *file, const struct q2s_disk_qcow2_options *options,
+			     struct q2si_chain *out, struct q2s_diag *diag);
+void q2si_chain_close(struct q2si_chain *chain);
+
+/** The table of the internal snapshot with ID @wanted, else with that name. */
+enum q2s_err q2si_snapshot_find(const struct q2s_image *image, const char *wanted,
+				struct q2s_l1_table *out, struct q2s_diag *diag);
+
+struct q2si_qcow2_disk {
+	struct q2s_disk disk;
+	struct q2si_chain chain;
+};
+
+/**
+ * What a cursor knows of one layer: the walker, the run found last (guest [@start, @end)), and
+ * the stretch of layer->data found last (file [@stretch_at, @stretch_end)).
+ */
+struct q2si_view {
+	struct q2s_map *map;
+	uint64_t start, end;
+	struct q2s_run run;
+	uint64_t stretch_at, stretch_end;
+	bool hole;
+};
+
+/** A decompressed cluster of layer @depth, known by the host offset of its stream. */
+struct q2si_slot {
+	uint8_t *data;
+	size_t size;
+	size_t depth;
+	q2s_host host;
+	uint64_t used; /* 0: holds nothing; else the larger, the later it was needed */
+};
+
+struct q2si_qcow2_cursor {
+	struct q2s_cursor cursor;
+	struct q2si_view *views; /* one a layer */
+	struct q2si_slot slots[Q2SI_SLOTS];
+	uint64_t clock;
+};
+
+/**
+ * A stretch of the whole chain, before anybody looked for holes in the files below.
+ *
+ * @depth  of the layer that decided; chain.count where none did
+ * @file   plain data: the file that holds it, from @at on (the tail of a last cluster may lie
+ *         behind its end); NULL for compressed data and for what is no data
+ * @run    compressed data: how to get it; the piece is within one cluster
+ */
+struct q2si_piece {
+	uint64_t len;
+	enum q2s_state state;
+	size_t depth;
+	struct q2s_file *file;
+	uint64_t at;
+	struct q2s_run run;
+};
+
+/** The piece at @guest, which is on the disk, at most @max bytes. */
+enum q2s_err q2si_qcow2_piece(struct q2si_qcow2_cursor *cursor, q2s_guest guest, uint64_t max,
+			      struct q2si_piece *out, struct q2s_diag *diag);
+
+enum q2s_err q2si_qcow2_extent(struct q2s_cursor *cursor, q2s_guest guest, uint64_t max,
+			       struct q2s_extent *out, struct q2s_diag *diag);
+enum q2s_err q2si_qcow2_read(struct q2s_cursor *cursor, q2s_guest guest, void *buf, size_t len,
+			     struct q2s_diag *diag);
+
+static inline const struct q2si_chain *
+q2si_qcow2_chain(const struct q2si_qcow2_cursor *cursor)
+{
+	return &((const struct q2si_qcow2_disk *)cursor->cursor.disk)->chain;
+}
+
+#endif

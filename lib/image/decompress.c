@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* From the file to one decompressed cluster. */
+#include <stdlib.h>
+
+#include "base/arith.h"
+#include "base/diag.h"
+#include "map.h"
+
+static enum q2s_err
+input_ready(struct q2si_decoder *decoder, size_t size, struct q2s_diag *diag)
+{
+	uint8_t *in;
+
+	if (decoder->in_size >= size)
+		return Q2S_OK;
+	in = realloc(decoder->in, size);
+	if (!in)
+		return q2si_fail_nomem(diag, "compressed cluster");
+	decoder->in = in;
+	decoder->in_size = size;
+	return Q2S_OK;
+}
+
+enum q2s_err
+q2s_map_decompress(struct q2s_map *map, const struct q2s_run *run, uint8_t *out,
+		   struct q2s_diag *diag)
+{
+	const struct q2s_geom *geom = &map->image->geom;
+	struct q2si_decoder *decoder = &map->decoder;
+	size_t len;
+
+	/* At most 2 clusters: the descriptor holds cluster_bits - 8 bits of 512-byte sectors. */
+	Q2SI_TRY(input_ready(decoder, 2 * (size_t)geom->cluster_size, diag));
+	/*
+	 * The decoder gets the bytes that the file has and no zeros behind them: a deflate stream
+	 * that was cut would go on decoding zeros to something.
+	 */
+	Q2SI_TRY(q2s_file_read_padded(map->image->file, run->host.v, decoder->in,
+				      q2si_min(run->comp_bytes, decoder->in_size), &len, diag));
+	if (len == 0)
+		return q2si_fail_at(diag, Q2S_E_TRUNCATED, "compressed cluster", run->host,
+				    "lies past the end of the file");
+	if (map->image->header.compression_type == Q2S_COMPRESSION_ZSTD)
+		return q2si_unzstd(decoder, decoder->in, len, out, geom->cluster_size, run->host,
+				   diag);
+	return q2si_inflate(decoder, decoder->in, len, out, geom->cluster_size, run->host, diag);
+}

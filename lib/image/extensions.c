@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the header extensions say, noted once at opening. */
+#include "image.h"
+
+#include "base/diag.h"
+
+/* QEMU lets the last of two equal records win; other readers take the first: so neither is safe. */
+static bool
+is_repeated(uint32_t type, unsigned *seen)
+{
+	static const uint32_t once[] = { Q2S_EXT_BACKING_FORMAT, Q2S_EXT_FEATURE_NAMES,
+					 Q2S_EXT_BITMAPS, Q2S_EXT_CRYPTO, Q2S_EXT_DATA_FILE };
+
+	for (unsigned i = 0; i < sizeof(once) / sizeof(once[0]); i++) {
+		if (type != once[i])
+			continue;
+		if (*seen >> i & 1)
+			return true;
+		*seen |= 1u << i;
+	}
+	return false;
+}
+
+static struct q2s_bytes
+ext_bytes(const struct q2s_ext *ext)
+{
+	return (struct q2s_bytes){ .data = ext->len > 0 ? ext->data : NULL, .len = ext->len };
+}
+
+static enum q2s_err
+bitmaps_read(struct q2s_image *image, unsigned flags, const struct q2s_ext *ext,
+	     struct q2s_diag *diag)
+{
+	const bool damaged = flags & Q2S_IMAGE_DAMAGED;
+	enum q2s_err err;
+
+	/* Without the autoclear bit somebody wrote who did not know bitmaps: they mean nothing. */
+	if (!(image->header.autoclear_features & Q2S_AUTOCLEAR_BITMAPS))
+		return Q2S_OK;
+	err = q2s_ext_bitmaps_decode(&image->geom, ext, &image->bitmaps, damaged ? NULL : diag);
+	if (err != Q2S_OK)
+		return damaged ? Q2S_OK : err;
+	image->has_bitmaps = true;
+	return Q2S_OK;
+}
+
+static enum q2s_err
+crypto_read(struct q2s_image *image, const struct q2s_ext *ext, struct q2s_diag *diag)
+{
+	if (image->header.crypt_method != Q2S_CRYPT_LUKS)
+		return q2si_fail(diag, Q2S_E_EXTENSION, "encryption extension", ext->at,
+				 image->header.crypt_method, "only a LUKS image has one");
+	Q2SI_TRY(q2s_ext_crypto_decode(&image->geom, ext, &image->crypto, diag));
+	image->has_crypto = true;
+	return Q2S_OK;
+}
+
+static enum q2s_err
+extension_note(struct q2s_image *image, unsigned flags, const struct q2s_ext *ext,
+	       struct q2s_diag *diag)
+{
+	switch (ext->type) {
+	case Q2S_EXT_BACKING_FORMAT:
+		if (ext->len > Q2S_FORMAT_NAME_MAX)
+			return q2si_fail(diag, Q2S_E_EXTENSION, "backing format", ext->at, ext->len,
+					 "longer than %u bytes", Q2S_FORMAT_NAME_MAX);
+		image->backing_format = ext_bytes(ext);
+		return Q2S_OK;
+	case Q2S_EXT_DATA_FILE:
+		if (image->geom.data_file)
+			image->data_file_name = ext_bytes(ext);
+		return Q2S_OK;
+	case Q2S_EXT_BITMAPS:
+		return bitmaps_read(image, flags, ext, diag);
+	case Q2S_EXT_CRYPTO:
+		return crypto_read(image, ext, diag);
+	default:
+		return Q2S_OK;
+	}
+}
+
+enum q2s_err
+q2si_extensions_read(struct q2s_image *image, unsigned flags, struct q2s_diag *diag)
+{
+	const q2s_host end = q2s_ext_area_end(&image->header);
+	uint64_t pos = image->header.header_length;
+	struct q2s_ext ext;
+	unsigned seen = 0;
+
+	for (;;) {
+		Q2SI_TRY(q2s_ext_next(image->cluster0, image->geom.cluster_size, end, &pos, &ext,
+				      diag));
+		if (ext.type == Q2S_EXT_END)
+			break;
+		if (is_repeated(ext.type, &seen))
+			return q2si_fail(diag, Q2S_E_EXTENSION, "header extension", ext.at,
+					 ext.type, "a second record of this type");
+		Q2SI_TRY(extension_note(image, flags, &ext, diag));
+	}
+	if (image->header.crypt_method == Q2S_CRYPT_LUKS && !image->has_crypto)
+		return q2si_fail_at(diag, Q2S_E_CRYPTO, "encryption extension", Q2S_NOWHERE,
+				    "missing in a LUKS image");
+	return Q2S_OK;
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What an open image is made of, for the files of this floor: opened once, never changed. */
+#ifndef Q2SI_IMAGE_IMAGE_H
+#define Q2SI_IMAGE_IMAGE_H
+
+#include <q2s/image.h>
+
+/** The names point into @cluster0; a length of 0 comes with a NULL pointer. */
+struct q2s_image {
+	struct q2s_file *file;
+	uint8_t *cluster0; /* cluster_size bytes, zero-padded */
+	struct q2s_header header;
+	struct q2s_geom geom;
+	struct q2s_bytes backing_name;
+	struct q2s_bytes backing_format;
+	struct q2s_bytes data_file_name;
+	bool has_bitmaps;
+	bool has_crypto;
+	struct q2s_ext_bitmaps bitmaps;
+	struct q2s_ext_crypto crypto;
+};
+
+/** Walk the header extensions of @image and note what they say; @flags of q2s_image_open(). */
+enum q2s_err q2si_extensions_read(struct q2s_image *image, unsigned flags, struct q2s_diag *diag);
+
+/**
+ * Refuse an image for incompatible features that we do not know, named by its own name table,
+ * else by number.
+ *
+ * @raw     the start of the file, @len bytes, of a header that was refused
+ * @file    to read the name table from
+ *
+ * Returns Q2S_E_UNSUPPORTED, or Q2S_OK when unknown features are not why it was refused.
+ */
+enum q2s_err q2si_features_check(struct q2s_file *file, const uint8_t *raw, size_t len,
+				 struct q2s_diag *diag);
+
+/**
+ * Does [@at, @at + @len) of metadata lie in the file? Only the last cluster of a file may be
+ * partial: what starts in a later one is Q2S_E_TRUNCATED.
+ */
+enum q2s_err q2si_image_holds(const struct q2s_image *image, q2s_host at, uint64_t len,
+			      const char *what, struct q2s_diag *diag);
+
+/** Read metadata, with zeros for the missing tail of the last cluster; else as above. */
+enum q2s_err q2si_image_read(const struct q2s_image *image, q2s_host at, void *buf, size_t len,
+			     const char *what, struct q2s_diag *diag);
+
+/** Is @l1 aligned, within the format's limit, and in the file as far as its disk needs it? */
+enum q2s_err q2si_l1_check(const struct q2s_image *image, const struct q2s_l1_table *l1,
+			   struct q2s_diag *diag);
+
+#endif

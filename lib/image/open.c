@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Opening one qcow2 file: its first cluster, and nothing but this file. */
+#include "image.h"
+
+#include <stdlib.h>
+
+#include "base/bytes.h"
+#include "base/diag.h"
+
+bool
+q2s_image_probe(struct q2s_file *file)
+{
+	uint8_t magic[4];
+
+	return q2s_file_size(file) >= sizeof(magic) &&
+	       q2s_file_read(file, 0, magic, sizeof(magic), NULL) == Q2S_OK &&
+	       q2si_get_be32(magic) == Q2S_MAGIC;
+}
+
+static enum q2s_err
+header_read(struct q2s_image *image, struct q2s_diag *diag)
+{
+	uint8_t raw[Q2S_HEADER_V3_SIZE];
+	size_t len;
+
+	Q2SI_TRY(q2s_file_read_padded(image->file, 0, raw, sizeof(raw), &len, diag));
+	if (q2s_header_decode(raw, len, &image->header, NULL) != Q2S_OK) {
+		Q2SI_TRY(q2si_features_check(image->file, raw, len, diag));
+		return q2s_header_decode(raw, len, &image->header, diag);
+	}
+	return q2s_header_geom(&image->header, &image->geom, diag);
+}
+
+static enum q2s_err
+cluster0_read(struct q2s_image *image, struct q2s_diag *diag)
+{
+	const size_t size = image->geom.cluster_size;
+
+	image->cluster0 = malloc(size);
+	if (!image->cluster0)
+		return q2si_fail_nomem(diag, "cluster 0");
+	return q2s_file_read_padded(image->file, 0, image->cluster0, size, NULL, diag);
+}
+
+static void
+backing_name_set(struct q2s_image *image)
+{
+	const struct q2s_header *header = &image->header;
+
+	/* A name of no bytes is no backing file, as in QEMU. */
+	if (header->backing_file_offset.v == 0 || header->backing_file_size == 0)
+		return;
+	image->backing_name.data = image->cluster0 + header->backing_file_offset.v;
+	image->backing_name.len = header->backing_file_size;
+}
+
+static enum q2s_err
+image_fill(struct q2s_image *image, unsigned flags, struct q2s_diag *diag)
+{
+	Q2SI_TRY(header_read(image, diag));
+	if (!(flags & Q2S_IMAGE_DAMAGED))
+		Q2SI_TRY(q2s_header_check_tables(&image->header, diag));
+	Q2SI_TRY(cluster0_read(image, diag));
+	backing_name_set(image);
+	Q2SI_TRY(q2si_extensions_read(image, flags, diag));
+
+	const struct q2s_l1_table l1 = q2s_image_active_l1(image);
+
+	return q2si_l1_check(image, &l1, diag);
+}
+
+enum q2s_err
+q2s_image_open(struct q2s_file *file, unsigned flags, struct q2s_image **out, struct q2s_diag *diag)
+{
+	struct q2s_image *image = calloc(1, sizeof(*image));
+	enum q2s_err err;
+
+	if (!image)
+		return q2si_fail_nomem(diag, "image");
+	image->file = q2s_file_ref(file);
+	err = image_fill(image, flags, diag);
+	if (err != Q2S_OK) {
+		q2si_in_file(diag, err, q2s_file_name(file));
+		q2s_image_close(image);
+		return err;
+	}
+	*out = image;
+	return Q2S_OK;
+}
+
+void
+q2s_image_close(struct q2s_image *image)
+{
+	if (!image)
+		return;
+	q2s_file_close(image->file);
+	free(image->cluster0);
+	free(image);
+}
+
+const struct q2s_header *
+q2s_image_header(const struct q2s_image *image)
+{
+	return &image->header;
+}
+
+const struct q2s_geom *
+q2s_image_geom(const struct q2s_image *image)
+{
+	return &image->geom;
+}
+
+struct q2s_file *
+q2s_image_file(const struct q2s_image *image)
+{
+	return image->file;
+}
+
+struct q2s_bytes
+q2s_image_backing_name(const struct q2s_image *image)
+{
+	return image->backing_name;
+}
+
+struct q2s_bytes
+q2s_image_backing_format(const struct q2s_image *image)
+{
+	return image->backing_format;
+}
+
+struct q2s_bytes
+q2s_image_data_file_name(const struct q2s_image *image)
+{
+	return image->data_file_name;
+}
+
+const uint8_t *
+q2s_image_cluster0(const struct q2s_image *image)
+{
+	return image->cluster0;
+}
+
+const struct q2s_ext_bitmaps *
+q2s_image_bitmaps(const struct q2s_image *image)
+{
+	return image->has_bitmaps ? &image->bitmaps : NULL;
+}
+
+const struct q2s_ext_crypto *
+q2s_image_crypto(const struct q2s_image *image)
+{
+	return image->has_crypto ? &image->crypto : NULL;
+}
+
+struct q2s_l1_table
+q2s_image_active_l1(const struct q2s_image *image)
+{
+	return (struct q2s_l1_table){ .at = image->header.l1_table_offset,
+				      .entries = image->header.l1_size,
+				      .size = image->geom.size };
+}

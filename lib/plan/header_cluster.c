@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Cluster 0 of a new image, in QEMU's order of extensions. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/arith.h"
+#include "base/diag.h"
+#include "plan/plan.h"
+
+/* Cluster 0 while it is filled. */
+struct cluster0 {
+	uint8_t *buf;
+	size_t cap;
+	uint64_t pos;
+};
+
+static enum q2s_err put_ext(struct cluster0 *at, uint32_t type, struct q2s_bytes data,
+			    struct q2s_diag *diag)
+{
+	return q2s_ext_encode(type, data.data, (uint32_t)data.len, at->buf, at->cap, &at->pos,
+			      diag);
+}
+
+/* All names that we know: they only serve messages, so a full cluster goes without them. */
+static size_t feature_table(uint8_t *raw, size_t cap)
+{
+	size_t len = 0;
+
+	for (uint8_t kind = 0; kind < 3; kind++) {
+		for (uint8_t bit = 0; bit < 64 && len + Q2S_FEATURE_NAME_SIZE <= cap; bit++) {
+			const char *name = q2s_feature_name(kind, bit);
+			struct q2s_feature_item item = { .kind = kind, .bit = bit };
+
+			if (!name)
+				continue;
+			(void)snprintf(item.name, sizeof(item.name), "%s", name);
+			q2s_feature_item_encode(&item, raw + len);
+			len += Q2S_FEATURE_NAME_SIZE;
+		}
+	}
+	return len;
+}
+
+static enum q2s_err put_feature_names(struct cluster0 *at, size_t reserve, struct q2s_diag *diag)
+{
+	uint8_t raw[16 * Q2S_FEATURE_NAME_SIZE];
+	const size_t len = feature_table(raw, sizeof(raw));
+
+	if (at->pos + Q2S_EXT_HEAD_SIZE + len + reserve > at->cap)
+		return Q2S_OK;
+	return put_ext(at, Q2S_EXT_FEATURE_NAMES, (struct q2s_bytes){ raw, len }, diag);
+}
+
+static enum q2s_err put_extensions(const struct q2s_spec *spec, struct cluster0 *at,
+				   struct q2s_diag *diag)
+{
+	if (spec->backing_format.data)
+		Q2SI_TRY(put_ext(at, Q2S_EXT_BACKING_FORMAT, spec->backing_format, diag));
+	if (spec->data_file_name.data)
+		Q2SI_TRY(put_ext(at, Q2S_EXT_DATA_FILE, spec->data_file_name, diag));
+	if (spec->geom.version >= 3)
+		Q2SI_TRY(put_feature_names(at, Q2S_EXT_HEAD_SIZE + spec->backing_name.len, diag));
+	return put_ext(at, Q2S_EXT_END, (struct q2s_bytes){ 0 }, diag);
+}
+
+static uint64_t incompatible_features(const struct q2s_spec *spec)
+{
+	uint64_t bits = 0;
+
+	if (spec->geom.data_file)
+		bits |= Q2S_INCOMPAT_DATA_FILE;
+	if (spec->compression_type != Q2S_COMPRESSION_ZLIB)
+		bits |= Q2S_INCOMPAT_COMPRESSION;
+	if (spec->geom.extended)
+		bits |= Q2S_INCOMPAT_EXTENDED_L2;
+	return bits;
+}
+
+static struct q2s_header header_of(const struct q2s_spec *spec, const struct q2s_layout *layout)
+{
+	const struct q2s_geom *geom = &spec->geom;
+
+	return (struct q2s_header){
+		.version = geom->version,
+		.cluster_bits = geom->cluster_bits,
+		.size = geom->size,
+		.l1_size = (uint32_t)geom->l1_entries,
+		.l1_table_offset = geom->l1_entries ? layout->l1 : (q2s_host){ 0 },
+		.refcount_table_offset = layout->refcount_table,
+		.refcount_table_clusters = (uint32_t)layout->refcount_table_clusters,
+		.incompatible_features = incompatible_features(spec),
+		.compatible_features = spec->lazy_refcounts ? Q2S_COMPAT_LAZY_REFCOUNTS : 0,
+		.autoclear_features = spec->data_file_raw ? Q2S_AUTOCLEAR_DATA_FILE_RAW : 0,
+		.refcount_order = geom->refcount_order,
+		.header_length = geom->version >= 3 ? Q2S_HEADER_V3_SIZE : Q2S_HEADER_V2_SIZE,
+		.compression_type = spec->compression_type,
+	};
+}
+
+enum q2s_err q2si_header_cluster(const struct q2s_spec *spec, const struct q2s_layout *layout,
+				 uint8_t *buf, struct q2s_diag *diag)
+{
+	struct q2s_header header = header_of(spec, layout);
+	struct cluster0 at = { .buf = buf, .cap = spec->geom.cluster_size };
+
+	memset(buf, 0, at.cap);
+	at.pos = header.header_length;
+	Q2SI_TRY(put_extensions(spec, &at, diag));
+	if (spec->backing_name.data) {
+		if (spec->backing_name.len > at.cap - at.pos)
+			return q2si_fail(diag, Q2S_E_LIMIT, "backing_file", Q2S_NOWHERE,
+					 spec->backing_name.len,
+					 "the name does not fit into the first cluster");
+		header.backing_file_offset.v = at.pos;
+		header.backing_file_size = (uint32_t)spec->backing_name.len;
+		memcpy(buf + at.pos, spec->backing_name.data, spec->backing_name.len);
+	}
+	return q2s_header_encode(&header, buf, at.cap, diag);
+}

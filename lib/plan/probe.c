@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Which subclusters hold data? Metadata of the disk answers for holes without reading; data is
+ * read as little as possible, as most clusters show a byte that is not zero at once.
+ */
+#include <stdlib.h>
+
+#include "base/arith.h"
+#include "base/diag.h"
+#include "base/zero.h"
+#include "plan/scan.h"
+
+/* The first bytes of a large unit, which decide most of them. */
+#define PEEK 4096u
+/* Units from this size on are peeked into; smaller ones are read many at a time. */
+#define PEEK_UNIT (32u << 10)
+#define WINDOW (128u << 10)
+
+enum q2s_err
+q2si_runs_add(struct q2si_runs *runs, const struct q2s_slot *slot, uint64_t count,
+	      struct q2s_diag *diag)
+{
+	struct q2si_slot_run *last = runs->count ? &runs->list[runs->count - 1] : NULL;
+
+	if (last && last->slot.host == slot->host && last->slot.alloc == slot->alloc &&
+	    last->slot.zero == slot->zero) {
+		last->count += count;
+		return Q2S_OK;
+	}
+	if (runs->count == runs->room) {
+		const size_t room = runs->room ? 2 * runs->room : 64;
+		struct q2si_slot_run *list = reallocarray(runs->list, room, sizeof(*list));
+
+		if (!list)
+			return q2si_fail_nomem(diag, "scan");
+		runs->list = list;
+		runs->room = room;
+	}
+	runs->list[runs->count++] = (struct q2si_slot_run){ .slot = *slot, .count = count };
+	return Q2S_OK;
+}
+
+enum q2s_err
+q2si_prober_open(struct q2si_prober *prober, struct q2s_disk *disk, const struct q2s_geom *geom,
+		 const struct q2s_scan_options *options, struct q2s_diag *diag)
+{
+	*prober = (struct q2si_prober){
+		.geom = geom,
+		.size = q2s_disk_size(disk),
+		.trust_holes = options->trust_holes,
+		.keep_zeros = options->keep_zeros,
+		.buf_size = WINDOW,
+	};
+	prober->buf = malloc(prober->buf_size);
+	if (!prober->buf)
+		return q2si_fail_nomem(diag, "scan buffer");
+	return q2s_cursor_open(disk, &prober->cursor, diag);
+}
+
+void
+q2si_prober_close(struct q2si_prober *prober)
+{
+	q2s_cursor_close(prober->cursor);
+	free(prober->buf);
+}
+
+/* Let prober->extent cover @at, which is inside the disk. */
+static enum q2s_err
+cover(struct q2si_prober *prober, uint64_t at, struct q2s_diag *diag)
+{
+	const uint64_t end = prober->extent_at + prober->extent.len;
+
+	if (at >= prober->extent_at && at < end)
+		return Q2S_OK;
+	prober->extent.len = 0;
+	Q2SI_TRY(q2s_cursor_extent(prober->cursor, (q2s_guest){ at }, UINT64_MAX, &prober->extent,
+				   diag));
+	prober->extent_at = at;
+	if (!prober->keep_zeros && prober->extent.state == Q2S_ZERO)
+		prober->extent.state = Q2S_ABSENT;
+	return Q2S_OK;
+}
+
+static uint64_t
+extent_end(const struct q2si_prober *prober)
+{
+	return prober->extent_at + prober->extent.len;
+}
+
+enum q2s_err
+q2si_skip_empty(struct q2si_prober *prober, uint64_t from, uint64_t *out, struct q2s_diag *diag)
+{
+	while (from < prober->size) {
+		Q2SI_TRY(cover(prober, from, diag));
+		if (prober->extent.state != Q2S_ABSENT)
+			break;
+		from = extent_end(prober);
+	}
+	*out = from;
+	return Q2S_OK;
+}
+
+/* Is [@at, @end) zero, read in large windows that serve the neighbours too? */
+static enum q2s_err
+windowed_zero(struct q2si_prober *prober, uint64_t at, uint64_t end, bool *zero,
+	      struct q2s_diag *diag)
+{
+	*zero = true;
+	while (*zero && at < end) {
+		const uint64_t window_end = prober->window_at + prober->window_len;
+
+		if (at < prober->window_at || at >= window_end) {
+			/* what is not data is not worth reading */
+			const size_t n = q2si_min(extent_end(prober) - at, prober->buf_size);
+
+			prober->window_len = 0;
+			Q2SI_TRY(q2s_cursor_read(prober->cursor, (q2s_guest){ at }, prober->buf, n,
+						 diag));
+			prober->window_at = at;
+			prober->window_len = n;
+			continue;
+		}
+		const size_t n = q2si_min(end, window_end) - at;
+
+		*zero = q2si_is_zero(prober->buf + (at - prober->window_at), n);
+		at += n;
+	}
+	return Q2S_OK;
+}
+
+/* Is [@at, @end) zero, looking at a little first? */
+static enum q2s_err
+peeked_zero(struct q2si_prober *prober, uint64_t at, uint64_t end, bool *zero,
+	    struct q2s_diag *diag)
+{
+	size_t n = q2si_min(PEEK, end - at);
+
+	prober->window_len = 0;
+	*zero = true;
+	while (*zero && at < end) {
+		Q2SI_TRY(q2s_cursor_read(prober->cursor, (q2s_guest){ at }, prober->buf, n, diag));
+		*zero = q2si_is_zero(prober->buf, n);
+		at += n;
+		n = q2si_min(prober->buf_size, end - at);
+	}
+	return Q2S_OK;
+}
+
+/* Does data that lies in one extent hold only zeros? */
+static enum q2s_err
+data_is_zero(struct q2si_prober *prober, uint64_t at, uint64_t end, bool *zero,
+	     struct q2s_diag *diag)
+{
+	*zero = false;
+	if (prober->trust_holes)
+		return Q2S_OK;
+	if (prober->geom->sub_size >= PEEK_UNIT)
+		return peeked_zero(prober, at, end, zero, diag);
+	return windowed_zero(prober, at, end, zero, diag);
+}
+
+/*
+ * The state of one unit (a subcluster) that lies in several extents. Where absent and zero bytes
+ * meet in it and the difference counts, the whole unit has to be stored.
+ */
+static enum q2s_err
+unit_state(struct q2si_prober *prober, uint64_t at, uint64_t end, enum q2s_state *out,
+	   struct q2s_diag *diag)
+{
+	bool absent = false, zero = false;
+
+	*out = Q2S_DATA;
+	for (end = q2si_min(end, prober->size); at < end;) {
+		Q2SI_TRY(cover(prober, at, diag));
+		const uint64_t part = q2si_min(end, extent_end(prober));
+		bool is_zero = true;
+
+		if (prober->extent.state == Q2S_DATA)
+			Q2SI_TRY(data_is_zero(prober, at, part, &is_zero, diag));
+		if (!is_zero)
+			return Q2S_OK;
+		if (prober->extent.state == Q2S_ABSENT)
+			absent = true;
+		else
+			zero = true;
+		at = part;
+	}
+	if (!prober->keep_zeros || !zero)
+		*out = Q2S_ABSENT;
+	else if (!absent && prober->geom->version >= 3)
+		*out = Q2S_ZERO;
+	return Q2S_OK;
+}
+
+/* One cluster, subcluster by subcluster. */
+static enum q2s_err
+probe_cluster(struct q2si_prober *prober, uint64_t cluster, struct q2s_slot *out,
+	      struct q2s_diag *diag)
+{
+	const struct q2s_geom *geom = prober->geom;
+	uint64_t at = cluster << geom->cluster_bits;
+
+	*out = (struct q2s_slot){ 0 };
+	for (uint32_t sub = 0; sub < geom->sub_count && at < prober->size; sub++) {
+		enum q2s_state state;
+
+		Q2SI_TRY(unit_state(prober, at, at + geom->sub_size, &state, diag));
+		if (state == Q2S_DATA)
+			out->alloc |= 1u << sub;
+		else if (state == Q2S_ZERO)
+			out->zero |= 1u << sub;
+		at += geom->sub_size;
+	}
+	out->host = out->alloc != 0;
+	return Q2S_OK;
+}
+
+/* How many clusters from @cluster on lie in one extent whose state needs no reading? */
+static uint64_t
+known_clusters(const struct q2si_prober *prober, uint64_t cluster, uint64_t end)
+{
+	const uint32_t bits = prober->geom->cluster_bits;
+	const uint64_t until = extent_end(prober);
+
+	if (prober->extent.state == Q2S_DATA && !prober->trust_holes)
+		return 0;
+	if (prober->extent.state == Q2S_ZERO && prober->geom->version < 3)
+		return 0;
+	if (until >= prober->size)
+		return end - cluster; /* a partial last cluster is covered as well */
+	return q2si_min(until >> bits, end) - q2si_min(cluster, until >> bits);
+}
+
+static struct q2s_slot
+whole_slot(const struct q2s_geom *geom, enum q2s_state state)
+{
+	return (struct q2s_slot){
+		.host = state == Q2S_DATA,
+		.alloc = state == Q2S_DATA ? geom->sub_mask : 0,
+		.zero = state == Q2S_ZERO ? geom->sub_mask : 0,
+	};
+}
+
+enum q2s_err
+q2si_probe(struct q2si_prober *prober, uint64_t first, uint64_t end, struct q2si_runs *runs,
+	   struct q2s_diag *diag)
+{
+	for (uint64_t cluster = first; cluster < end;) {
+		struct q2s_slot slot = { 0 };
+		uint64_t n = end - cluster; /* behind the disk: the size was rounded up */
+
+		if (cluster << prober->geom->cluster_bits < prober->size) {
+			Q2SI_TRY(cover(prober, cluster << prober->geom->cluster_bits, diag));
+			n = known_clusters(prober, cluster, end);
+			slot = whole_slot(prober->geom, prober->extent.state);
+		}
+		if (n == 0) {
+			Q2SI_TRY(probe_cluster(prober, cluster, &slot, diag));
+			n = 1;
+		}
+		Q2SI_TRY(q2si_runs_add(runs, &slot, n, diag));
+		cluster += n;
+	}
+	return Q2S_OK;
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Would QEMU accept such an image? */
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "base/diag.h"
+#include "plan/plan.h"
+
+static enum q2s_err conflict(struct q2s_diag *diag, const char *what, const char *why)
+{
+	return q2si_fail_at(diag, Q2S_E_CONFLICT, what, Q2S_NOWHERE, "%s", why);
+}
+
+static enum q2s_err check_version(const struct q2s_spec *spec, struct q2s_diag *diag)
+{
+	if (spec->geom.version >= 3)
+		return Q2S_OK;
+	if (spec->lazy_refcounts)
+		return conflict(diag, "lazy_refcounts", "needs version 3 (compat=1.1)");
+	if (spec->compression_type != Q2S_COMPRESSION_ZLIB)
+		return conflict(diag, "compression_type", "zstd needs version 3 (compat=1.1)");
+	return Q2S_OK;
+}
+
+static enum q2s_err check_data_file(const struct q2s_spec *spec, struct q2s_diag *diag)
+{
+	if (!spec->geom.data_file && (spec->data_file_raw || spec->data_file_name.data))
+		return conflict(diag, "data_file_raw", "needs an external data file");
+	if (spec->data_file_raw && spec->backing_name.data)
+		return conflict(diag, "data_file_raw", "excludes a backing file");
+	return Q2S_OK;
+}
+
+static enum q2s_err check_backing(const struct q2s_spec *spec, struct q2s_diag *diag)
+{
+	if (spec->backing_format.data && !spec->backing_name.data)
+		return conflict(diag, "backing_fmt", "needs a backing file");
+	if (spec->backing_name.data && spec->backing_name.len == 0)
+		return q2si_fail_at(diag, Q2S_E_USAGE, "backing_file", Q2S_NOWHERE,
+				    "the name is empty");
+	if (spec->backing_name.len > Q2S_BACKING_NAME_MAX)
+		return q2si_fail(diag, Q2S_E_LIMIT, "backing_file", Q2S_NOWHERE,
+				 spec->backing_name.len, "the name is longer than %u bytes",
+				 Q2S_BACKING_NAME_MAX);
+	if (spec->backing_format.len > Q2S_FORMAT_NAME_MAX)
+		return q2si_fail(diag, Q2S_E_LIMIT, "backing_fmt", Q2S_NOWHERE,
+				 spec->backing_format.len, "the name is longer than %u bytes",
+				 Q2S_FORMAT_NAME_MAX);
+	return Q2S_OK;
+}
+
+enum q2s_err q2s_spec_check(const struct q2s_spec *spec, struct q2s_diag *diag)
+{
+	/* Any place will do to see whether the names fit. */
+	const struct q2s_layout layout = {
+		.refcount_table = { spec->geom.cluster_size },
+		.refcount_table_clusters = 1,
+		.l1 = { (uint64_t)2 * spec->geom.cluster_size },
+	};
+	Q2SI_AUTO_FREE uint8_t *scratch = NULL;
+
+	Q2SI_TRY(check_version(spec, diag));
+	Q2SI_TRY(check_data_file(spec, diag));
+	Q2SI_TRY(check_backing(spec, diag));
+	if (spec->compression_type > Q2S_COMPRESSION_ZSTD)
+		return q2si_fail(diag, Q2S_E_UNSUPPORTED, "compression_type", Q2S_NOWHERE,
+				 spec->compression_type, "unknown");
+	scratch = malloc(spec->geom.cluster_size);
+	if (!scratch)
+		return q2si_fail_nomem(diag, "header cluster");
+	return q2si_header_cluster(spec, &layout, scratch, diag);
+}

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "stream/options.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/escape.h"
+#include "common/size.h"
+#include "common/tool.h"
+
+#define THREADS_MAX 1024
+
+enum {
+	OPT_FOLLOW = 256,
+	OPT_HELP,
+	OPT_MEASURE,
+	OPT_OUTPUT,
+	OPT_PROGRESS,
+	OPT_TRUST_HOLES,
+	OPT_VERSION,
+};
+
+static const char short_options[] = ":f:O:o:c:r:dRs:j:p";
+
+static const struct option long_options[] = {
+	{ "format", required_argument, NULL, 'f' },
+	{ "output-format", required_argument, NULL, 'O' },
+	{ "options", required_argument, NULL, 'o' },
+	{ "cluster-size", required_argument, NULL, 'c' },
+	{ "refcount-bits", required_argument, NULL, 'r' },
+	{ "data-file", no_argument, NULL, 'd' },
+	{ "data-file-raw", no_argument, NULL, 'R' },
+	{ "snapshot", required_argument, NULL, 's' },
+	{ "follow", required_argument, NULL, OPT_FOLLOW },
+	{ "measure", no_argument, NULL, OPT_MEASURE },
+	{ "output", required_argument, NULL, OPT_OUTPUT },
+	{ "trust-holes", no_argument, NULL, OPT_TRUST_HOLES },
+	{ "threads", required_argument, NULL, 'j' },
+	{ "progress", optional_argument, NULL, OPT_PROGRESS },
+	{ "help", no_argument, NULL, OPT_HELP },
+	{ "version", no_argument, NULL, OPT_VERSION },
+	{ 0 },
+};
+
+static const char usage[] =
+	"Usage: q2s-stream [OPTION]... SOURCE [DEST]\n"
+	"Write the disk in SOURCE as a complete qcow2 image to DEST, or to standard output.\n"
+	"\n"
+	"  -f, --format FMT         format of SOURCE: raw or qcow2 (default: found out; then no\n"
+	"                           other file is opened)\n"
+	"  -O, --output-format FMT  qcow2 (default) or raw\n"
+	"  -o KEY=VALUE[,...]       options of the new image; -o help lists them\n"
+	"  -c, --cluster-size N     short for -o cluster_size=N\n"
+	"  -r, --refcount-bits N    short for -o refcount_bits=N\n"
+	"  -d, --data-file          the new image uses SOURCE as its external data file\n"
+	"  -R, --data-file-raw      as -d, and SOURCE must stay a valid raw image\n"
+	"  -s, --snapshot ID|NAME   read an internal snapshot of SOURCE\n"
+	"      --follow POLICY      which other files an image may refer to: none, beside, any\n"
+	"                           (default: beside with -f, none without)\n"
+	"      --trust-holes        data is data: do not read it to look for zeros\n"
+	"  -j, --threads N          threads that look at the source (default: all processors)\n"
+	"      --measure            print how long the output will be, and write nothing\n"
+	"      --output FMT         human (default) or json, for --measure\n"
+	"  -p, --progress[=MODE]    bar, json or none (default: a bar when stderr is a terminal)\n"
+	"      --help               print this\n"
+	"      --version            print the version and what is built in\n"
+	"\n"
+	"SIGUSR1 prints one line of progress at any time.\n";
+
+static int print_usage(void)
+{
+	(void)fputs(usage, stdout);
+	return tool_finish(0);
+}
+
+/* The index of @arg among @words (which end with NULL); -1 with a message when it is not there. */
+static int choose(const char *option, const char *arg, const char *const *words, const char *known)
+{
+	for (int i = 0; words[i]; i++) {
+		if (strcmp(arg, words[i]) == 0)
+			return i;
+	}
+	char *const shown = escape_text(arg);
+
+	(void)tool_usage_error("--%s: unknown value '%s'; known: %s", option,
+			       shown ? shown : "?", known);
+	free(shown);
+	return -1;
+}
+
+static bool parse_output_format(struct stream_options *options, const char *arg)
+{
+	static const char *const words[] = { "qcow2", "raw", NULL };
+	const int choice = choose("output-format", arg, words, "qcow2, raw");
+
+	options->raw_output = choice == 1;
+	return choice >= 0;
+}
+
+static bool parse_output(struct stream_options *options, const char *arg)
+{
+	static const char *const words[] = { "human", "json", NULL };
+	const int choice = choose("output", arg, words, "human, json");
+
+	options->json = choice == 1;
+	return choice >= 0;
+}
+
+static bool parse_follow(struct stream_options *options, const char *arg)
+{
+	static const char *const words[] = { "none", "beside", "any", NULL };
+	static const enum q2s_follow policies[] = { Q2S_FOLLOW_NONE, Q2S_FOLLOW_BESIDE,
+						    Q2S_FOLLOW_ANY };
+	const int choice = choose("follow", arg, words, "none, beside, any");
+
+	if (choice >= 0)
+		options->follow = policies[choice];
+	return choice >= 0;
+}
+
+static bool parse_threads(struct stream_options *options, const char *arg)
+{
+	uint64_t count;
+	const char *const why = size_parse_number(arg, &count);
+
+	if (!why && count >= 1 && count <= THREADS_MAX) {
+		options->threads = (unsigned)count;
+		return true;
+	}
+	(void)tool_usage_error("--threads: %s", why ? why : "must be from 1 to 1024");
+	return false;
+}
+
+static bool parse_progress(struct stream_options *options, const char *arg)
+{
+	if (progress_mode_parse(arg, &options->progress))
+		return true;
+	(void)tool_usage_error("--progress: unknown mode; known: bar, json, none");
+	return false;
+}
+
+static bool set_image(struct stream_options *options, const char *key, const char *value)
+{
+	struct q2s_diag diag = { 0 };
+
+	if (image_options_set(&options->image, IMAGE_OPTIONS_STREAM, key, value, &diag) == Q2S_OK)
+		return true;
+	(void)tool_usage_fail(&diag);
+	return false;
+}
+
+/* What a pass over the options collects beside the options themselves. */
+struct parse {
+	struct keyval_list image;
+	bool follow_given;
+	bool help, version;
+};
+
+static bool parse_one(struct stream_options *options, struct parse *parse, int got)
+{
+	struct q2s_diag diag = { 0 };
+
+	switch (got) {
+	case 'f':
+		options->format = optarg;
+		return true;
+	case 'O':
+		return parse_output_format(options, optarg);
+	case 'o':
+		if (keyval_add(&parse->image, optarg, &diag) == Q2S_OK)
+			return true;
+		(void)tool_usage_fail(&diag);
+		return false;
+	case 'c':
+		return set_image(options, "cluster_size", optarg);
+	case 'r':
+		return set_image(options, "refcount_bits", optarg);
+	case 'R':
+		options->data_file = true;
+		return set_image(options, "data_file_raw", "on");
+	case 'd':
+		options->data_file = true;
+		return true;
+	case 's':
+		options->snapshot = optarg;
+		return true;
+	case 'j':
+		return parse_threads(options, optarg);
+	case OPT_FOLLOW:
+		parse->follow_given = true;
+		return parse_follow(options, optarg);
+	case OPT_MEASURE:
+		return options->measure = true;
+	case OPT_OUTPUT:
+		return parse_output(options, optarg);
+	case OPT_TRUST_HOLES:
+		return options->trust_holes = true;
+	case 'p':
+	case OPT_PROGRESS:
+		return parse_progress(options, got == 'p' ? NULL : optarg);
+	case OPT_HELP:
+		return parse->help = true;
+	case OPT_VERSION:
+		return parse->version = true;
+	default:
+		return false;
+	}
+}
+
+/* Options that make no sense together. */
+static bool check_together(const struct stream_options *options, bool image_options_given)
+{
+	const struct image_options *image = &options->image;
+
+	if (options->raw_output && (image_options_given || options->data_file))
+		(void)tool_usage_error("-O raw takes no options of a qcow2 image");
+	else if (options->data_file && options->format && strcmp(options->format, "raw") != 0)
+		(void)tool_usage_error("--data-file needs a raw SOURCE");
+	else if (!options->data_file && (image->data_file || image->data_file_raw))
+		(void)tool_usage_error("-o data_file names SOURCE for the new image; it needs -d");
+	else if (options->json && !options->measure)
+		(void)tool_usage_error("--output is for --measure; see --progress=json too");
+	else
+		return true;
+	return false;
+}
+
+static bool parse_names(struct stream_options *options, int count, char **names)
+{
+	if (count < 1) {
+		(void)tool_usage_error("SOURCE is missing");
+		return false;
+	}
+	if (count > 2) {
+		char *const shown = escape_text(names[2]);
+
+		(void)tool_usage_error("'%s' is one name too many", shown ? shown : "?");
+		free(shown);
+		return false;
+	}
+	options->source = names[0];
+	if (count == 2 && strcmp(names[1], "-") != 0)
+		options->dest = names[1];
+	return true;
+}
+
+static enum stream_todo finish(struct stream_options *options, struct parse *parse, int argc,
+			       char **argv)
+{
+	struct q2s_diag diag = { 0 };
+
+	if (parse->help)
+		return print_usage() == 0 ? STREAM_DONE : STREAM_WRONG;
+	if (parse->version)
+		return tool_version() == 0 ? STREAM_DONE : STREAM_WRONG;
+	if (parse->image.help) {
+		image_options_help(stdout, IMAGE_OPTIONS_STREAM);
+		return tool_finish(0) == 0 ? STREAM_DONE : STREAM_WRONG;
+	}
+	if (image_options_apply(&options->image, IMAGE_OPTIONS_STREAM, &parse->image, &diag) !=
+	    Q2S_OK) {
+		(void)tool_usage_fail(&diag);
+		return STREAM_WRONG;
+	}
+	if (!parse->follow_given)
+		options->follow = options->format ? Q2S_FOLLOW_BESIDE : Q2S_FOLLOW_NONE;
+	if (!parse_names(options, argc - optind, argv + optind) ||
+	    !check_together(options, parse->image.count > 0))
+		return STREAM_WRONG;
+	return STREAM_RUN;
+}
+
+enum stream_todo stream_options_parse(struct stream_options *options, int argc, char **argv)
+{
+	struct parse parse = { 0 };
+	enum stream_todo todo = STREAM_WRONG;
+	int got;
+
+	*options = (struct stream_options){ 0 };
+	image_options_init(&options->image);
+	while ((got = getopt_long(argc, argv, short_options, long_options, NULL)) != -1) {
+		if (got == '?' || got == ':') {
+			(void)tool_option_error(argv, got);
+			break;
+		}
+		if (!parse_one(options, &parse, got))
+			break;
+	}
+	if (got == -1)
+		todo = finish(options, &parse, argc, argv);
+	keyval_free(&parse.image);
+	return todo;
+}
+
+void stream_options_free(struct stream_options *options)
+{
+	image_options_free(&options->image);
+}

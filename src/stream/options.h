@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the command line of q2s-stream asks for. */
+#ifndef STREAM_OPTIONS_H
+#define STREAM_OPTIONS_H
+
+#include <q2s/q2s.h>
+
+#include "common/image_options.h"
+#include "common/progress.h"
+
+/**
+ * Strings are borrowed from the arguments; @image is owned.
+ *
+ * @format     NULL: find out, and follow nothing
+ * @dest       NULL: standard output
+ * @json       the output of --measure is for scripts
+ * @data_file  the new image uses the source as its external data file
+ */
+struct stream_options {
+	const char *source;
+	const char *dest;
+	const char *format;
+	const char *snapshot;
+	bool raw_output;
+	enum q2s_follow follow;
+	bool trust_holes;
+	unsigned threads;
+	bool data_file;
+	bool measure;
+	bool json;
+	enum progress_mode progress;
+	struct image_options image;
+};
+
+/** What the tool shall do with the options. */
+enum stream_todo {
+	STREAM_RUN,
+	STREAM_DONE,  /* --help and the like: all is printed */
+	STREAM_WRONG, /* a usage error: it is reported */
+};
+
+/** Parse the command line. Free with stream_options_free() whatever the answer is. */
+enum stream_todo stream_options_parse(struct stream_options *options, int argc, char **argv);
+void stream_options_free(struct stream_options *options);
+
+#endif

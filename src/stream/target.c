@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "stream/target.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/fault.h"
+#include "common/json.h"
+#include "common/tool.h"
+
+/* A raw data file promises that every cluster is where a raw disk has it, so nothing is looked at. */
+static enum q2s_err allocate_all(const struct q2s_geom *geom, struct q2s_alloc **out,
+				 struct q2s_diag *diag)
+{
+	const struct q2s_slot slot = { .host = true, .alloc = geom->sub_mask };
+	enum q2s_err err = q2s_alloc_new(geom, out, diag);
+
+	if (err != Q2S_OK)
+		return err;
+	err = q2s_alloc_add(*out, &slot, geom->clusters, diag);
+	if (err != Q2S_OK)
+		q2s_alloc_free(*out);
+	return err;
+}
+
+static enum q2s_err allocate(const struct stream_options *options, const struct q2s_spec *spec,
+			     struct q2s_disk *disk, struct q2s_alloc **out, struct q2s_diag *diag)
+{
+	const struct q2s_scan_options scan = {
+		.threads = options->threads,
+		.trust_holes = options->trust_holes,
+		.observer = progress_observer(),
+	};
+
+	if (spec->data_file_raw)
+		return allocate_all(&spec->geom, out, diag);
+	return q2s_scan(disk, &spec->geom, &scan, out, diag);
+}
+
+/* What the image shall be: the options, the size of the disk, and the name of the data file. */
+static enum q2s_err specify(const struct stream_options *options, const struct q2s_disk *disk,
+			    struct q2s_spec *out, struct q2s_diag *diag)
+{
+	struct image_options image = options->image;
+	const uint64_t size = q2s_disk_size(disk);
+
+	if (image.has_size && image.size < size)
+		return fault(diag, Q2S_E_USAGE, "size",
+			     "is less than the %" PRIu64 " bytes of the disk", size);
+	/* a copy of the struct alone: the name stays the command line's */
+	if (options->data_file && !image.data_file)
+		image.data_file = (char *)(uintptr_t)options->source;
+	return image_options_spec(&image, image.has_size ? image.size : size, out, diag);
+}
+
+static enum q2s_err plan_qcow2(const struct stream_options *options, struct target *target,
+			       struct q2s_diag *diag)
+{
+	struct q2s_alloc *alloc = NULL;
+	struct q2s_spec spec;
+	enum q2s_err err = specify(options, target->disk, &spec, diag);
+
+	if (err == Q2S_OK)
+		err = q2s_spec_check(&spec, diag);
+	if (err == Q2S_OK)
+		err = allocate(options, &spec, target->disk, &alloc, diag);
+	if (err != Q2S_OK)
+		return err;
+	err = q2s_plan_new(&spec, alloc, &target->plan, diag);
+	if (err != Q2S_OK) {
+		q2s_alloc_free(alloc);
+		return err;
+	}
+	return q2s_plan_measure(target->plan, &target->measure, diag);
+}
+
+/* As qemu-img measure -O raw: what the disk calls data, and all of it. */
+static enum q2s_err measure_raw(struct target *target, struct q2s_diag *diag)
+{
+	const uint64_t size = q2s_disk_size(target->disk);
+	struct q2s_cursor *cursor = NULL;
+	struct q2s_extent extent = { 0 };
+	enum q2s_err err = q2s_cursor_open(target->disk, &cursor, diag);
+
+	target->measure.length = (size + Q2S_SECTOR - 1) / Q2S_SECTOR * Q2S_SECTOR;
+	target->measure.fully_allocated = target->measure.length;
+	for (uint64_t at = 0; err == Q2S_OK && at < size; at += extent.len) {
+		err = q2s_cursor_extent(cursor, (q2s_guest){ at }, size - at, &extent, diag);
+		if (err == Q2S_OK && extent.state == Q2S_DATA)
+			target->measure.required += extent.len;
+	}
+	q2s_cursor_close(cursor);
+	return err;
+}
+
+enum q2s_err target_plan(const struct stream_options *options, struct q2s_disk *disk,
+			 struct target *out, struct q2s_diag *diag)
+{
+	*out = (struct target){ .disk = disk };
+	if (!options->raw_output)
+		return plan_qcow2(options, out, diag);
+	return options->measure ? measure_raw(out, diag) : Q2S_OK;
+}
+
+void target_free(struct target *target)
+{
+	q2s_plan_free(target->plan);
+}
+
+int target_print_measure(const struct target *target, bool json)
+{
+	const struct q2s_measure *measure = &target->measure;
+
+	if (!json) {
+		(void)printf("required size: %" PRIu64 "\n"
+			     "fully allocated size: %" PRIu64 "\n"
+			     "exact length: %" PRIu64 "\n",
+			     measure->required, measure->fully_allocated, measure->length);
+		return tool_finish(0);
+	}
+	json_t *const object = json_object();
+
+	(void)json_object_set_new(object, "required", json_u64(measure->required));
+	(void)json_object_set_new(object, "fully-allocated", json_u64(measure->fully_allocated));
+	(void)json_object_set_new(object, "length", json_u64(measure->length));
+	if (json_print(stdout, object) != 0)
+		return tool_error("cannot print the measure");
+	return tool_finish(0);
+}
+
+static enum q2s_err open_sink(const struct target *target, const char *dest, struct q2s_sink **out,
+			      struct q2s_diag *diag)
+{
+	const uint64_t length = target->plan ? target->measure.length :
+					       q2s_disk_size(target->disk);
+
+	if (!dest)
+		return q2s_sink_from_fd(STDOUT_FILENO, "standard output", out, diag);
+	return q2s_sink_open(dest, Q2S_SINK_REPLACE, length, out, diag);
+}
+
+enum q2s_err target_write(const struct target *target, const char *dest, struct q2s_diag *diag)
+{
+	const struct q2s_emit_options options = { .observer = progress_observer() };
+	struct q2s_sink *sink = NULL;
+	enum q2s_err err = open_sink(target, dest, &sink, diag);
+
+	if (err != Q2S_OK)
+		return err;
+	if (q2s_sink_temp_path(sink))
+		(void)cleanup_add_path(q2s_sink_temp_path(sink));
+	if (target->plan)
+		err = q2s_emit(target->plan, target->disk, sink, &options, diag);
+	else
+		err = q2s_emit_raw(target->disk, sink, &options, diag);
+	if (err == Q2S_OK)
+		return q2s_sink_commit(sink, diag);
+	q2s_sink_abort(sink);
+	return err;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* From the disk to what shall be written: a planned qcow2 image, or the raw content. */
+#ifndef STREAM_TARGET_H
+#define STREAM_TARGET_H
+
+#include "stream/options.h"
+
+/** What will be written. @plan is NULL for raw output. */
+struct target {
+	struct q2s_disk *disk; /* borrowed */
+	struct q2s_plan *plan;
+	struct q2s_measure measure;
+};
+
+/** Look at the disk and plan the output; nothing is written. Free with target_free(). */
+enum q2s_err target_plan(const struct stream_options *options, struct q2s_disk *disk,
+			 struct target *out, struct q2s_diag *diag);
+void target_free(struct target *target);
+
+/** Print what --measure shows. Returns an exit code. */
+int target_print_measure(const struct target *target, bool json);
+
+/** Write it to DEST or standard output, complete or not at all as far as that can be. */
+enum q2s_err target_write(const struct target *target, const char *dest, struct q2s_diag *diag);
+
+#endif
