@@ -143,6 +143,37 @@ enum q2s_err q2s_sink_commit(struct q2s_sink *sink, struct q2s_diag *diag);
 /** Give up: removes what was written beside the name. NULL is fine. */
 void q2s_sink_abort(struct q2s_sink *sink);
 
+/* ---- spools ------------------------------------------------------------------------------ */
+
+/**
+ * Bytes that have to wait: kept in memory up to a budget, then in a file without a name, which
+ * vanishes with the process. Append from one thread; reading what was appended before is safe
+ * from several.
+ */
+struct q2s_spool;
+
+/**
+ * @folder  where the file goes, once it is needed; NULL: TMPDIR, or /tmp
+ * @budget  bytes of memory
+ */
+enum q2s_err q2s_spool_new(const char *folder, uint64_t budget, struct q2s_spool **out,
+			   struct q2s_diag *diag);
+void q2s_spool_free(struct q2s_spool *spool); /* NULL is fine */
+
+uint64_t q2s_spool_size(const struct q2s_spool *spool);
+
+/** Append @len bytes at q2s_spool_size(). Q2S_E_NOMEM, Q2S_E_IO (no space: the folder is named). */
+enum q2s_err q2s_spool_append(struct q2s_spool *spool, const void *buf, size_t len,
+			      struct q2s_diag *diag);
+
+/** Read @len bytes that were appended, from @at on. */
+enum q2s_err q2s_spool_read(struct q2s_spool *spool, uint64_t at, void *buf, size_t len,
+			    struct q2s_diag *diag);
+
+/** Move @len bytes from @at on into a sink, by the kernel where they are in the file. */
+enum q2s_err q2s_spool_move(struct q2s_spool *spool, uint64_t at, uint64_t len,
+			    struct q2s_sink *sink, struct q2s_diag *diag);
+
 #ifdef __cplusplus
 }
 #endif
