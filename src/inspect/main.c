@@ -12,6 +12,7 @@
 static const struct verb verbs[] = {
 	{ "info", info_main,
 	  "size, features, references, snapshots, and where each structure lies" },
+	{ "map", map_main, "which ranges of the guest disk hold what, and where" },
 };
 #define VERB_COUNT (sizeof(verbs) / sizeof(verbs[0]))
 

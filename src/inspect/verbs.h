@@ -17,5 +17,6 @@ struct verb {
 };
 
 int info_main(int argc, char **argv);
+int map_main(int argc, char **argv);
 
 #endif
