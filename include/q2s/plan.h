@@ -81,7 +81,7 @@ struct q2s_scan_options {
 
 /**
  * Look at a whole disk and say which subclusters of the new image need space. The result does not
- * depend on the number of threads.
+ * depend on the number of threads. What lies behind the end of the image is not looked at.
  */
 enum q2s_err q2s_scan(struct q2s_disk *disk, const struct q2s_geom *geom,
 		      const struct q2s_scan_options *options, struct q2s_alloc **out,

@@ -37,7 +37,7 @@ static enum q2s_err checker_open(struct q2si_checker *ck, struct q2s_image *imag
 	q2si_tables_init(&ck->tables, &ck->budget);
 	/* A structure may end less than a cluster past the end, and so in one more cluster. */
 	limit = ck->file_clusters + 1;
-	ck->window = malloc(q2si_max(Q2SI_WINDOW, geom->cluster_size));
+	ck->window = q2si_read_buffer(q2si_max(Q2SI_WINDOW, geom->cluster_size));
 	if (!ck->window)
 		return Q2S_E_NOMEM;
 	Q2SI_TRY(q2si_counts_init(&ck->stored, limit, &ck->budget));

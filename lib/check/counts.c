@@ -255,9 +255,28 @@ static enum q2s_err page_add(struct q2si_counts *counts, struct count_page *page
 	return Q2S_OK;
 }
 
+/* One count that has a lane with room for its sum: what a mapping without runs consists of. */
+static inline bool add_one(struct q2si_counts *counts, uint64_t cluster, uint64_t k, bool *touched)
+{
+	const struct count_page *page = page_find(counts, cluster);
+	const uint32_t lane = (uint32_t)cluster & (PAGE_LANES - 1);
+	uint64_t count;
+
+	if (!page->kind)
+		return false;
+	count = lane_get(page->words, page_width(page), lane);
+	if (k > lane_max(page_width(page)) - count)
+		return false;
+	page->words[lane >> (6 - page_width(page))] += k << ((lane << page_width(page)) & 63);
+	*touched |= count != 0;
+	return true;
+}
+
 enum q2s_err q2si_counts_add(struct q2si_counts *counts, uint64_t first, uint64_t n, uint64_t k,
 			     bool *touched)
 {
+	if (n == 1 && add_one(counts, first, k, touched))
+		return Q2S_OK;
 	while (n > 0 && k > 0) {
 		const uint64_t number = first >> PAGE_BITS;
 		const uint32_t lane = (uint32_t)first & (PAGE_LANES - 1);
@@ -281,6 +300,18 @@ uint64_t q2si_counts_get(const struct q2si_counts *counts, uint64_t cluster)
 	if (cluster >= counts->limit)
 		return 0;
 	return page_get(page_find(counts, cluster), (uint32_t)cluster & (PAGE_LANES - 1));
+}
+
+void q2si_counts_prefetch(const struct q2si_counts *counts, uint64_t cluster)
+{
+	const uint32_t lane = (uint32_t)cluster & (PAGE_LANES - 1);
+	const struct count_page *page;
+
+	if (cluster >= counts->limit)
+		return;
+	page = page_find(counts, cluster);
+	if (page->kind)
+		__builtin_prefetch(&page->words[lane >> (6 - page_width(page))]);
 }
 
 static bool page_all(const struct count_page *page, uint32_t lane, uint32_t n, uint64_t value)

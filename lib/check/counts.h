@@ -46,6 +46,9 @@ uint64_t q2si_counts_get(const struct q2si_counts *counts, uint64_t cluster);
 enum q2s_err q2si_counts_add(struct q2si_counts *counts, uint64_t first, uint64_t n, uint64_t k,
 			     bool *touched);
 
+/** The count of this cluster will be needed soon: have it in the processor's cache by then. */
+void q2si_counts_prefetch(const struct q2si_counts *counts, uint64_t cluster);
+
 /** Are the counts of [@first, @first + @n) all @value? */
 bool q2si_counts_all(const struct q2si_counts *counts, uint64_t first, uint64_t n, uint64_t value);
 /** Is none of the counts of [@first, @first + @n) @value? */

@@ -8,6 +8,7 @@
 #include "base/arith.h"
 #include "base/bytes.h"
 #include "base/diag.h"
+#include "base/zero.h"
 #include "decoder.h"
 
 /* Tables that lie closer together than this are read together. */
@@ -30,6 +31,19 @@ static uint32_t standard_run(const uint8_t *raw, uint32_t i, uint32_t n, uint64_
 	while (++i < n && entry_at(raw, i, 3) == entry + step)
 		entry += step;
 	return i;
+}
+
+/* The counts of entries a few places ahead, while those before them are counted. */
+#define PREFETCH 16u
+
+static inline void prefetch(const struct q2si_l2_walk *walk, uint32_t i, unsigned shift)
+{
+	const struct q2s_geom *geom = walk->ck->geom;
+
+	if (i + PREFETCH < geom->l2_entries)
+		q2si_counts_prefetch(&walk->ck->counted,
+				     (entry_at(walk->raw, i + PREFETCH, shift) &
+				      Q2S_ENTRY_HOST_MASK) >> geom->cluster_bits);
 }
 
 static bool bitmap_is_legal(uint64_t map)
@@ -64,6 +78,7 @@ static enum q2s_err scan_standard(struct q2si_l2_walk *walk)
 			Q2SI_TRY(q2si_l2_count_entry(walk, i));
 			continue;
 		}
+		prefetch(walk, i, 3);
 		next = standard_run(walk->raw, i, geom->l2_entries, geom->cluster_size);
 		Q2SI_TRY(q2si_l2_count_run(walk, &(const struct q2si_l2_run){
 			i, next - i, entry & host, entry & Q2S_ENTRY_COPIED }));
@@ -88,6 +103,7 @@ static enum q2s_err scan_extended(struct q2si_l2_walk *walk)
 			Q2SI_TRY(q2si_l2_count_entry(walk, i));
 			continue;
 		}
+		prefetch(walk, i, 4);
 		next = extended_run(walk->raw, i, geom->l2_entries, geom->cluster_size);
 		Q2SI_TRY(q2si_l2_count_run(walk, &(const struct q2si_l2_run){
 			i, next - i, entry & host, entry & Q2S_ENTRY_COPIED }));
@@ -172,12 +188,13 @@ static enum q2s_err check_group(struct q2si_checker *ck, size_t i, size_t end,
 				struct q2si_decoder *decoder)
 {
 	const uint64_t start = table_at(ck, i);
-	const uint64_t behind = table_at(ck, end - 1) + ck->geom->cluster_size;
+	const size_t len = (size_t)(table_at(ck, end - 1) + ck->geom->cluster_size - start);
 
-	if (q2si_in_hole(ck, start, behind - start))
+	if (ck->expect_hole && q2si_in_hole(ck, start, len))
 		return Q2S_OK;
-	if (!q2si_read(ck, start, ck->window, (size_t)(behind - start), "L2 table"))
+	if (!q2si_read(ck, start, ck->window, len, "L2 table"))
 		return Q2S_OK;
+	ck->expect_hole = q2si_is_zero(ck->window, len);
 	for (; i < end; i++)
 		Q2SI_TRY(check_table(ck, &ck->tables.list[i], decoder,
 				     ck->window + (table_at(ck, i) - start)));

@@ -193,7 +193,7 @@ enum q2s_err q2si_load_refcounts(struct q2si_checker *ck)
 	if (at >= ck->file_size)
 		return Q2S_OK;
 	Q2SI_TRY(q2si_counts_init(&loader.seen, ck->file_clusters, &ck->budget));
-	loader.raw = malloc(ck->geom->cluster_size);
+	loader.raw = q2si_read_buffer(ck->geom->cluster_size);
 	table = (struct q2si_words){ at, bytes / Q2S_REFTABLE_ENTRY_SIZE, 1 };
 	err = loader.raw ? q2si_visit_words(ck, &table, 1, "refcount table", visit_entry, &loader) :
 			   Q2S_E_NOMEM;

@@ -3,6 +3,7 @@
 #include "checker.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/arith.h"
 #include "base/diag.h"
@@ -58,6 +59,11 @@ void q2si_report_place(struct q2si_checker *ck, enum q2si_finding_id id,
 		finding.text = text;
 	}
 	ck->options->finding(ck->options->opaque, &finding);
+}
+
+uint8_t *q2si_read_buffer(size_t size)
+{
+	return aligned_alloc(4096, q2si_round_up(size, 4096));
 }
 
 bool q2si_past_end(const struct q2si_checker *ck, uint64_t at, uint64_t len)

@@ -52,7 +52,7 @@ enum q2s_err q2si_tables_add(struct q2si_tables *tables, const struct q2si_table
 	}
 	if (tables->count == tables->room) {
 		q2si_tables_settle(tables);
-		if (tables->count > tables->room / 2)
+		if (tables->count >= tables->room / 2)
 			Q2SI_TRY(tables_grow(tables));
 	}
 	tables->list[tables->count++] = *table;

@@ -180,8 +180,9 @@ enum q2s_err q2s_file_read_padded(struct q2s_file *file, uint64_t at, void *buf,
 	size_t done = 0;
 
 	/* Past what an off_t can say there is nothing to read; pread would call it an error. */
-	while (done < len && at + done <= INT64_MAX) {
-		const size_t want = q2si_min(len - done, READ_MAX);
+	while (done < len && at + done < INT64_MAX) {
+		const size_t want = q2si_min(q2si_min(len - done, READ_MAX),
+					     INT64_MAX - (at + done));
 		const ssize_t n = pread(file->fd, (char *)buf + done, want, (off_t)(at + done));
 
 		if (n < 0 && errno == EINTR)

@@ -28,7 +28,7 @@ START_TEST(public_structs_keep_their_size)
 		PIN(q2s_l2_entry, 40),
 		PIN(q2s_comp_range, 16),
 		PIN(q2s_snapshot, 120),
-		PIN(q2s_bitmap, 56),
+		PIN(q2s_bitmap, 48),
 		PIN(q2s_bitmap_table_entry, 16),
 	};
 

@@ -263,17 +263,17 @@ START_TEST(random_records_make_the_round)
 		in.disk_size = unit_random(&seed) >> 1;
 		assert_ok(q2s_snapshot_encode(&geom, &in, raw, sizeof(raw), &used, &diag));
 		assert_ok(q2s_snapshot_decode(&geom, raw, used, AT, &out, &again, &diag));
-		ck_assert_uint_eq(used, again);
-		ck_assert_uint_eq(in.l1_offset.v, out.l1_offset.v);
-		ck_assert_uint_eq(in.l1_entries, out.l1_entries);
-		ck_assert_uint_eq(in.id_len, out.id_len);
-		ck_assert_uint_eq(in.name_len, out.name_len);
+		quick_assert_eq(used, again);
+		quick_assert_eq(in.l1_offset.v, out.l1_offset.v);
+		quick_assert_eq(in.l1_entries, out.l1_entries);
+		quick_assert_eq(in.id_len, out.id_len);
+		quick_assert_eq(in.name_len, out.name_len);
 		ck_assert_int_eq(memcmp(in.id, out.id, in.id_len), 0);
 		ck_assert_int_eq(memcmp(in.name, out.name, in.name_len), 0);
-		ck_assert_uint_eq(in.date_sec, out.date_sec);
-		ck_assert_uint_eq(in.vm_clock_nsec, out.vm_clock_nsec);
-		ck_assert_uint_eq(in.vm_state_size, out.vm_state_size);
-		ck_assert_uint_eq(in.disk_size, out.disk_size);
+		quick_assert_eq(in.date_sec, out.date_sec);
+		quick_assert_eq(in.vm_clock_nsec, out.vm_clock_nsec);
+		quick_assert_eq(in.vm_state_size, out.vm_state_size);
+		quick_assert_eq(in.disk_size, out.disk_size);
 	}
 }
 END_TEST
