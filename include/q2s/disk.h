@@ -76,7 +76,12 @@ enum q2s_err q2s_disk_raw(struct q2s_file *file, struct q2s_disk **out, struct q
 /** An empty disk of @size bytes: all of it absent. */
 enum q2s_err q2s_disk_empty(uint64_t size, struct q2s_disk **out, struct q2s_diag *diag);
 
-/** One region of a synthetic disk. */
+/**
+ * One region of a synthetic disk.
+ *
+ * @half  with @seeded: 0, or bytes: only the first half of each such block of the disk is random
+ *        and the rest is zero, so that a cluster of this size can be compressed
+ */
 struct q2s_pattern {
 	q2s_guest start;
 	uint64_t len;
@@ -84,6 +89,7 @@ struct q2s_pattern {
 	bool seeded;          /* data: pseudo-random bytes from @seed; else every byte is @fill */
 	uint64_t seed;
 	uint8_t fill;
+	uint32_t half;
 };
 
 /**
