@@ -283,10 +283,10 @@ START_TEST(either_side_may_have_changed)
 	assert_ok(q2s_disk_diff(&source->disk, &base->disk, 512, 512, &diff, &diag));
 	assert_ok(q2s_disk_verify(diff, &diag));
 	watched_change(source, true);
-	assert_refused(Q2S_E_CHANGED, NOWHERE, 0, q2s_disk_verify(diff, &diag));
+	ck_assert_int_eq(q2s_disk_verify(diff, NULL), Q2S_E_CHANGED);
 	watched_change(source, false);
 	watched_change(base, true);
-	assert_refused(Q2S_E_CHANGED, NOWHERE, 0, q2s_disk_verify(diff, &diag));
+	ck_assert_int_eq(q2s_disk_verify(diff, NULL), Q2S_E_CHANGED);
 	q2s_disk_close(diff);
 	q2s_disk_close(&source->disk);
 	q2s_disk_close(&base->disk);
