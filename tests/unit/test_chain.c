@@ -93,6 +93,19 @@ START_TEST(encrypted_images_are_refused_plainly)
 }
 END_TEST
 
+START_TEST(a_table_past_the_end_is_refused_at_once)
+{
+	struct made made = made_over(MIB, NULL, NULL);
+	const uint64_t l1 = made.header.l1_table_offset.v;
+
+	made_finish(&made);
+	made_resize(&made, l1);
+	made_save(&made, "image");
+	made_free(&made);
+	assert_unopenable("image", NULL, Q2S_E_TRUNCATED, "image", "the file ends at");
+}
+END_TEST
+
 START_TEST(other_files_are_opened_by_policy_alone)
 {
 	const struct q2s_disk_qcow2_options none = { 0 };
@@ -207,6 +220,7 @@ main(void)
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, snapshots_are_found_by_id_then_by_name);
 	tcase_add_test(tcase, encrypted_images_are_refused_plainly);
+	tcase_add_test(tcase, a_table_past_the_end_is_refused_at_once);
 	tcase_add_test(tcase, other_files_are_opened_by_policy_alone);
 	tcase_add_test(tcase, loops_are_refused);
 	tcase_add_test(tcase, the_recorded_format_is_believed);
