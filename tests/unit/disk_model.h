@@ -3,6 +3,10 @@
 #ifndef Q2S_TESTS_DISK_MODEL_H
 #define Q2S_TESTS_DISK_MODEL_H
 
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
 #include "disk/disk.h"
 #include "unit.h"
 
@@ -85,7 +89,7 @@ struct watched_disk {
 	struct q2s_disk *inner;
 	uint64_t bytes_read;
 	uint64_t broken_at;
-	bool changed;
+	struct q2s_file *file; /* what it claims to lie in */
 };
 
 struct watched_cursor {
@@ -135,18 +139,39 @@ watched_read(struct q2s_cursor *cursor, q2s_guest guest, void *buf, size_t len,
 	return q2s_cursor_read(((struct watched_cursor *)cursor)->inner, guest, buf, len, diag);
 }
 
-static inline enum q2s_err
-watched_verify(struct q2s_disk *disk, struct q2s_diag *diag)
+static inline struct q2s_file *
+watched_file(const struct q2s_disk *disk, size_t index)
 {
-	if (!((struct watched_disk *)disk)->changed)
-		return Q2S_OK;
-	return q2si_fail(diag, Q2S_E_CHANGED, "test", Q2S_NOWHERE, 0, "changed");
+	return index == 0 ? ((const struct watched_disk *)disk)->file : NULL;
+}
+
+/* The file was written to a second ago, or not at all. */
+static inline void
+watched_change(struct watched_disk *watched, bool changed)
+{
+	const struct timespec times[2] = { { 0, 0 }, { changed, 0 } };
+
+	ck_assert_int_eq(futimens(q2s_file_fd(watched->file), times), 0);
+}
+
+static inline struct q2s_file *
+watched_file_new(void)
+{
+	const struct timespec never[2] = { { 0, 0 }, { 0, 0 } };
+	const int fd = memfd_create("watched", MFD_CLOEXEC);
+	struct q2s_file *file;
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(futimens(fd, never), 0);
+	assert_ok(q2s_file_from_fd(fd, "watched", &file, &diag));
+	return file;
 }
 
 static inline void
 watched_close(struct q2s_disk *disk)
 {
 	q2s_disk_close(((struct watched_disk *)disk)->inner);
+	q2s_file_close(((struct watched_disk *)disk)->file);
 	free(disk);
 }
 
@@ -159,7 +184,7 @@ watch(struct q2s_disk *inner)
 		.cursor_close = watched_cursor_close,
 		.extent = watched_extent,
 		.read = watched_read,
-		.verify = watched_verify,
+		.file = watched_file,
 		.close = watched_close,
 	};
 	struct watched_disk *watched = calloc(1, sizeof(*watched));
@@ -167,6 +192,7 @@ watch(struct q2s_disk *inner)
 	ck_assert_ptr_nonnull(watched);
 	assert_ok(q2si_disk_init(&watched->disk, &ops, "watched", q2s_disk_size(inner), &diag));
 	watched->inner = inner;
+	watched->file = watched_file_new();
 	watched->broken_at = UINT64_MAX;
 	return watched;
 }

@@ -282,10 +282,10 @@ START_TEST(either_side_may_have_changed)
 
 	assert_ok(q2s_disk_diff(&source->disk, &base->disk, 512, 512, &diff, &diag));
 	assert_ok(q2s_disk_verify(diff, &diag));
-	source->changed = true;
+	watched_change(source, true);
 	assert_refused(Q2S_E_CHANGED, NOWHERE, 0, q2s_disk_verify(diff, &diag));
-	source->changed = false;
-	base->changed = true;
+	watched_change(source, false);
+	watched_change(base, true);
 	assert_refused(Q2S_E_CHANGED, NOWHERE, 0, q2s_disk_verify(diff, &diag));
 	q2s_disk_close(diff);
 	q2s_disk_close(&source->disk);

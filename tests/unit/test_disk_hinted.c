@@ -108,7 +108,7 @@ START_TEST(what_is_called_empty_is_never_touched)
 	ck_assert_uint_eq(shown[4095] + shown[8192], 0);
 	ck_assert_uint_eq(shown[4096] + shown[8191], 18);
 	assert_ok(q2s_disk_verify(hinted, &diag));
-	watched->changed = true;
+	watched_change(watched, true);
 	assert_refused(Q2S_E_CHANGED, NOWHERE, 0, q2s_disk_verify(hinted, &diag));
 	q2s_disk_close(hinted);
 	free(shown);
