@@ -20,5 +20,6 @@ int info_main(int argc, char **argv);
 int map_main(int argc, char **argv);
 int dump_main(int argc, char **argv);
 int check_main(int argc, char **argv);
+int safety_main(int argc, char **argv);
 
 #endif
