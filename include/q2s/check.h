@@ -16,6 +16,7 @@ enum q2s_severity {
 	Q2S_SEVERITY_CORRUPTION, /* data or metadata is wrong, or will be after a write */
 	Q2S_SEVERITY_LEAK,       /* space is lost */
 	Q2S_SEVERITY_NOTE,       /* odd, but sound */
+	Q2S_SEVERITY_UNREADABLE, /* a structure that could not be read: the check is not complete */
 };
 
 /**
@@ -42,15 +43,19 @@ struct q2s_finding {
 };
 
 /**
+ * How to check. Zero-initialised: structures and counts, nobody told.
+ *
  * @finding   called for each finding, in a stable order; the finding is valid during the call.
  *            NULL: count only
  * @opaque    handed to @finding
  * @observer  or NULL
+ * @decode    also read all compressed data and try to decode it
  */
 struct q2s_check_options {
 	void (*finding)(void *opaque, const struct q2s_finding *finding);
 	void *opaque;
 	const struct q2s_observer *observer;
+	bool decode;
 };
 
 /** The counts of `qemu-img check`, and the number of notes. */
@@ -69,7 +74,15 @@ struct q2s_check_result {
 /**
  * Check one image, opened with Q2S_IMAGE_DAMAGED.
  *
- * Returns Q2S_OK when the check could be made, whatever it found; else why it could not.
+ * Memory follows the host clusters that are in use, about a bit each, and is bounded; time follows
+ * the metadata in the file. The counts are exact however many findings there are.
+ *
+ * @options  NULL: as if zero-initialised
+ * @out      on failure: what was counted until then
+ *
+ * Returns Q2S_OK when the check could be made, whatever it found; else why it could not:
+ * Q2S_E_LIMIT (the references need more memory than a checker takes), Q2S_E_CANCELLED (the
+ * observer said so), Q2S_E_NOMEM.
  */
 enum q2s_err q2s_check(struct q2s_image *image, const struct q2s_check_options *options,
 		       struct q2s_check_result *out, struct q2s_diag *diag);

@@ -39,6 +39,12 @@ uint64_t q2s_disk_size(const struct q2s_disk *disk);
 const char *q2s_disk_name(const struct q2s_disk *disk);
 void q2s_disk_close(struct q2s_disk *disk); /* NULL is fine; cursors must be closed before */
 
+/**
+ * The files that hold the content: number @index of them, the disk's own; NULL behind the last. A
+ * disk that lies in no file (synthetic, or on a server) has none.
+ */
+struct q2s_file *q2s_disk_file(const struct q2s_disk *disk, size_t index);
+
 /** Did the content stay what it was since opening? Q2S_E_CHANGED names what changed. */
 enum q2s_err q2s_disk_verify(struct q2s_disk *disk, struct q2s_diag *diag);
 

@@ -9,8 +9,68 @@
 extern "C" {
 #endif
 
+/* ---- compression ------------------------------------------------------------------------- */
+
+/**
+ * How clusters are compressed.
+ *
+ * @type   enum q2s_compression_type, as in the image's header
+ * @level  when @has_level: zlib 1..9, zstd as its library says. Without one: a fast deflate
+ *         library if there is one, else zlib at 6; zstd at 3
+ */
+struct q2s_compression {
+	uint8_t type;
+	bool has_level;
+	int level;
+};
+
+/** Q2S_E_UNSUPPORTED for an unknown type, Q2S_E_USAGE for a level that it does not have. */
+enum q2s_err q2s_compression_check(const struct q2s_compression *how, struct q2s_diag *diag);
+
+/** What the deflate encoder without a level is, for --version: "ISA-L 2.30.0", "zlib 1.2.13". */
+const char *q2s_deflate_name(void);
+
+/**
+ * @how       needed
+ * @threads   0: one per processor; the bytes do not depend on it
+ * @spool     keeps the streams for q2s_emit(), in the order of the disk; NULL: only their lengths
+ *            are found out, and they are compressed again when they are written
+ * @observer  or NULL
+ */
+struct q2s_compress_options {
+	struct q2s_compression how;
+	unsigned threads;
+	struct q2s_spool *spool;
+	const struct q2s_observer *observer;
+};
+
+/**
+ * Compress each cluster of @disk that @plain gives data. A cluster that does not shrink stays as
+ * it is; one that does holds all of the disk's content at its place.
+ *
+ * @plain  what q2s_scan() found; stays the caller's, and cannot be added to any more
+ * @out    the allocation with compressed clusters
+ */
+enum q2s_err q2s_compress(struct q2s_disk *disk, struct q2s_alloc *plain,
+			  const struct q2s_compress_options *options, struct q2s_alloc **out,
+			  struct q2s_diag *diag);
+
+/* ---- output ------------------------------------------------------------------------------ */
+
+/**
+ * @from, @until  only these bytes of the image, in offsets of the image; @until 0: to its end
+ * @spool         holds the compressed streams, or NULL
+ * @how           how to compress again what no spool holds; NULL when nothing is compressed
+ * @threads       for compressing again; 0: one per processor
+ * @observer      or NULL
+ */
 struct q2s_emit_options {
-	const struct q2s_observer *observer; /* or NULL */
+	uint64_t from;
+	uint64_t until;
+	struct q2s_spool *spool;
+	const struct q2s_compression *how;
+	unsigned threads;
+	const struct q2s_observer *observer;
 };
 
 /**

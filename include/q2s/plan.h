@@ -139,12 +139,22 @@ enum q2s_piece_kind {
 	Q2S_PIECE_END,
 };
 
-/** One stretch of the output. @guest: where its bytes are on the disk (GUEST, STREAM). */
+/**
+ * One stretch of the output.
+ *
+ * @guest   where its bytes are on the disk; for a STREAM the cluster that it holds
+ * @stream  STREAM: bytes of all compressed streams before this one, in the order of the disk
+ * @skip    STREAM: bytes of this stream before the piece, when a walk began within it
+ * @whole   STREAM: bytes of the whole stream
+ */
 struct q2s_piece {
 	enum q2s_piece_kind kind;
 	q2s_host at;
 	uint64_t len;
 	q2s_guest guest;
+	uint64_t stream;
+	uint32_t skip;
+	uint32_t whole;
 };
 
 /** A walk over the pieces of a plan from any output offset on; one per thread. */

@@ -34,9 +34,18 @@ void q2s_disk_close(struct q2s_disk *disk)
 	disk->ops->close(disk);
 }
 
+struct q2s_file *q2s_disk_file(const struct q2s_disk *disk, size_t index)
+{
+	return disk->ops->file ? disk->ops->file(disk, index) : NULL;
+}
+
 enum q2s_err q2s_disk_verify(struct q2s_disk *disk, struct q2s_diag *diag)
 {
-	return disk->ops->verify ? disk->ops->verify(disk, diag) : Q2S_OK;
+	struct q2s_file *file;
+
+	for (size_t i = 0; (file = q2s_disk_file(disk, i)); i++)
+		Q2SI_TRY(q2s_file_verify(file, diag));
+	return Q2S_OK;
 }
 
 enum q2s_err q2s_cursor_open(struct q2s_disk *disk, struct q2s_cursor **out, struct q2s_diag *diag)

@@ -1,189 +1,261 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Pieces of a plan, or a whole disk, into a sink. */
+/*
+ * The pieces of a plan into a sink, in order. Usually one thread hands them on; where compressed
+ * streams have to be made again, several do, some streams at a time.
+ */
 #include <stdlib.h>
-
-#include <q2s/emit.h>
 
 #include "base/arith.h"
 #include "base/diag.h"
+#include "base/ordered.h"
+#include "emit/encoder.h"
+#include "emit/output.h"
 
-/* What is moved between two looks at the observer, and the buffer for what has to be read. */
-#define STEP (16u << 20)
-#define BUFFER_SIZE (256u << 10)
+#define BATCH_BYTES (1u << 20) /* guest bytes of streams that a thread makes at a time */
+#define BATCH_PIECES 64u
 
-/* One emission in progress. */
 struct emission {
-	struct q2s_disk *disk;
-	struct q2s_cursor *cursor;
-	struct q2s_sink *sink;
-	uint64_t first;  /* sink position of the first byte */
-	uint64_t total;  /* bytes to write */
-	const struct q2s_observer *observer;
-	uint8_t *buffer; /* BUFFER_SIZE bytes */
+	const struct q2s_emit_options *options;
+	const struct q2s_geom *geom;
+	uint64_t until; /* end of the range */
+	bool encodes;   /* streams are made again */
+	struct q2s_pieces *pieces;
+	struct q2s_piece ahead; /* the next one to take; len 0 at the end */
+	struct q2si_output output;
 };
 
-static enum q2s_err observe(struct emission *em, struct q2s_diag *diag)
-{
-	const struct q2s_observer *observer = em->observer;
+/* One thread, and the pieces that it works on: one of any kind, or some streams. */
+struct emitter {
+	struct q2s_piece pieces[BATCH_PIECES];
+	size_t count;
+	/* for streams that are made again */
+	struct q2si_encoder *encoder;
+	struct q2s_cursor *cursor;
+	uint8_t *cluster;
+	uint8_t *streams; /* one behind the other, each whole */
+};
 
-	if (!observer || observer->step(observer->opaque, Q2S_PHASE_WRITE,
-					q2s_sink_pos(em->sink) - em->first, em->total))
+static size_t
+batch_streams(const struct q2s_geom *geom)
+{
+	return q2si_max(q2si_min(BATCH_BYTES >> geom->cluster_bits, BATCH_PIECES), 1);
+}
+
+/* Read the next piece, and cut it at the end of the range. */
+static enum q2s_err
+look_ahead(struct emission *em, struct q2s_diag *diag)
+{
+	struct q2s_piece *piece = &em->ahead;
+
+	Q2SI_TRY(q2s_pieces_next(em->pieces, piece, diag));
+	piece->len = q2si_min(piece->len, em->until - q2si_min(em->until, piece->at.v));
+	return Q2S_OK;
+}
+
+static enum q2s_err
+emitter_fill(struct emitter *emitter, const struct emission *em, struct q2s_diag *diag)
+{
+	const size_t size = em->geom->cluster_size;
+
+	if (!em->encodes)
 		return Q2S_OK;
-	return q2si_fail_at(diag, Q2S_E_CANCELLED, "output", Q2S_NOWHERE, "stopped on request");
+	emitter->cluster = malloc(size);
+	emitter->streams = malloc(batch_streams(em->geom) * size);
+	if (!emitter->cluster || !emitter->streams)
+		return q2si_fail_nomem(diag, "compression buffer");
+	Q2SI_TRY(q2si_encoder_open(em->options->how, em->geom->cluster_size, &emitter->encoder,
+				   diag));
+	return q2s_cursor_open(em->output.disk, &emitter->cursor, diag);
 }
 
-/* Guest bytes through the buffer. */
-static enum q2s_err emit_read(struct emission *em, q2s_guest guest, uint64_t len,
-			      struct q2s_diag *diag)
+static enum q2s_err
+emitter_open(void *shared, void **worker, struct q2s_diag *diag)
 {
-	while (len > 0) {
-		const size_t n = q2si_min(len, BUFFER_SIZE);
+	struct emitter *emitter = calloc(1, sizeof(*emitter));
 
-		Q2SI_TRY(q2s_cursor_read(em->cursor, guest, em->buffer, n, diag));
-		Q2SI_TRY(q2s_sink_write(em->sink, em->buffer, n, diag));
-		guest.v += n;
-		len -= n;
+	*worker = emitter;
+	return emitter ? emitter_fill(emitter, shared, diag) : q2si_fail_nomem(diag, "output");
+}
+
+static void
+emitter_close(void *worker)
+{
+	struct emitter *emitter = worker;
+
+	if (!emitter)
+		return;
+	q2si_encoder_close(emitter->encoder);
+	q2s_cursor_close(emitter->cursor);
+	free(emitter->cluster);
+	free(emitter->streams);
+	free(emitter);
+}
+
+static enum q2s_err
+emitter_take(void *shared, void *worker, bool *more, struct q2s_diag *diag)
+{
+	struct emission *em = shared;
+	struct emitter *emitter = worker;
+	const size_t max = em->encodes ? batch_streams(em->geom) : 1;
+
+	emitter->count = 0;
+	while (em->ahead.len > 0 && emitter->count < max) {
+		const bool stream = em->ahead.kind == Q2S_PIECE_STREAM;
+
+		if (emitter->count > 0 && !stream)
+			break;
+		emitter->pieces[emitter->count++] = em->ahead;
+		Q2SI_TRY(look_ahead(em, diag));
+		if (!stream)
+			break;
+	}
+	*more = emitter->count > 0;
+	return Q2S_OK;
+}
+
+/* Make one stream again; it must be what it was when its length was found out. */
+static enum q2s_err
+encode(struct emitter *emitter, const struct q2s_geom *geom, const struct q2s_piece *piece,
+       uint8_t *out, struct q2s_diag *diag)
+{
+	uint32_t len;
+
+	Q2SI_TRY(q2s_cursor_read(emitter->cursor, piece->guest, emitter->cluster,
+				 geom->cluster_size, diag));
+	Q2SI_TRY(q2si_encode(emitter->encoder, emitter->cluster, out, &len, diag));
+	if (len == piece->whole)
+		return Q2S_OK;
+	return q2si_fail(diag, Q2S_E_CHANGED, "source", Q2S_NOWHERE, piece->guest.v,
+			 "the cluster at this guest offset changed while it was read: it "
+			 "compresses to %u bytes, not %u", len, piece->whole);
+}
+
+static enum q2s_err
+emitter_work(void *shared, void *worker, struct q2s_diag *diag)
+{
+	const struct emission *em = shared;
+	struct emitter *emitter = worker;
+	uint8_t *out = emitter->streams;
+
+	if (!em->encodes || emitter->pieces[0].kind != Q2S_PIECE_STREAM)
+		return Q2S_OK;
+	for (size_t i = 0; i < emitter->count; i++) {
+		Q2SI_TRY(encode(emitter, em->geom, &emitter->pieces[i], out, diag));
+		out += emitter->pieces[i].whole;
 	}
 	return Q2S_OK;
 }
 
-static enum q2s_err emit_extent(struct emission *em, q2s_guest guest,
-				const struct q2s_extent *extent, struct q2s_diag *diag)
+static enum q2s_err
+deliver_metadata(struct emission *em, const struct q2s_piece *piece, struct q2s_diag *diag)
 {
-	if (extent->state != Q2S_DATA)
-		return q2s_sink_zero(em->sink, extent->len, diag);
-	if (extent->file)
-		return q2s_sink_copy(em->sink, extent->file, extent->at, extent->len, diag);
-	return emit_read(em, guest, extent->len, diag);
-}
+	struct q2si_output *output = &em->output;
 
-/* Guest bytes in the cheapest way: holes are never moved, files are left to the kernel. */
-static enum q2s_err emit_guest(struct emission *em, q2s_guest guest, uint64_t len,
-			       struct q2s_diag *diag)
-{
-	const uint64_t size = q2s_disk_size(em->disk);
-	const uint64_t inside = size > guest.v ? q2si_min(len, size - guest.v) : 0;
-	const uint64_t end = guest.v + inside;
-
-	while (guest.v < end) {
-		struct q2s_extent extent;
-
-		Q2SI_TRY(q2s_cursor_extent(em->cursor, guest, q2si_min(end - guest.v, STEP),
-					   &extent, diag));
-		Q2SI_TRY(emit_extent(em, guest, &extent, diag));
-		guest.v += extent.len;
-		Q2SI_TRY(observe(em, diag));
-	}
-	return q2s_sink_zero(em->sink, len - inside, diag);
-}
-
-static enum q2s_err emit_metadata(struct emission *em, struct q2s_pieces *pieces,
-				  const struct q2s_piece *piece, struct q2s_diag *diag)
-{
 	for (uint64_t done = 0; done < piece->len;) {
-		const size_t n = q2si_min(piece->len - done, BUFFER_SIZE);
+		const size_t n = q2si_min(piece->len - done, Q2SI_OUTPUT_BUFFER);
 
-		Q2SI_TRY(q2s_pieces_metadata(pieces, (q2s_host){ piece->at.v + done }, em->buffer,
-					     n, diag));
-		Q2SI_TRY(q2s_sink_write(em->sink, em->buffer, n, diag));
+		Q2SI_TRY(q2s_pieces_metadata(em->pieces, (q2s_host){ piece->at.v + done },
+					     output->buffer, n, diag));
+		Q2SI_TRY(q2s_sink_write(output->sink, output->buffer, n, diag));
 		done += n;
-		Q2SI_TRY(observe(em, diag));
+		Q2SI_TRY(q2si_output_observe(output, diag));
 	}
 	return Q2S_OK;
 }
 
-static enum q2s_err emit_pieces(struct emission *em, struct q2s_pieces *pieces,
-				struct q2s_diag *diag)
+/* @made: the whole stream, when it was made again. */
+static enum q2s_err
+deliver_stream(struct emission *em, const struct q2s_piece *piece, const uint8_t *made,
+	       struct q2s_diag *diag)
 {
-	struct q2s_piece piece;
+	struct q2s_spool *spool = em->options->spool;
 
-	for (;;) {
-		Q2SI_TRY(q2s_pieces_next(pieces, &piece, diag));
-		switch (piece.kind) {
-		case Q2S_PIECE_METADATA:
-			Q2SI_TRY(emit_metadata(em, pieces, &piece, diag));
-			break;
-		case Q2S_PIECE_GUEST:
-			Q2SI_TRY(emit_guest(em, piece.guest, piece.len, diag));
-			break;
-		case Q2S_PIECE_ZERO:
-			Q2SI_TRY(q2s_sink_zero(em->sink, piece.len, diag));
-			break;
-		case Q2S_PIECE_STREAM:
-			return q2si_fail_at(diag, Q2S_E_UNSUPPORTED, "plan", piece.at,
-					    "compressed clusters need a spool");
-		case Q2S_PIECE_END:
-			return Q2S_OK;
-		}
+	if (em->encodes)
+		return q2s_sink_write(em->output.sink, made + piece->skip, piece->len, diag);
+	if (spool)
+		return q2s_spool_move(spool, piece->stream + piece->skip, piece->len,
+				      em->output.sink, diag);
+	return q2si_fail_at(diag, Q2S_E_USAGE, "plan", piece->at,
+			    "compressed clusters need a spool, or a way to make them again");
+}
+
+static enum q2s_err
+deliver_piece(struct emission *em, const struct q2s_piece *piece, const uint8_t *made,
+	      struct q2s_diag *diag)
+{
+	switch (piece->kind) {
+	case Q2S_PIECE_METADATA:
+		return deliver_metadata(em, piece, diag);
+	case Q2S_PIECE_GUEST:
+		return q2si_output_guest(&em->output, piece->guest, piece->len, diag);
+	case Q2S_PIECE_ZERO:
+		return q2s_sink_zero(em->output.sink, piece->len, diag);
+	case Q2S_PIECE_STREAM:
+		return deliver_stream(em, piece, made, diag);
+	case Q2S_PIECE_END:
+		break;
 	}
+	return Q2S_OK;
 }
 
-/* The promise of the plan, and of a source that stayed what it was. */
-static enum q2s_err verify(struct emission *em, struct q2s_diag *diag)
+static enum q2s_err
+emitter_deliver(void *shared, void *worker, struct q2s_diag *diag)
 {
-	const uint64_t written = q2s_sink_pos(em->sink) - em->first;
+	struct emission *em = shared;
+	const struct emitter *emitter = worker;
+	const uint8_t *made = emitter->streams;
 
-	if (written != em->total)
-		return q2si_fail(diag, Q2S_E_PLAN, "output", Q2S_NOWHERE, written,
-				 "not the 0x%llx bytes that were planned",
-				 (unsigned long long)em->total);
-	return q2s_disk_verify(em->disk, diag);
+	for (size_t i = 0; i < emitter->count; i++) {
+		Q2SI_TRY(deliver_piece(em, &emitter->pieces[i], made, diag));
+		if (em->encodes)
+			made += emitter->pieces[i].whole;
+	}
+	return q2si_output_observe(&em->output, diag);
 }
 
-static enum q2s_err begin(struct emission *em, struct q2s_diag *diag)
+static const struct q2si_ordered_ops emit_ops = {
+	.open = emitter_open,
+	.close = emitter_close,
+	.take = emitter_take,
+	.work = emitter_work,
+	.deliver = emitter_deliver,
+};
+
+static enum q2s_err
+run(struct emission *em, struct q2s_diag *diag)
 {
-	em->first = q2s_sink_pos(em->sink);
-	em->buffer = malloc(BUFFER_SIZE);
-	if (!em->buffer)
-		return q2si_fail_nomem(diag, "output buffer");
-	Q2SI_TRY(q2s_cursor_open(em->disk, &em->cursor, diag));
-	return observe(em, diag);
+	Q2SI_TRY(q2si_output_open(&em->output, diag));
+	Q2SI_TRY(look_ahead(em, diag));
+	Q2SI_TRY(q2si_ordered_run(&emit_ops, em, em->encodes ? em->options->threads : 1, diag));
+	return q2si_output_verify(&em->output, diag);
 }
 
-static void end(struct emission *em)
+enum q2s_err
+q2s_emit(const struct q2s_plan *plan, struct q2s_disk *disk, struct q2s_sink *sink,
+	 const struct q2s_emit_options *options, struct q2s_diag *diag)
 {
-	q2s_cursor_close(em->cursor);
-	free(em->buffer);
-}
-
-enum q2s_err q2s_emit(const struct q2s_plan *plan, struct q2s_disk *disk, struct q2s_sink *sink,
-		      const struct q2s_emit_options *options, struct q2s_diag *diag)
-{
+	static const struct q2s_emit_options none = { 0 };
+	const uint64_t length = q2s_plan_layout(plan)->length;
 	struct emission em = {
+		.options = options ? options : &none,
+		.geom = &q2s_plan_spec(plan)->geom,
+	};
+	enum q2s_err err;
+
+	em.until = em.options->until ? em.options->until : length;
+	if (em.until > length || em.options->from > em.until)
+		return q2si_fail(diag, Q2S_E_USAGE, "range", Q2S_NOWHERE, em.until,
+				 "the image has 0x%llx bytes", (unsigned long long)length);
+	em.encodes = em.options->how && !em.options->spool;
+	em.output = (struct q2si_output){
 		.disk = disk,
 		.sink = sink,
-		.total = q2s_plan_layout(plan)->length,
-		.observer = options ? options->observer : NULL,
+		.total = em.until - em.options->from,
+		.observer = em.options->observer,
 	};
-	struct q2s_pieces *pieces = NULL;
-	enum q2s_err err = begin(&em, diag);
-
-	if (err == Q2S_OK)
-		err = q2s_pieces_open(plan, (q2s_host){ 0 }, &pieces, diag);
-	if (err == Q2S_OK)
-		err = emit_pieces(&em, pieces, diag);
-	if (err == Q2S_OK)
-		err = verify(&em, diag);
-	q2s_pieces_close(pieces);
-	end(&em);
-	return err;
-}
-
-enum q2s_err q2s_emit_raw(struct q2s_disk *disk, struct q2s_sink *sink,
-			  const struct q2s_emit_options *options, struct q2s_diag *diag)
-{
-	struct emission em = {
-		.disk = disk,
-		.sink = sink,
-		.total = q2si_round_up(q2s_disk_size(disk), Q2S_SECTOR),
-		.observer = options ? options->observer : NULL,
-	};
-	enum q2s_err err = begin(&em, diag);
-
-	if (err == Q2S_OK)
-		err = emit_guest(&em, (q2s_guest){ 0 }, em.total, diag);
-	if (err == Q2S_OK)
-		err = verify(&em, diag);
-	end(&em);
+	Q2SI_TRY(q2s_pieces_open(plan, (q2s_host){ em.options->from }, &em.pieces, diag));
+	err = run(&em, diag);
+	q2si_output_close(&em.output);
+	q2s_pieces_close(em.pieces);
 	return err;
 }

@@ -130,7 +130,8 @@ q2s_bitmap_decode(const struct q2s_geom *geom, const uint8_t *buf, size_t len, q
 		return q2si_fail(diag, Q2S_E_SHORT, RECORD, at, len, "ends within 24 bytes");
 	need = record_len(buf);
 	if (need > Q2S_BITMAP_DIRECTORY_MAX_BYTES)
-		return refuse(diag, RECORD, at, AT_EXTRA_SIZE, need, "larger than any directory");
+		return refuse(diag, "bitmap extra_data_size", at, AT_EXTRA_SIZE,
+			      q2si_get_be32(buf + AT_EXTRA_SIZE), "larger than any directory");
 	*used = need;
 	if (len < need)
 		return q2si_fail(diag, Q2S_E_SHORT, RECORD, at, len, "ends within its %zu bytes",

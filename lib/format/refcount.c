@@ -67,7 +67,7 @@ q2s_refcount_get(const struct q2s_geom *geom, const uint8_t *block, uint32_t ind
 	case 6:
 		return q2si_get_be64(block + i * 8);
 	default:
-		return block[i >> per_byte_bits(geom)] >> shift_in_byte(geom, index) &
+		return (uint64_t)block[i >> per_byte_bits(geom)] >> shift_in_byte(geom, index) &
 		       geom->refcount_max;
 	}
 }

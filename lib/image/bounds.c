@@ -2,8 +2,18 @@
 /* The end of the file: the one rule about what may be missing there. */
 #include "image.h"
 
+#include <inttypes.h>
+
 #include "base/arith.h"
 #include "base/diag.h"
+
+enum q2s_err
+q2si_image_ends(const struct q2s_image *image, q2s_host at, uint64_t len, const char *what,
+		struct q2s_diag *diag)
+{
+	return q2si_fail(diag, Q2S_E_TRUNCATED, what, at, len, "the file ends at 0x%" PRIx64,
+			 q2s_file_size(image->file));
+}
 
 /*
  * QEMU reads zeros for anything past the end, so that a download that was cut converts with
@@ -14,13 +24,12 @@ q2si_image_holds(const struct q2s_image *image, q2s_host at, uint64_t len, const
 		 struct q2s_diag *diag)
 {
 	const uint64_t size = q2s_file_size(image->file);
-	const uint64_t end = q2si_round_up(size, image->geom.cluster_size);
 	uint64_t behind;
 
-	if (q2si_add(at.v, len, &behind) && behind <= end)
+	if (q2si_add(at.v, len, &behind) &&
+	    behind <= q2si_round_up(size, image->geom.cluster_size))
 		return Q2S_OK;
-	return q2si_fail(diag, Q2S_E_TRUNCATED, what, at, len, "the file ends at 0x%llx",
-			 (unsigned long long)size);
+	return q2si_image_ends(image, at, len, what, diag);
 }
 
 enum q2s_err

@@ -38,8 +38,8 @@ q2s_map_decompress(struct q2s_map *map, const struct q2s_run *run, uint8_t *out,
 	Q2SI_TRY(q2s_file_read_padded(map->image->file, run->host.v, decoder->in,
 				      q2si_min(run->comp_bytes, decoder->in_size), &len, diag));
 	if (len == 0)
-		return q2si_fail_at(diag, Q2S_E_TRUNCATED, "compressed cluster", run->host,
-				    "lies past the end of the file");
+		return q2si_image_ends(map->image, run->host, run->comp_bytes,
+				       "compressed cluster", diag);
 	if (map->image->header.compression_type == Q2S_COMPRESSION_ZSTD)
 		return q2si_unzstd(decoder, decoder->in, len, out, geom->cluster_size, run->host,
 				   diag);

@@ -27,13 +27,12 @@ enum q2s_err q2si_extensions_read(struct q2s_image *image, unsigned flags, struc
  * Refuse an image for incompatible features that we do not know, named by its own name table,
  * else by number.
  *
- * @raw     the start of the file, @len bytes, of a header that was refused
- * @file    to read the name table from
- *
- * Returns Q2S_E_UNSUPPORTED, or Q2S_OK when unknown features are not why it was refused.
+ * @file     to read the name table from
+ * @refusal  what q2s_header_decode() said: its value holds the bits
+ * Returns Q2S_E_UNSUPPORTED, or that the file cannot be read.
  */
-enum q2s_err q2si_features_check(struct q2s_file *file, const uint8_t *raw, size_t len,
-				 struct q2s_diag *diag);
+enum q2s_err q2si_features_refuse(struct q2s_file *file, const struct q2s_diag *refusal,
+				  struct q2s_diag *diag);
 
 /**
  * Does [@at, @at + @len) of metadata lie in the file? Only the last cluster of a file may be
@@ -41,6 +40,10 @@ enum q2s_err q2si_features_check(struct q2s_file *file, const uint8_t *raw, size
  */
 enum q2s_err q2si_image_holds(const struct q2s_image *image, q2s_host at, uint64_t len,
 			      const char *what, struct q2s_diag *diag);
+
+/** Refuse the structure of @len bytes at @at, which lies past the end: Q2S_E_TRUNCATED. */
+enum q2s_err q2si_image_ends(const struct q2s_image *image, q2s_host at, uint64_t len,
+			     const char *what, struct q2s_diag *diag);
 
 /** Read metadata, with zeros for the missing tail of the last cluster; else as above. */
 enum q2s_err q2si_image_read(const struct q2s_image *image, q2s_host at, void *buf, size_t len,

@@ -3,6 +3,7 @@
 #include "image.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/bytes.h"
 #include "base/diag.h"
@@ -17,18 +18,27 @@ q2s_image_probe(struct q2s_file *file)
 	       q2si_get_be32(magic) == Q2S_MAGIC;
 }
 
+/* Was a header refused for feature bits that nobody here knows? */
+static bool
+is_unknown_feature(const struct q2s_diag *refusal)
+{
+	return refusal->err == Q2S_E_UNSUPPORTED &&
+	       strcmp(refusal->what, "incompatible_features") == 0;
+}
+
 static enum q2s_err
 header_read(struct q2s_image *image, struct q2s_diag *diag)
 {
 	uint8_t raw[Q2S_HEADER_V3_SIZE];
+	struct q2s_diag refusal = { 0 };
 	size_t len;
 
 	Q2SI_TRY(q2s_file_read_padded(image->file, 0, raw, sizeof(raw), &len, diag));
-	if (q2s_header_decode(raw, len, &image->header, NULL) != Q2S_OK) {
-		Q2SI_TRY(q2si_features_check(image->file, raw, len, diag));
-		return q2s_header_decode(raw, len, &image->header, diag);
-	}
-	return q2s_header_geom(&image->header, &image->geom, diag);
+	if (q2s_header_decode(raw, len, &image->header, &refusal) == Q2S_OK)
+		return q2s_header_geom(&image->header, &image->geom, diag);
+	if (is_unknown_feature(&refusal))
+		return q2si_features_refuse(image->file, &refusal, diag);
+	return q2s_header_decode(raw, len, &image->header, diag);
 }
 
 static enum q2s_err
@@ -66,7 +76,8 @@ image_fill(struct q2s_image *image, unsigned flags, struct q2s_diag *diag)
 
 	const struct q2s_l1_table l1 = q2s_image_active_l1(image);
 
-	return q2si_l1_check(image, &l1, diag);
+	/* Whoever walks the table of a damaged image is told by q2s_map_open(). */
+	return flags & Q2S_IMAGE_DAMAGED ? Q2S_OK : q2si_l1_check(image, &l1, diag);
 }
 
 enum q2s_err

@@ -6,6 +6,8 @@
  */
 #include "map.h"
 
+#include <inttypes.h>
+
 #include "base/arith.h"
 #include "base/bytes.h"
 #include "base/diag.h"
@@ -177,12 +179,10 @@ run_compressed(const struct q2s_map *map, q2s_guest guest, const struct q2s_l2_e
 	       struct q2s_run *out, struct q2s_diag *diag)
 {
 	const struct q2s_geom *geom = &map->image->geom;
-	const uint64_t size = q2s_file_size(map->image->file);
 
-	if (entry->comp_at.v >= size)
-		return q2si_fail(diag, Q2S_E_TRUNCATED, "compressed cluster", entry->comp_at,
-				 entry->comp_bytes, "the file ends at 0x%llx",
-				 (unsigned long long)size);
+	if (entry->comp_at.v >= q2s_file_size(map->image->file))
+		return q2si_image_ends(map->image, entry->comp_at, entry->comp_bytes,
+				       "compressed cluster", diag);
 	*out = (struct q2s_run){ .len = geom->cluster_size - q2s_in_cluster(geom, guest),
 				 .state = Q2S_DATA,
 				 .compressed = true,
@@ -198,12 +198,13 @@ identity_check(const struct q2s_geom *geom, q2s_guest guest, const struct q2s_ru
 	       q2s_host at, struct q2s_diag *diag)
 {
 	const uint64_t cluster = q2si_round_down(guest.v, geom->cluster_size);
+	const uint64_t found = q2si_round_down(run->host.v, geom->cluster_size);
 
-	if (run->host.v == guest.v || (run->state != Q2S_DATA && run->host.v < geom->cluster_size))
+	if (found == cluster || (run->state != Q2S_DATA && found == 0))
 		return Q2S_OK;
-	return q2si_fail(diag, Q2S_E_OFFSET, "L2 entry", at, q2si_round_down(run->host.v,
-			 geom->cluster_size), "not the guest offset 0x%llx, with a data file",
-			 (unsigned long long)cluster);
+	return q2si_fail(diag, Q2S_E_OFFSET, "L2 entry", at, found,
+			 "not the guest offset 0x%" PRIx64 ", as with a data file it must be",
+			 cluster);
 }
 
 /* Clip a data run to the clusters of which at least the first byte is in the file. */
@@ -213,10 +214,10 @@ file_end_check(const struct q2s_map *map, struct q2s_run *run, struct q2s_diag *
 	const uint64_t cluster_size = map->image->geom.cluster_size;
 	const uint64_t end = q2si_round_up(q2s_file_size(map->image->file), cluster_size);
 
-	if (run->host.v >= end)
-		return q2si_fail_at(diag, Q2S_E_TRUNCATED, "data cluster",
-				    (q2s_host){ q2si_round_down(run->host.v, cluster_size) },
-				    "lies past the end of the file");
+	const q2s_host cluster = { q2si_round_down(run->host.v, cluster_size) };
+
+	if (cluster.v >= end)
+		return q2si_image_ends(map->image, cluster, cluster_size, "data cluster", diag);
 	run->len = q2si_min(run->len, end - run->host.v);
 	return Q2S_OK;
 }

@@ -24,12 +24,6 @@ void q2s_alloc_free(struct q2s_alloc *alloc)
 	free(alloc);
 }
 
-static bool same_slot(const struct q2s_slot *a, const struct q2s_slot *b)
-{
-	return a->host == b->host && a->alloc == b->alloc && a->zero == b->zero &&
-	       a->comp_bytes == b->comp_bytes;
-}
-
 static bool is_absent(const struct q2s_slot *slot)
 {
 	return !slot->host && !slot->alloc && !slot->zero && !slot->comp_bytes;
@@ -42,6 +36,8 @@ static enum q2s_err check_slot(const struct q2s_geom *geom, const struct q2s_slo
 
 	if (slot->comp_bytes && (slot->host || slot->alloc || slot->zero))
 		wrong = "compressed and something else";
+	else if (slot->comp_bytes && (slot->comp_bytes >= geom->cluster_size || geom->data_file))
+		wrong = "compressed to no less than a cluster, or with a data file";
 	else if (slot->alloc & slot->zero)
 		wrong = "subcluster both allocated and zero";
 	else if ((slot->alloc | slot->zero) & ~geom->sub_mask)
@@ -58,8 +54,24 @@ static enum q2s_err check_slot(const struct q2s_geom *geom, const struct q2s_slo
 			 (uint64_t)slot->zero << 32 | slot->alloc, "%s", wrong);
 }
 
+/* The last table is complete: count what it fills. */
+static void
+close_table(struct q2s_alloc *alloc)
+{
+	const uint32_t bits = alloc->geom.cluster_bits;
+
+	if (alloc->table_count > 0) {
+		struct q2si_alloc_table *last = &alloc->tables[alloc->table_count - 1];
+
+		last->stream_clusters =
+			(uint32_t)(q2si_round_up(alloc->packer.pos, 1u << bits) >> bits);
+		alloc->clusters = last->clusters + last->stream_clusters + alloc->whole;
+	}
+}
+
 /* Make the table with L1 index @index the last one. */
-static enum q2s_err enter_table(struct q2s_alloc *alloc, uint64_t index, struct q2s_diag *diag)
+static enum q2s_err
+enter_table(struct q2s_alloc *alloc, uint64_t index, struct q2s_diag *diag)
 {
 	if (alloc->table_count > 0 && alloc->tables[alloc->table_count - 1].index == index)
 		return Q2S_OK;
@@ -73,18 +85,35 @@ static enum q2s_err enter_table(struct q2s_alloc *alloc, uint64_t index, struct 
 		alloc->tables = tables;
 		alloc->table_room = room;
 	}
+	close_table(alloc);
 	alloc->tables[alloc->table_count++] = (struct q2si_alloc_table){
 		.code = alloc->store.len,
 		.clusters = alloc->clusters,
+		.streams = alloc->streams,
 		.index = (uint32_t)index,
 	};
 	alloc->coded = index * alloc->geom.l2_entries;
+	alloc->whole = 0;
+	alloc->packer = (struct q2si_packer){ 0 };
 	return Q2S_OK;
 }
 
+/* Give a run its place in the data area. */
+static void
+place_run(struct q2s_alloc *alloc, const struct q2si_slot_run *run)
+{
+	if (run->slot.host)
+		alloc->whole += run->count;
+	for (uint64_t i = 0; run->slot.comp_bytes && i < run->count; i++) {
+		(void)q2si_packer_place(&alloc->packer, &alloc->geom, run->slot.comp_bytes);
+		alloc->streams += run->slot.comp_bytes;
+	}
+}
+
 /* Code a run that lies within one table. Absent clusters are coded when something follows them. */
-static enum q2s_err code_run(struct q2s_alloc *alloc, uint64_t first,
-			     const struct q2si_slot_run *run, struct q2s_diag *diag)
+static enum q2s_err
+code_run(struct q2s_alloc *alloc, uint64_t first, const struct q2si_slot_run *run,
+	 struct q2s_diag *diag)
 {
 	const uint32_t mask = alloc->geom.sub_mask;
 
@@ -96,13 +125,13 @@ static enum q2s_err code_run(struct q2s_alloc *alloc, uint64_t first,
 	}
 	Q2SI_TRY(q2si_slot_put(&alloc->store, run, mask, diag));
 	alloc->coded = first + run->count;
-	if (run->slot.host)
-		alloc->clusters += run->count;
+	place_run(alloc, run);
 	return Q2S_OK;
 }
 
 /* Code the pending run, cut at the boundaries of L2 tables. */
-static enum q2s_err flush(struct q2s_alloc *alloc, struct q2s_diag *diag)
+static enum q2s_err
+flush(struct q2s_alloc *alloc, struct q2s_diag *diag)
 {
 	struct q2si_slot_run run = alloc->run;
 	uint64_t first = alloc->next - run.count;
@@ -120,14 +149,15 @@ static enum q2s_err flush(struct q2s_alloc *alloc, struct q2s_diag *diag)
 	return Q2S_OK;
 }
 
-enum q2s_err q2s_alloc_add(struct q2s_alloc *alloc, const struct q2s_slot *slot, uint64_t count,
-			   struct q2s_diag *diag)
+enum q2s_err
+q2s_alloc_add(struct q2s_alloc *alloc, const struct q2s_slot *slot, uint64_t count,
+	      struct q2s_diag *diag)
 {
 	if (count > alloc->geom.clusters - alloc->next)
 		return q2si_fail(diag, Q2S_E_USAGE, "allocation", Q2S_NOWHERE, count,
 				 "more clusters than the disk has");
 	Q2SI_TRY(check_slot(&alloc->geom, slot, diag));
-	if (count > 0 && !same_slot(slot, &alloc->run.slot)) {
+	if (count > 0 && !q2si_slot_same(slot, &alloc->run.slot)) {
 		Q2SI_TRY(flush(alloc, diag));
 		alloc->run.slot = *slot;
 	}
@@ -136,38 +166,80 @@ enum q2s_err q2s_alloc_add(struct q2s_alloc *alloc, const struct q2s_slot *slot,
 	return Q2S_OK;
 }
 
-enum q2s_err q2si_alloc_finish(struct q2s_alloc *alloc, struct q2s_diag *diag)
+enum q2s_err
+q2si_alloc_finish(struct q2s_alloc *alloc, struct q2s_diag *diag)
 {
-	return flush(alloc, diag);
+	Q2SI_TRY(flush(alloc, diag));
+	close_table(alloc);
+	return Q2S_OK;
 }
 
-void q2si_slot_walk_start(struct q2si_slot_walk *walk, const struct q2s_alloc *alloc, size_t rank)
+void
+q2si_slot_walk_start(struct q2si_slot_walk *walk, const struct q2s_alloc *alloc, size_t rank)
 {
+	const struct q2si_alloc_table *table = &alloc->tables[rank];
 	const bool last = rank + 1 == alloc->table_count;
+	const uint32_t bits = alloc->geom.cluster_bits;
 
 	*walk = (struct q2si_slot_walk){
 		.alloc = alloc,
-		.pos = alloc->tables[rank].code,
-		.end = last ? alloc->store.len : alloc->tables[rank + 1].code,
-		.clusters = alloc->tables[rank].clusters,
+		.pos = table->code,
+		.end = last ? alloc->store.len : table[1].code,
+		.base = table->clusters << bits,
+		.whole = (table->clusters + table->stream_clusters) << bits,
+		.stream = table->streams,
 	};
 }
 
-bool q2si_slot_walk_next(struct q2si_slot_walk *walk, struct q2si_slot_run *run, uint32_t *entry,
-			 uint64_t *clusters)
+/* One of the equal compressed slots in walk->same. */
+static void
+walk_stream(struct q2si_slot_walk *walk, struct q2si_placed_run *out)
 {
+	const uint32_t len = walk->same.slot.comp_bytes;
+
+	*out = (struct q2si_placed_run){
+		.slot = walk->same.slot,
+		.count = 1,
+		.entry = walk->entry++,
+		.at = walk->base + q2si_packer_place(&walk->packer, &walk->alloc->geom, len),
+		.stream = walk->stream,
+	};
+	walk->stream += len;
+	walk->same.count--;
+}
+
+bool
+q2si_slot_walk_next(struct q2si_slot_walk *walk, struct q2si_placed_run *out)
+{
+	const struct q2s_geom *geom = &walk->alloc->geom;
+	struct q2si_slot_run run;
+
+	if (walk->same.count > 0) {
+		walk_stream(walk, out);
+		return true;
+	}
 	if (walk->pos == walk->end)
 		return false;
-	q2si_slot_get(&walk->alloc->store, &walk->pos, walk->alloc->geom.sub_mask, run);
-	*entry = walk->entry;
-	*clusters = walk->clusters;
-	walk->entry += (uint32_t)run->count;
-	if (run->slot.host)
-		walk->clusters += run->count;
+	q2si_slot_get(&walk->alloc->store, &walk->pos, geom->sub_mask, &run);
+	if (run.slot.comp_bytes) {
+		walk->same = run;
+		walk_stream(walk, out);
+		return true;
+	}
+	*out = (struct q2si_placed_run){
+		.slot = run.slot,
+		.count = (uint32_t)run.count,
+		.entry = walk->entry,
+		.at = walk->whole,
+	};
+	walk->entry += (uint32_t)run.count;
+	if (run.slot.host)
+		walk->whole += run.count << geom->cluster_bits;
 	return true;
 }
 
-size_t q2si_alloc_find(const struct q2s_alloc *alloc, uint64_t index)
+size_t
+q2si_alloc_find(const struct q2s_alloc *alloc, uint64_t index)
 {
 	size_t low = 0, high = alloc->table_count;
 
@@ -180,4 +252,20 @@ size_t q2si_alloc_find(const struct q2s_alloc *alloc, uint64_t index)
 			high = middle;
 	}
 	return low;
+}
+
+size_t
+q2si_alloc_find_data(const struct q2s_alloc *alloc, uint64_t cluster)
+{
+	size_t low = 0, high = alloc->table_count;
+
+	while (low < high) {
+		const size_t middle = low + (high - low) / 2;
+
+		if (alloc->tables[middle].clusters <= cluster)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low > 0 ? low - 1 : 0;
 }

@@ -29,17 +29,80 @@ static enum q2s_err reftable_cluster(const struct q2s_plan *plan, uint64_t index
 	return Q2S_OK;
 }
 
-/* Every host cluster of the file is used exactly once. */
-static enum q2s_err refblock_cluster(const struct q2s_plan *plan, uint64_t index, uint8_t *buf,
-				     struct q2s_diag *diag)
+/* The host clusters that one refcount block describes: counts [0, @used) from @first on. */
+struct block {
+	const struct q2s_geom *geom;
+	uint8_t *counts;
+	uint64_t first;
+	uint32_t used;
+};
+
+/* One more reference to each host cluster that [@at, @at + @len) touches and @block describes. */
+static enum q2s_err
+count_stream(const struct block *block, uint64_t at, uint32_t len, struct q2s_diag *diag)
+{
+	const uint32_t bits = block->geom->cluster_bits;
+	const uint64_t end = block->first + block->used;
+
+	for (uint64_t c = at >> bits; c <= (at + len - 1) >> bits; c++) {
+		if (c < block->first || c >= end)
+			continue;
+		const uint32_t i = (uint32_t)(c - block->first);
+
+		Q2SI_TRY(q2s_refcount_set(block->geom, block->counts, i,
+					  q2s_refcount_get(block->geom, block->counts, i) + 1,
+					  diag));
+	}
+	return Q2S_OK;
+}
+
+/* Count the streams of one table anew: clusters of streams have as many references as streams. */
+static enum q2s_err
+count_table(const struct q2s_plan *plan, size_t rank, const struct block *block,
+	    struct q2s_diag *diag)
+{
+	const struct q2si_alloc_table *table = &plan->alloc->tables[rank];
+	const uint64_t data = plan->layout.data.v;
+	const uint64_t start = (data >> block->geom->cluster_bits) + table->clusters;
+	const uint64_t from = q2si_max(start, block->first);
+	const uint64_t end = q2si_min(start + table->stream_clusters, block->first + block->used);
+	struct q2si_slot_walk walk;
+	struct q2si_placed_run run;
+
+	if (from >= end)
+		return Q2S_OK;
+	Q2SI_TRY(q2s_refcount_fill(block->geom, block->counts, (uint32_t)(from - block->first),
+				   (uint32_t)(end - from), 0, diag));
+	q2si_slot_walk_start(&walk, plan->alloc, rank);
+	while (q2si_slot_walk_next(&walk, &run)) {
+		if (run.slot.comp_bytes)
+			Q2SI_TRY(count_stream(block, data + run.at, run.slot.comp_bytes, diag));
+	}
+	return Q2S_OK;
+}
+
+/* Every host cluster of the file is used once, but for those that streams share. */
+static enum q2s_err
+refblock_cluster(const struct q2s_plan *plan, uint64_t index, uint8_t *buf, struct q2s_diag *diag)
 {
 	const struct q2s_geom *geom = &plan->spec.geom;
+	const struct q2s_alloc *alloc = plan->alloc;
 	const uint64_t total = plan->layout.length >> geom->cluster_bits;
-	const uint64_t first = index << geom->block_bits;
-	const uint64_t used = total > first ? q2si_min(total - first, geom->block_entries) : 0;
+	const uint64_t data = plan->layout.data.v >> geom->cluster_bits;
+	struct block block = { .geom = geom, .counts = buf, .first = index << geom->block_bits };
 
+	if (total > block.first)
+		block.used = (uint32_t)q2si_min(total - block.first, geom->block_entries);
 	memset(buf, 0, geom->cluster_size);
-	return q2s_refcount_fill(geom, buf, 0, (uint32_t)used, 1, diag);
+	Q2SI_TRY(q2s_refcount_fill(geom, buf, 0, block.used, 1, diag));
+	if (alloc->streams == 0)
+		return Q2S_OK;
+	for (size_t rank = q2si_alloc_find_data(alloc, q2si_max(block.first, data) - data);
+	     rank < alloc->table_count &&
+	     data + alloc->tables[rank].clusters < block.first + block.used;
+	     rank++)
+		Q2SI_TRY(count_table(plan, rank, &block, diag));
+	return Q2S_OK;
 }
 
 static enum q2s_err l1_cluster(const struct q2s_plan *plan, uint64_t index, uint8_t *buf,
@@ -65,40 +128,46 @@ static enum q2s_err l1_cluster(const struct q2s_plan *plan, uint64_t index, uint
 }
 
 /* The L2 entry of the first cluster of a run. */
-static struct q2s_l2_entry entry_of(const struct q2s_plan *plan, const struct q2s_slot *slot,
-				    uint64_t guest_cluster, uint64_t data_cluster)
+static struct q2s_l2_entry
+entry_of(const struct q2s_plan *plan, const struct q2si_placed_run *run, uint64_t guest_cluster)
 {
-	const uint32_t bits = plan->spec.geom.cluster_bits;
-	const uint64_t host = plan->spec.geom.data_file ?
-				      guest_cluster << bits :
-				      plan->layout.data.v + (data_cluster << bits);
+	const struct q2s_geom *geom = &plan->spec.geom;
+	const q2s_host data = { plan->layout.data.v + run->at };
+	const q2s_host same = { guest_cluster << geom->cluster_bits };
 
+	if (run->slot.comp_bytes)
+		return (struct q2s_l2_entry){
+			.compressed = true,
+			.comp_at = data,
+			.comp_bytes = run->slot.comp_bytes,
+		};
 	return (struct q2s_l2_entry){
-		.has_host = slot->host,
-		.copied = slot->host,
-		.host = { slot->host ? host : 0 },
-		.alloc = slot->alloc,
-		.zero = slot->zero,
+		.has_host = run->slot.host,
+		.copied = run->slot.host,
+		.host = !run->slot.host ? (q2s_host){ 0 } : geom->data_file ? same : data,
+		.alloc = run->slot.alloc,
+		.zero = run->slot.zero,
 	};
 }
 
-static enum q2s_err l2_cluster(const struct q2s_plan *plan, size_t rank, uint8_t *buf,
-			       struct q2s_diag *diag)
+static enum q2s_err
+l2_cluster(const struct q2s_plan *plan, size_t rank, uint8_t *buf, struct q2s_diag *diag)
 {
 	const struct q2s_geom *geom = &plan->spec.geom;
 	const uint64_t first = (uint64_t)plan->alloc->tables[rank].index << geom->l2_bits;
 	struct q2si_slot_walk walk;
-	struct q2si_slot_run run;
-	uint64_t clusters;
-	uint32_t at;
+	struct q2si_placed_run run;
 
 	memset(buf, 0, geom->cluster_size);
 	q2si_slot_walk_start(&walk, plan->alloc, rank);
-	while (q2si_slot_walk_next(&walk, &run, &at, &clusters)) {
-		const struct q2s_l2_entry entry = entry_of(plan, &run.slot, first + at, clusters);
+	while (q2si_slot_walk_next(&walk, &run)) {
+		const struct q2s_l2_entry entry = entry_of(plan, &run, first + run.entry);
+		uint8_t *at = buf + (size_t)run.entry * geom->l2_entry_size;
 
-		Q2SI_TRY(q2s_l2_encode_run(geom, &entry, (uint32_t)run.count,
-					   buf + (size_t)at * geom->l2_entry_size, diag));
+		if (entry.compressed)
+			Q2SI_TRY(q2s_l2_encode(geom, &entry, at, diag));
+		else
+			Q2SI_TRY(q2s_l2_encode_run(geom, &entry, run.count, at, diag));
 	}
 	return Q2S_OK;
 }

@@ -10,140 +10,185 @@
 #include "base/diag.h"
 #include "plan/plan.h"
 
+/* A table is walked once for its compressed streams and once for its whole clusters. */
+enum pass { PASS_NONE, PASS_STREAMS, PASS_WHOLE };
+
 struct q2s_pieces {
 	const struct q2s_plan *plan;
-	q2s_host at;              /* where the next piece begins */
-	struct q2s_piece held;    /* what a start in the middle of a piece left of it; or len 0 */
-	struct q2s_piece ahead;   /* the stretch behind the last piece, already read; or len 0 */
-	uint64_t padding;         /* bytes behind the partial last cluster */
+	q2s_host at;            /* where the next piece begins */
+	struct q2s_piece held;  /* what a start in the middle of a piece left of it; or len 0 */
+	struct q2s_piece ahead; /* the stretch behind the last piece, already read; or len 0 */
 
-	/* the place in the data area */
-	size_t rank;              /* of the table that @walk is in */
-	bool walking;
+	/* the place in the data area, which is ahead of @at */
+	uint64_t filled;             /* bytes of the data area up to here have been seen */
+	size_t rank;                 /* of the table that @walk is in */
+	enum pass pass;
 	struct q2si_slot_walk walk;
-	struct q2si_slot_run run; /* what is left of it */
-	uint64_t guest_cluster;   /* of its first cluster */
-	uint32_t sub;             /* subclusters of that one that are done */
+	struct q2si_placed_run run;  /* what is left of it */
+	uint64_t first;              /* guest cluster of the table's first entry */
+	uint32_t sub;                /* subclusters of the run's first cluster that are done */
 
-	uint64_t made;            /* host cluster number in @cluster; UINT64_MAX: none */
+	uint64_t made;               /* host cluster number in @cluster; UINT64_MAX: none */
 	uint8_t *cluster;
 };
 
-static const struct q2s_geom *geom_of(const struct q2s_pieces *pieces)
+static const struct q2s_geom *
+geom_of(const struct q2s_pieces *pieces)
 {
 	return &pieces->plan->spec.geom;
 }
 
-/* Load the next run that occupies host clusters; false at the end of the image. */
-static bool next_run(struct q2s_pieces *pieces)
+/* Begin the next pass, of this table or the next one that has data; false at the end. */
+static bool
+next_pass(struct q2s_pieces *pieces)
 {
 	const struct q2s_alloc *alloc = pieces->plan->alloc;
-	struct q2si_slot_run run;
-	uint64_t clusters;
-	uint32_t entry;
 
 	if (geom_of(pieces)->data_file)
-		return false; /* the data is in the other file already */
+		return false; /* the data is in place already */
+	if (pieces->pass == PASS_WHOLE && pieces->rank < alloc->table_count)
+		pieces->rank++;
+	if (pieces->rank == alloc->table_count)
+		return false;
+	const bool streams = alloc->tables[pieces->rank].stream_clusters > 0;
+
+	pieces->pass = streams && pieces->pass != PASS_STREAMS ? PASS_STREAMS : PASS_WHOLE;
+	pieces->first = (uint64_t)alloc->tables[pieces->rank].index << geom_of(pieces)->l2_bits;
+	q2si_slot_walk_start(&pieces->walk, alloc, pieces->rank);
+	return true;
+}
+
+/* Load the next run that this pass is about. */
+static bool
+next_run(struct q2s_pieces *pieces)
+{
+	pieces->sub = 0;
 	for (;;) {
-		if (!pieces->walking) {
-			if (pieces->rank == alloc->table_count)
-				return false;
-			q2si_slot_walk_start(&pieces->walk, alloc, pieces->rank);
-			pieces->walking = true;
+		while (pieces->pass != PASS_NONE &&
+		       q2si_slot_walk_next(&pieces->walk, &pieces->run)) {
+			if (pieces->pass == PASS_WHOLE ? pieces->run.slot.host :
+							 pieces->run.slot.comp_bytes != 0)
+				return true;
 		}
-		if (!q2si_slot_walk_next(&pieces->walk, &run, &entry, &clusters)) {
-			pieces->walking = false;
-			pieces->rank++;
-		} else if (run.slot.host) {
-			pieces->run = run;
-			pieces->guest_cluster = ((uint64_t)alloc->tables[pieces->rank].index
-						 << geom_of(pieces)->l2_bits) + entry;
-			pieces->sub = 0;
-			return true;
-		}
+		pieces->run.count = 0;
+		if (!next_pass(pieces))
+			return false;
 	}
 }
 
-/* The bytes of a run of whole clusters, or of equal subclusters of its first one. */
-static void stretch(struct q2s_pieces *pieces, struct q2s_piece *out)
+static uint64_t
+guest_of_run(const struct q2s_pieces *pieces)
+{
+	return (pieces->first + pieces->run.entry) << geom_of(pieces)->cluster_bits;
+}
+
+/* A cluster of which only some subclusters are data: the equal ones from pieces->sub on. */
+static void
+mixed_stretch(struct q2s_pieces *pieces, struct q2s_piece *out)
+{
+	const struct q2s_geom *geom = geom_of(pieces);
+	const uint32_t alloc = pieces->run.slot.alloc;
+	const bool data = alloc >> pieces->sub & 1;
+	const uint32_t start = pieces->sub;
+
+	while (pieces->sub < geom->sub_count && (alloc >> pieces->sub & 1) == data)
+		pieces->sub++;
+	*out = (struct q2s_piece){
+		.kind = data ? Q2S_PIECE_GUEST : Q2S_PIECE_ZERO,
+		.len = (uint64_t)(pieces->sub - start) << geom->sub_bits,
+		.guest = { guest_of_run(pieces) + ((uint64_t)start << geom->sub_bits) },
+	};
+	if (pieces->sub == geom->sub_count) {
+		pieces->sub = 0;
+		pieces->run.count--;
+		pieces->run.entry++;
+		pieces->run.at += geom->cluster_size;
+	}
+}
+
+static void
+stretch(struct q2s_pieces *pieces, struct q2s_piece *out)
 {
 	const struct q2s_geom *geom = geom_of(pieces);
 	const struct q2s_slot *slot = &pieces->run.slot;
-	const uint64_t first = pieces->guest_cluster << geom->cluster_bits;
-	const bool whole = slot->alloc == 0 || slot->alloc == geom->sub_mask;
 
-	if (whole) {
-		*out = (struct q2s_piece){
-			.kind = slot->alloc ? Q2S_PIECE_GUEST : Q2S_PIECE_ZERO,
-			.len = pieces->run.count << geom->cluster_bits,
-			.guest = { first },
-		};
-		pieces->run.count = 0;
+	if (slot->alloc != 0 && slot->alloc != geom->sub_mask) {
+		mixed_stretch(pieces, out);
 		return;
 	}
-	const bool data = slot->alloc >> pieces->sub & 1;
-	uint32_t end = pieces->sub;
-
-	while (end < geom->sub_count && (slot->alloc >> end & 1) == data)
-		end++;
 	*out = (struct q2s_piece){
-		.kind = data ? Q2S_PIECE_GUEST : Q2S_PIECE_ZERO,
-		.len = (uint64_t)(end - pieces->sub) << geom->sub_bits,
-		.guest = { first + ((uint64_t)pieces->sub << geom->sub_bits) },
+		.kind = slot->alloc ? Q2S_PIECE_GUEST : Q2S_PIECE_ZERO,
+		.len = (uint64_t)pieces->run.count << geom->cluster_bits,
+		.guest = { guest_of_run(pieces) },
 	};
-	pieces->sub = end;
-	if (end == geom->sub_count) {
-		pieces->sub = 0;
-		pieces->run.count--;
-		pieces->guest_cluster++;
+	if (slot->comp_bytes) {
+		out->kind = Q2S_PIECE_STREAM;
+		out->len = slot->comp_bytes;
+		out->stream = pieces->run.stream;
+		out->whole = slot->comp_bytes;
 	}
+	pieces->run.count = 0;
 }
 
 /*
- * The last guest cluster may be partial. It is the last host cluster too, so what is cut off here
- * is padding at the very end.
+ * The last guest cluster may be partial. Nothing but zeros can follow it in the data area, so what
+ * is cut off here is made up for at the very end.
  */
-static void clip(struct q2s_pieces *pieces, struct q2s_piece *piece)
+static void
+clip(const struct q2s_pieces *pieces, struct q2s_piece *piece)
 {
 	const uint64_t size = geom_of(pieces)->size;
 
 	if (piece->kind != Q2S_PIECE_GUEST || piece->guest.v + piece->len <= size)
 		return;
-	if (piece->guest.v >= size) {
+	if (piece->guest.v >= size)
 		piece->kind = Q2S_PIECE_ZERO;
-		return;
-	}
-	pieces->padding = piece->guest.v + piece->len - size;
-	piece->len = size - piece->guest.v;
+	else
+		piece->len = size - piece->guest.v;
 }
 
 /* The next stretch of the data area, not merged with its neighbours; false at the end. */
-static bool next_stretch(struct q2s_pieces *pieces, struct q2s_piece *out)
+static bool
+next_stretch(struct q2s_pieces *pieces, struct q2s_piece *out)
 {
+	const struct q2s_layout *layout = &pieces->plan->layout;
+	bool more = true;
+
 	if (pieces->ahead.len) {
 		*out = pieces->ahead;
 		pieces->ahead.len = 0;
 		return true;
 	}
-	if (pieces->run.count > 0 || next_run(pieces)) {
+	if (pieces->run.count == 0)
+		more = next_run(pieces);
+	/* What lies between streams, or behind the last one, is filled with zeros. */
+	const uint64_t until = more && pieces->sub == 0 ? pieces->run.at :
+			       more			? pieces->filled :
+							  layout->length - layout->data.v;
+
+	if (pieces->filled < until) {
+		*out = (struct q2s_piece){ .kind = Q2S_PIECE_ZERO, .len = until - pieces->filled };
+	} else if (more) {
 		stretch(pieces, out);
 		clip(pieces, out);
-		return true;
+	} else {
+		return false;
 	}
-	*out = (struct q2s_piece){ .kind = Q2S_PIECE_ZERO, .len = pieces->padding };
-	pieces->padding = 0;
-	return out->len > 0;
+	pieces->filled += out->len;
+	return true;
 }
 
-static bool goes_on(const struct q2s_piece *a, const struct q2s_piece *b)
+static bool
+goes_on(const struct q2s_piece *a, const struct q2s_piece *b)
 {
-	if (a->kind != b->kind)
+	if (a->kind != b->kind || a->kind == Q2S_PIECE_STREAM)
 		return false;
 	return a->kind == Q2S_PIECE_ZERO || a->guest.v + a->len == b->guest.v;
 }
 
 /* The next maximal piece of the data area. */
-static void next_data(struct q2s_pieces *pieces, struct q2s_piece *out)
+static void
+next_data(struct q2s_pieces *pieces, struct q2s_piece *out)
 {
 	struct q2s_piece more;
 
@@ -160,7 +205,8 @@ static void next_data(struct q2s_pieces *pieces, struct q2s_piece *out)
 	}
 }
 
-enum q2s_err q2s_pieces_next(struct q2s_pieces *pieces, struct q2s_piece *out,
+enum q2s_err
+q2s_pieces_next(struct q2s_pieces *pieces, struct q2s_piece *out,
 			     struct q2s_diag *diag)
 {
 	const uint64_t data = pieces->plan->layout.data.v;
@@ -180,24 +226,9 @@ enum q2s_err q2s_pieces_next(struct q2s_pieces *pieces, struct q2s_piece *out,
 	return Q2S_OK;
 }
 
-/* The rank of the last table with data at or before host data cluster @cluster. */
-static size_t table_of_data(const struct q2s_alloc *alloc, uint64_t cluster)
-{
-	size_t low = 0, high = alloc->table_count;
-
-	while (low < high) {
-		const size_t middle = low + (high - low) / 2;
-
-		if (alloc->tables[middle].clusters <= cluster)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low > 0 ? low - 1 : 0;
-}
-
 /* Walk from the start of a table to the piece that holds @start, and cut it there. */
-static enum q2s_err seek_data(struct q2s_pieces *pieces, q2s_host start, struct q2s_diag *diag)
+static enum q2s_err
+seek_data(struct q2s_pieces *pieces, q2s_host start, struct q2s_diag *diag)
 {
 	const struct q2s_plan *plan = pieces->plan;
 	const uint32_t bits = geom_of(pieces)->cluster_bits;
@@ -206,8 +237,9 @@ static enum q2s_err seek_data(struct q2s_pieces *pieces, q2s_host start, struct 
 	pieces->at = plan->layout.data;
 	if (plan->alloc->table_count == 0)
 		return Q2S_OK;
-	pieces->rank = table_of_data(plan->alloc, (start.v - plan->layout.data.v) >> bits);
-	pieces->at.v += plan->alloc->tables[pieces->rank].clusters << bits;
+	pieces->rank = q2si_alloc_find_data(plan->alloc, (start.v - plan->layout.data.v) >> bits);
+	pieces->filled = plan->alloc->tables[pieces->rank].clusters << bits;
+	pieces->at.v += pieces->filled;
 	while (pieces->at.v < start.v) {
 		Q2SI_TRY(q2s_pieces_next(pieces, &piece, diag));
 		if (pieces->at.v <= start.v)
@@ -215,14 +247,18 @@ static enum q2s_err seek_data(struct q2s_pieces *pieces, q2s_host start, struct 
 		const uint64_t skip = start.v - piece.at.v;
 
 		piece.len -= skip;
-		piece.guest.v += skip;
+		if (piece.kind == Q2S_PIECE_STREAM)
+			piece.skip += (uint32_t)skip;
+		else
+			piece.guest.v += skip;
 		pieces->held = piece;
 		pieces->at = start;
 	}
 	return Q2S_OK;
 }
 
-void q2s_pieces_close(struct q2s_pieces *pieces)
+void
+q2s_pieces_close(struct q2s_pieces *pieces)
 {
 	if (!pieces)
 		return;
@@ -230,7 +266,8 @@ void q2s_pieces_close(struct q2s_pieces *pieces)
 	free(pieces);
 }
 
-enum q2s_err q2s_pieces_open(const struct q2s_plan *plan, q2s_host start, struct q2s_pieces **out,
+enum q2s_err
+q2s_pieces_open(const struct q2s_plan *plan, q2s_host start, struct q2s_pieces **out,
 			     struct q2s_diag *diag)
 {
 	struct q2s_pieces *pieces;
@@ -258,7 +295,8 @@ enum q2s_err q2s_pieces_open(const struct q2s_plan *plan, q2s_host start, struct
 }
 
 /* Part of a cluster: made whole, and kept for the next part. */
-static enum q2s_err part_of_cluster(struct q2s_pieces *pieces, uint64_t cluster, uint32_t skip,
+static enum q2s_err
+part_of_cluster(struct q2s_pieces *pieces, uint64_t cluster, uint32_t skip,
 				    void *buf, size_t len, struct q2s_diag *diag)
 {
 	if (pieces->made != cluster) {
@@ -270,7 +308,8 @@ static enum q2s_err part_of_cluster(struct q2s_pieces *pieces, uint64_t cluster,
 	return Q2S_OK;
 }
 
-enum q2s_err q2s_pieces_metadata(struct q2s_pieces *pieces, q2s_host at, void *buf, size_t len,
+enum q2s_err
+q2s_pieces_metadata(struct q2s_pieces *pieces, q2s_host at, void *buf, size_t len,
 				 struct q2s_diag *diag)
 {
 	const struct q2s_geom *geom = geom_of(pieces);

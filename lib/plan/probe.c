@@ -18,30 +18,6 @@
 #define WINDOW (64u << 10)
 
 enum q2s_err
-q2si_runs_add(struct q2si_runs *runs, const struct q2s_slot *slot, uint64_t count,
-	      struct q2s_diag *diag)
-{
-	struct q2si_slot_run *last = runs->count ? &runs->list[runs->count - 1] : NULL;
-
-	if (last && last->slot.host == slot->host && last->slot.alloc == slot->alloc &&
-	    last->slot.zero == slot->zero) {
-		last->count += count;
-		return Q2S_OK;
-	}
-	if (runs->count == runs->room) {
-		const size_t room = runs->room ? 2 * runs->room : 64;
-		struct q2si_slot_run *list = reallocarray(runs->list, room, sizeof(*list));
-
-		if (!list)
-			return q2si_fail_nomem(diag, "scan");
-		runs->list = list;
-		runs->room = room;
-	}
-	runs->list[runs->count++] = (struct q2si_slot_run){ .slot = *slot, .count = count };
-	return Q2S_OK;
-}
-
-enum q2s_err
 q2si_prober_open(struct q2si_prober *prober, struct q2s_disk *disk, const struct q2s_geom *geom,
 		 const struct q2s_scan_options *options, struct q2s_diag *diag)
 {

@@ -1,185 +1,140 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/*
- * Scanning a disk with several threads. The disk is cut into stretches which the threads take one
- * after the other and deliver in order, so that the result does not depend on who took which.
- */
-#include <pthread.h>
+/* Scanning a disk: cut into stretches that hold something, which several threads look at. */
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/arith.h"
 #include "base/diag.h"
+#include "base/ordered.h"
 #include "plan/scan.h"
 
 /* Guest bytes that a thread takes at a time: more, where it turned out that little is there. */
 #define STRETCH (32u << 20)
 #define STRETCH_MAX (1u << 30)
 #define LITTLE 16u /* less than a 16th of it is data */
-#define THREADS_MAX 16u
 
 struct scan {
 	struct q2s_disk *disk;
 	const struct q2s_geom *geom;
 	const struct q2s_scan_options *options;
-	struct q2s_alloc *alloc;
-
-	pthread_mutex_t lock; /* guards all below */
-	pthread_cond_t turn;
 	struct q2si_prober skipper; /* finds the next stretch that holds something */
-	uint64_t next;        /* guest cluster where the next stretch may begin */
-	uint64_t taken;       /* number of stretches handed out */
-	uint64_t delivered;   /* number of stretches in @alloc */
-	uint64_t filled;      /* guest clusters in @alloc */
-	uint64_t step;        /* guest bytes of the next stretch */
-	enum q2s_err err;     /* the first failure in the order of the disk */
-	struct q2s_diag diag;
+	uint64_t next;              /* guest cluster where the next stretch may begin */
+	uint64_t step;              /* guest bytes of the next stretch */
+	struct q2s_alloc *alloc;
+	uint64_t filled;            /* guest clusters in @alloc */
 };
 
-/* A stretch of guest clusters, and its place in the order. */
-struct stretch {
-	uint64_t number;
+/* One thread, and the stretch of guest clusters that it looks at. */
+struct scanner {
+	struct q2si_prober prober;
 	uint64_t first, end;
+	struct q2si_runs runs;
 };
 
-/* Hand out the next stretch that is not empty; false when there is none, or after a failure. */
-static bool
-take(struct scan *scan, struct stretch *out)
+static enum q2s_err
+scanner_open(void *shared, void **worker, struct q2s_diag *diag)
 {
-	const uint32_t bits = scan->geom->cluster_bits;
-	uint64_t at;
+	struct scan *scan = shared;
+	struct scanner *scanner = calloc(1, sizeof(*scanner));
 
-	if (scan->err != Q2S_OK)
-		return false;
-	scan->err = q2si_skip_empty(&scan->skipper, scan->next << bits, &at, &scan->diag);
-	if (scan->err != Q2S_OK || at >= scan->skipper.size)
-		return false;
-	*out = (struct stretch){ .number = scan->taken++, .first = at >> bits };
-	out->end = q2si_min(out->first + (scan->step >> bits), scan->geom->clusters);
-	scan->next = out->end;
-	return true;
+	*worker = scanner;
+	if (!scanner)
+		return q2si_fail_nomem(diag, "scan");
+	return q2si_prober_open(&scanner->prober, scan->disk, scan->geom, scan->options, diag);
+}
+
+static void
+scanner_close(void *worker)
+{
+	struct scanner *scanner = worker;
+
+	if (!scanner)
+		return;
+	q2si_prober_close(&scanner->prober);
+	free(scanner->runs.list);
+	free(scanner);
 }
 
 static enum q2s_err
-observe(struct scan *scan, struct q2s_diag *diag)
+scanner_take(void *shared, void *worker, bool *more, struct q2s_diag *diag)
+{
+	struct scan *scan = shared;
+	struct scanner *scanner = worker;
+	const uint32_t bits = scan->geom->cluster_bits;
+	uint64_t at;
+
+	Q2SI_TRY(q2si_skip_empty(&scan->skipper, scan->next << bits, &at, diag));
+	*more = at < scan->skipper.size;
+	scanner->first = at >> bits;
+	scanner->end = q2si_min(scanner->first + (scan->step >> bits), scan->geom->clusters);
+	scan->next = scanner->end;
+	return Q2S_OK;
+}
+
+static enum q2s_err
+scanner_work(void *shared, void *worker, struct q2s_diag *diag)
+{
+	struct scanner *scanner = worker;
+
+	(void)shared;
+	scanner->runs.count = 0;
+	return q2si_probe(&scanner->prober, scanner->first, scanner->end, &scanner->runs, diag);
+}
+
+static enum q2s_err
+observe(const struct scan *scan, struct q2s_diag *diag)
 {
 	const struct q2s_observer *observer = scan->options->observer;
+	const uint32_t bits = scan->geom->cluster_bits;
 
-	if (!observer || observer->step(observer->opaque, Q2S_PHASE_SCAN,
-					scan->filled << scan->geom->cluster_bits,
-					scan->geom->clusters << scan->geom->cluster_bits))
+	if (!observer || observer->step(observer->opaque, Q2S_PHASE_SCAN, scan->filled << bits,
+					scan->geom->clusters << bits))
 		return Q2S_OK;
 	return q2si_fail_at(diag, Q2S_E_CANCELLED, "source", Q2S_NOWHERE, "stopped on request");
 }
 
 /* On a sparse disk, taking and delivering would cost more than looking. */
 static void
-adapt(struct scan *scan, const struct stretch *stretch, uint64_t data)
+adapt(struct scan *scan, const struct scanner *scanner, uint64_t data)
 {
-	if (data >= (stretch->end - stretch->first) / LITTLE)
+	if (data >= (scanner->end - scanner->first) / LITTLE)
 		scan->step = STRETCH;
 	else if (scan->step < STRETCH_MAX)
 		scan->step *= 2;
 }
 
 static enum q2s_err
-append(struct scan *scan, const struct stretch *stretch, const struct q2si_runs *runs,
-       struct q2s_diag *diag)
+scanner_deliver(void *shared, void *worker, struct q2s_diag *diag)
 {
 	const struct q2s_slot absent = { 0 };
+	const struct scanner *scanner = worker;
+	struct scan *scan = shared;
 	uint64_t data = 0;
 
-	Q2SI_TRY(q2s_alloc_add(scan->alloc, &absent, stretch->first - scan->filled, diag));
-	for (size_t i = 0; i < runs->count; i++) {
-		const struct q2si_slot_run *run = &runs->list[i];
+	Q2SI_TRY(q2s_alloc_add(scan->alloc, &absent, scanner->first - scan->filled, diag));
+	for (size_t i = 0; i < scanner->runs.count; i++) {
+		const struct q2si_slot_run *run = &scanner->runs.list[i];
 
 		Q2SI_TRY(q2s_alloc_add(scan->alloc, &run->slot, run->count, diag));
 		data += run->slot.host ? run->count : 0;
 	}
-	adapt(scan, stretch, data);
-	scan->filled = stretch->end;
+	adapt(scan, scanner, data);
+	scan->filled = scanner->end;
 	return observe(scan, diag);
 }
 
-/* Wait for this stretch's turn and put it into the map. */
-static void
-deliver(struct scan *scan, const struct stretch *stretch, const struct q2si_runs *runs,
-	enum q2s_err err, const struct q2s_diag *diag)
-{
-	pthread_mutex_lock(&scan->lock);
-	while (scan->delivered != stretch->number)
-		pthread_cond_wait(&scan->turn, &scan->lock);
-	if (scan->err == Q2S_OK) {
-		scan->err = err;
-		if (err != Q2S_OK)
-			scan->diag = *diag;
-		else
-			scan->err = append(scan, stretch, runs, &scan->diag);
-	}
-	scan->delivered++;
-	pthread_cond_broadcast(&scan->turn);
-	pthread_mutex_unlock(&scan->lock);
-}
+static const struct q2si_ordered_ops scan_ops = {
+	.open = scanner_open,
+	.close = scanner_close,
+	.take = scanner_take,
+	.work = scanner_work,
+	.deliver = scanner_deliver,
+};
 
-static bool
-take_locked(struct scan *scan, struct stretch *out)
-{
-	pthread_mutex_lock(&scan->lock);
-	const bool more = take(scan, out);
-
-	pthread_mutex_unlock(&scan->lock);
-	return more;
-}
-
-static void *
-work(void *opaque)
-{
-	struct scan *scan = opaque;
-	struct q2si_runs runs = { 0 };
-	struct q2si_prober prober;
-	struct q2s_diag diag = { 0 };
-	struct stretch stretch;
-	const enum q2s_err opened =
-		q2si_prober_open(&prober, scan->disk, scan->geom, scan->options, &diag);
-
-	while (take_locked(scan, &stretch)) {
-		enum q2s_err err = opened;
-
-		runs.count = 0;
-		if (err == Q2S_OK)
-			err = q2si_probe(&prober, stretch.first, stretch.end, &runs, &diag);
-		deliver(scan, &stretch, &runs, err, &diag);
-	}
-	q2si_prober_close(&prober);
-	free(runs.list);
-	return NULL;
-}
-
+/* No more threads than there is work for. */
 static unsigned
 thread_count(const struct scan *scan)
 {
-	const long online = sysconf(_SC_NPROCESSORS_ONLN);
-	const unsigned wanted = scan->options->threads ? scan->options->threads :
-				online > 0	       ? (unsigned)online :
-							 1;
-	const uint64_t stretches = q2si_div_up(scan->geom->size, STRETCH);
-
-	return (unsigned)q2si_max(q2si_min(q2si_min(wanted, THREADS_MAX), stretches), 1);
-}
-
-/* This thread is one of them, so a system that grants no others still gets its scan. */
-static void
-work_together(struct scan *scan)
-{
-	const unsigned count = thread_count(scan);
-	pthread_t threads[THREADS_MAX];
-	unsigned started = 0;
-
-	while (started + 1 < count &&
-	       pthread_create(&threads[started], NULL, work, scan) == 0)
-		started++;
-	(void)work(scan);
-	while (started > 0)
-		pthread_join(threads[--started], NULL);
+	return scan->geom->size <= STRETCH ? 1 : scan->options->threads;
 }
 
 enum q2s_err
@@ -190,21 +145,18 @@ q2s_scan(struct q2s_disk *disk, const struct q2s_geom *geom,
 		.disk = disk,
 		.geom = geom,
 		.options = options,
-		.lock = PTHREAD_MUTEX_INITIALIZER,
-		.turn = PTHREAD_COND_INITIALIZER,
 		.step = STRETCH,
 	};
+	enum q2s_err err;
 
 	Q2SI_TRY(q2s_alloc_new(geom, &scan.alloc, diag));
-	scan.err = q2si_prober_open(&scan.skipper, disk, geom, options, &scan.diag);
-	if (scan.err == Q2S_OK)
-		work_together(&scan);
+	err = q2si_prober_open(&scan.skipper, disk, geom, options, diag);
+	if (err == Q2S_OK)
+		err = q2si_ordered_run(&scan_ops, &scan, thread_count(&scan), diag);
 	q2si_prober_close(&scan.skipper);
-	if (scan.err != Q2S_OK) {
+	if (err != Q2S_OK) {
 		q2s_alloc_free(scan.alloc);
-		if (diag && diag->err == Q2S_OK)
-			*diag = scan.diag;
-		return scan.err;
+		return err;
 	}
 	*out = scan.alloc;
 	return Q2S_OK;

@@ -5,17 +5,7 @@
 
 #include <q2s/plan.h>
 
-#include "plan/slot_code.h"
-
-/** The runs that a stretch was found to be, in guest order. */
-struct q2si_runs {
-	struct q2si_slot_run *list;
-	size_t count, room;
-};
-
-/** Append @count equal slots, merged with the last run where they are the same. */
-enum q2s_err q2si_runs_add(struct q2si_runs *runs, const struct q2s_slot *slot, uint64_t count,
-			   struct q2s_diag *diag);
+#include "plan/runs.h"
 
 /** What one thread needs to look: its own cursor and buffer. */
 struct q2si_prober {

@@ -17,6 +17,13 @@ struct q2si_slot_run {
 	uint64_t count;
 };
 
+static inline bool
+q2si_slot_same(const struct q2s_slot *a, const struct q2s_slot *b)
+{
+	return a->host == b->host && a->alloc == b->alloc && a->zero == b->zero &&
+	       a->comp_bytes == b->comp_bytes;
+}
+
 /** Append a run; @mask is the geometry's sub_mask. */
 enum q2s_err q2si_slot_put(struct q2si_store *store, const struct q2si_slot_run *run,
 			   uint32_t mask, struct q2s_diag *diag);

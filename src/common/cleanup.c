@@ -24,13 +24,15 @@ struct entry {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct entry *newest;
 
-static void free_entry(struct entry *entry)
+static void
+free_entry(struct entry *entry)
 {
 	free(entry->path);
 	free(entry);
 }
 
-static bool add(const char *path, pid_t pid)
+static bool
+add(const char *path, pid_t pid)
 {
 	struct entry *const entry = malloc(sizeof(*entry));
 
@@ -48,14 +50,16 @@ static bool add(const char *path, pid_t pid)
 	return true;
 }
 
-static bool is_same(const struct entry *entry, const char *path, pid_t pid)
+static bool
+is_same(const struct entry *entry, const char *path, pid_t pid)
 {
 	if (path)
 		return entry->path && strcmp(entry->path, path) == 0;
 	return !entry->path && entry->pid == pid;
 }
 
-static void drop(const char *path, pid_t pid)
+static void
+drop(const char *path, pid_t pid)
 {
 	struct entry **link = &newest;
 
@@ -71,28 +75,33 @@ static void drop(const char *path, pid_t pid)
 	pthread_mutex_unlock(&lock);
 }
 
-bool cleanup_add_path(const char *path)
+bool
+cleanup_add_path(const char *path)
 {
 	return add(path, 0);
 }
 
-void cleanup_drop_path(const char *path)
+void
+cleanup_drop_path(const char *path)
 {
 	if (path)
 		drop(path, 0);
 }
 
-bool cleanup_add_pid(pid_t pid)
+bool
+cleanup_add_pid(pid_t pid)
 {
 	return add(NULL, pid);
 }
 
-void cleanup_drop_pid(pid_t pid)
+void
+cleanup_drop_pid(pid_t pid)
 {
 	drop(NULL, pid);
 }
 
-static void end_process(pid_t pid)
+static void
+end_process(pid_t pid)
 {
 	const struct timespec step = { .tv_nsec = WAIT_STEP_MS * 1000000L };
 
@@ -109,7 +118,8 @@ static void end_process(pid_t pid)
 	waitpid(pid, NULL, 0);
 }
 
-void cleanup_run(void)
+void
+cleanup_run(void)
 {
 	pthread_mutex_lock(&lock);
 	while (newest) {

@@ -11,7 +11,8 @@
 #define ESCAPED_SIZE 4 /* \xNN */
 
 /* Does this character move the cursor, start a control sequence, or reorder what is shown? */
-static bool is_dangerous(uint32_t code)
+static bool
+is_dangerous(uint32_t code)
 {
 	return code < 0x20 || (code >= 0x7f && code < 0xa0) || code == 0x2028 || code == 0x2029 ||
 	       code == 0x200e || code == 0x200f || code == 0x61c ||
@@ -20,7 +21,8 @@ static bool is_dangerous(uint32_t code)
 }
 
 /* The bytes at @at that belong together, and whether they may be shown as they are. */
-static size_t next_unit(const uint8_t *at, size_t len, bool *plain)
+static size_t
+next_unit(const uint8_t *at, size_t len, bool *plain)
 {
 	uint32_t code;
 	const size_t size = utf8_decode(at, len, &code);
@@ -29,7 +31,8 @@ static size_t next_unit(const uint8_t *at, size_t len, bool *plain)
 	return size != 0 ? size : 1;
 }
 
-static char *put_hex(char *to, uint8_t byte)
+static char *
+put_hex(char *to, uint8_t byte)
 {
 	static const char digits[] = "0123456789abcdef";
 
@@ -41,7 +44,8 @@ static char *put_hex(char *to, uint8_t byte)
 }
 
 /* @to has room for ESCAPED_SIZE times @size. */
-static char *put_unit(char *to, const uint8_t *at, size_t size, bool plain)
+static char *
+put_unit(char *to, const uint8_t *at, size_t size, bool plain)
 {
 	if (plain) {
 		memcpy(to, at, size);
@@ -52,7 +56,8 @@ static char *put_unit(char *to, const uint8_t *at, size_t size, bool plain)
 	return to;
 }
 
-char *escape_bytes(const void *data, size_t len)
+char *
+escape_bytes(const void *data, size_t len)
 {
 	const uint8_t *at = data;
 	char *text, *to;
@@ -74,12 +79,14 @@ char *escape_bytes(const void *data, size_t len)
 	return text;
 }
 
-char *escape_text(const char *text)
+char *
+escape_text(const char *text)
 {
 	return escape_bytes(text, strlen(text));
 }
 
-void escape_print(FILE *out, const void *data, size_t len)
+void
+escape_print(FILE *out, const void *data, size_t len)
 {
 	const uint8_t *at = data;
 

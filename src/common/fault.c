@@ -20,7 +20,8 @@ fill(struct q2s_diag *diag, enum q2s_err err, int error, const char *what, const
 	vsnprintf(diag->text, sizeof(diag->text), fmt, args);
 }
 
-enum q2s_err fault(struct q2s_diag *diag, enum q2s_err err, const char *what, const char *fmt, ...)
+enum q2s_err
+fault(struct q2s_diag *diag, enum q2s_err err, const char *what, const char *fmt, ...)
 {
 	va_list args;
 
@@ -30,7 +31,8 @@ enum q2s_err fault(struct q2s_diag *diag, enum q2s_err err, const char *what, co
 	return err;
 }
 
-enum q2s_err fault_errno(struct q2s_diag *diag, const char *what, const char *fmt, ...)
+enum q2s_err
+fault_errno(struct q2s_diag *diag, const char *what, const char *fmt, ...)
 {
 	const int error = errno;
 	const enum q2s_err err = error == ENOMEM ? Q2S_E_NOMEM : Q2S_E_IO;
@@ -42,7 +44,16 @@ enum q2s_err fault_errno(struct q2s_diag *diag, const char *what, const char *fm
 	return err;
 }
 
-enum q2s_err fault_nomem(struct q2s_diag *diag, const char *what)
+enum q2s_err
+fault_in(struct q2s_diag *diag, enum q2s_err err, const char *file)
+{
+	if (err != Q2S_OK && diag && diag->file[0] == '\0')
+		snprintf(diag->file, sizeof(diag->file), "%s", file);
+	return err;
+}
+
+enum q2s_err
+fault_nomem(struct q2s_diag *diag, const char *what)
 {
 	return fault(diag, Q2S_E_NOMEM, what, "out of memory");
 }

@@ -18,6 +18,9 @@ enum q2s_err fault(struct q2s_diag *diag, enum q2s_err err, const char *what, co
 enum q2s_err fault_errno(struct q2s_diag *diag, const char *what, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/** Name the file of a failure that does not name one yet; returns @err unchanged. */
+enum q2s_err fault_in(struct q2s_diag *diag, enum q2s_err err, const char *file);
+
 /** Out of memory. */
 enum q2s_err fault_nomem(struct q2s_diag *diag, const char *what);
 

@@ -17,7 +17,7 @@ static const char *const compat_choices[] = { "0.10", "1.1", "v2", "v3", NULL };
 static const char *const compression_choices[] = { "zlib", "zstd", NULL };
 static const char *const preallocation_choices[] = { "off", "metadata", "falloc", "full", NULL };
 
-/* In the order of the table. ENCRYPT and all behind it are not supported yet. */
+/* In the order of the table; the rows from the last one on are QEMU's, and not supported yet. */
 enum option {
 	OPTION_SIZE,
 	OPTION_COMPAT,
@@ -47,11 +47,11 @@ static const struct keyval_key table[] = {
 	  BOTH },
 	{ "compression_type", KEYVAL_CHOICE, "zlib", "how compressed clusters are compressed",
 	  compression_choices, BOTH },
-	{ "preallocation", KEYVAL_CHOICE, "off", "what is allocated in advance",
+	{ "preallocation", KEYVAL_CHOICE, "off",
+	  "what is allocated in advance; falloc and full are not supported by this version",
 	  preallocation_choices, CREATE },
 	{ "backing_file", KEYVAL_TEXT, NULL,
-	  "what unallocated clusters show; a relative name is looked up from the new image's folder",
-	  NULL, CREATE },
+	  "what unallocated clusters show; looked up from the new image's folder", NULL, CREATE },
 	{ "backing_fmt", KEYVAL_TEXT, NULL, "format of the backing file; goes with it", NULL,
 	  CREATE },
 	{ "data_file", KEYVAL_TEXT, NULL, "keep guest data in this file", NULL, BOTH },
@@ -64,7 +64,8 @@ static const struct keyval_key table[] = {
 
 #define TABLE_SIZE (sizeof(table) / sizeof(table[0]))
 
-void image_options_init(struct image_options *options)
+void
+image_options_init(struct image_options *options)
 {
 	*options = (struct image_options){
 		.version = 3,
@@ -74,7 +75,8 @@ void image_options_init(struct image_options *options)
 	};
 }
 
-void image_options_free(struct image_options *options)
+void
+image_options_free(struct image_options *options)
 {
 	free(options->backing_file);
 	free(options->backing_fmt);
@@ -82,7 +84,8 @@ void image_options_free(struct image_options *options)
 	image_options_init(options);
 }
 
-static enum q2s_err set_text(char **slot, const char *text, struct q2s_diag *diag)
+static enum q2s_err
+set_text(char **slot, const char *text, struct q2s_diag *diag)
 {
 	char *const copy = strdup(text);
 
@@ -93,14 +96,16 @@ static enum q2s_err set_text(char **slot, const char *text, struct q2s_diag *dia
 	return Q2S_OK;
 }
 
-static enum q2s_err set_unsupported(const char *key, const char *value, struct q2s_diag *diag)
+static enum q2s_err
+set_unsupported(const char *key, const char *value, struct q2s_diag *diag)
 {
 	return fault(diag, Q2S_E_UNSUPPORTED, key, "%s%.48s is not supported by this version",
 		     value ? "the value " : "this option", value ? value : "");
 }
 
-static enum q2s_err set_value(struct image_options *options, enum option option,
-			      const struct keyval_value *value, struct q2s_diag *diag)
+static enum q2s_err
+set_value(struct image_options *options, enum option option, const struct keyval_value *value,
+	  struct q2s_diag *diag)
 {
 	switch (option) {
 	case OPTION_SIZE:
@@ -124,6 +129,7 @@ static enum q2s_err set_value(struct image_options *options, enum option option,
 		break;
 	case OPTION_COMPRESSION_TYPE:
 		options->compression_type = (uint8_t)value->number;
+		options->compression_type_given = true;
 		break;
 	case OPTION_PREALLOCATION:
 		options->preallocation = (enum image_preallocation)value->number;
@@ -144,7 +150,8 @@ static enum q2s_err set_value(struct image_options *options, enum option option,
 }
 
 /* QEMU's older way to turn a switch off: nolazy_refcounts. */
-static bool is_negated(const char *key, const char *value)
+static bool
+is_negated(const char *key, const char *value)
 {
 	if (value || strncmp(key, "no", 2) != 0)
 		return false;
@@ -154,8 +161,9 @@ static bool is_negated(const char *key, const char *value)
 	return false;
 }
 
-enum q2s_err image_options_set(struct image_options *options, enum image_options_tool tool,
-			       const char *key, const char *value, struct q2s_diag *diag)
+enum q2s_err
+image_options_set(struct image_options *options, enum image_options_tool tool, const char *key,
+		  const char *value, struct q2s_diag *diag)
 {
 	const struct keyval_key *row = NULL;
 	struct keyval_value judged;
@@ -174,14 +182,14 @@ enum q2s_err image_options_set(struct image_options *options, enum image_options
 		return err;
 	if (row - table >= OPTION_UNSUPPORTED)
 		return set_unsupported(key, NULL, diag);
-	if (row - table == OPTION_PREALLOCATION &&
-	    judged.number > IMAGE_PREALLOCATION_METADATA)
+	if (row - table == OPTION_PREALLOCATION && judged.number > IMAGE_PREALLOCATION_METADATA)
 		return set_unsupported(key, value, diag);
 	return set_value(options, (enum option)(row - table), &judged, diag);
 }
 
-enum q2s_err image_options_apply(struct image_options *options, enum image_options_tool tool,
-				 const struct keyval_list *list, struct q2s_diag *diag)
+enum q2s_err
+image_options_apply(struct image_options *options, enum image_options_tool tool,
+		    const struct keyval_list *list, struct q2s_diag *diag)
 {
 	for (size_t i = 0; i < list->count; i++) {
 		const enum q2s_err err = image_options_set(options, tool, list->items[i].key,
@@ -192,92 +200,17 @@ enum q2s_err image_options_apply(struct image_options *options, enum image_optio
 	return Q2S_OK;
 }
 
-void image_options_help(FILE *out, enum image_options_tool tool)
+void
+image_options_help(FILE *out, enum image_options_tool tool)
 {
 	fputs("Options for -o:\n", out);
 	keyval_help(out, table, TABLE_SIZE, tool);
 }
 
-/* ---- from options to a specification ------------------------------------------------------- */
-
-/* log2 of a power of two within limits; false for anything else. */
-static bool exact_log2(uint64_t value, uint64_t min, uint64_t max, uint32_t *out)
-{
-	if (value < min || value > max || (value & (value - 1)) != 0)
-		return false;
-	*out = (uint32_t)__builtin_ctzll(value);
-	return true;
-}
-
-static enum q2s_err geometry(const struct image_options *options, uint64_t size,
-			     struct q2s_geom *out, struct q2s_diag *diag)
-{
-	struct q2s_geom_params params = {
-		.version = options->version,
-		.extended = options->extended_l2,
-		.data_file = options->data_file != NULL,
-		.size = size,
-	};
-
-	if (!exact_log2(options->cluster_size, 1u << Q2S_CLUSTER_BITS_MIN,
-			1u << Q2S_CLUSTER_BITS_MAX, &params.cluster_bits))
-		return fault(diag, Q2S_E_USAGE, "cluster_size",
-			     "%" PRIu64 " is not a power of two from 512 to 2097152",
-			     options->cluster_size);
-	if (!exact_log2(options->refcount_bits, 1, 1u << Q2S_REFCOUNT_ORDER_MAX,
-			&params.refcount_order))
-		return fault(diag, Q2S_E_USAGE, "refcount_bits",
-			     "%" PRIu64 " is not a power of two from 1 to 64",
-			     options->refcount_bits);
-	return q2s_geom_init(&params, out, diag);
-}
-
-/* Rules about options that the library never hears of. */
-static enum q2s_err check_combinations(const struct image_options *options,
-				       struct q2s_diag *diag)
-{
-	if (options->backing_fmt && !options->backing_file)
-		return fault(diag, Q2S_E_CONFLICT, "backing_fmt", "needs a backing file");
-	if (options->backing_file && !options->backing_fmt)
-		return fault(diag, Q2S_E_CONFLICT, "backing_file",
-			     "its format must be given (-F or backing_fmt): guessing it is unsafe");
-	if (options->backing_file && !options->extended_l2 &&
-	    options->preallocation != IMAGE_PREALLOCATION_OFF)
-		return fault(diag, Q2S_E_CONFLICT, "preallocation",
-			     "would hide the backing file, unless extended_l2 is on");
-	return Q2S_OK;
-}
-
-static struct q2s_bytes borrow(const char *text)
-{
-	return (struct q2s_bytes){ .data = (const uint8_t *)text, .len = text ? strlen(text) : 0 };
-}
-
-enum q2s_err image_options_spec(const struct image_options *options, uint64_t size,
-				struct q2s_spec *out, struct q2s_diag *diag)
-{
-	struct q2s_spec spec = {
-		.compression_type = options->compression_type,
-		.lazy_refcounts = options->lazy_refcounts,
-		.data_file_raw = options->data_file_raw,
-		.backing_name = borrow(options->backing_file),
-		.backing_format = borrow(options->backing_fmt),
-		.data_file_name = borrow(options->data_file),
-	};
-	enum q2s_err err = check_combinations(options, diag);
-
-	if (err == Q2S_OK)
-		err = geometry(options, size, &spec.geom, diag);
-	if (err == Q2S_OK)
-		err = q2s_spec_check(&spec, diag);
-	if (err == Q2S_OK)
-		*out = spec;
-	return err;
-}
-
 /* ---- what is in force ---------------------------------------------------------------------- */
 
-static void print_text(FILE *out, const char *key, const char *text)
+static void
+print_text(FILE *out, const char *key, const char *text)
 {
 	if (!text)
 		return;
@@ -285,12 +218,14 @@ static void print_text(FILE *out, const char *key, const char *text)
 	escape_print(out, text, strlen(text));
 }
 
-static const char *on_off(bool value)
+static const char *
+on_off(bool value)
 {
 	return value ? "on" : "off";
 }
 
-void image_options_print(FILE *out, const struct image_options *options)
+void
+image_options_print(FILE *out, const struct image_options *options)
 {
 	fprintf(out, " compat=%s", options->version == 2 ? "0.10" : "1.1");
 	fprintf(out, " cluster_size=%" PRIu64, options->cluster_size);

@@ -36,6 +36,7 @@ struct image_options {
 	bool lazy_refcounts;
 	bool data_file_raw;
 	uint8_t compression_type; /* enum q2s_compression_type */
+	bool compression_type_given;
 	enum image_preallocation preallocation;
 	char *backing_file;
 	char *backing_fmt;

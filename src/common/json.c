@@ -12,7 +12,8 @@
 #define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
 #define REPLACEMENT_SIZE (sizeof(REPLACEMENT) - 1)
 
-json_t *json_bytes(const void *data, size_t len)
+json_t *
+json_bytes(const void *data, size_t len)
 {
 	const uint8_t *at = data;
 	char *text, *to;
@@ -36,12 +37,14 @@ json_t *json_bytes(const void *data, size_t len)
 	return value;
 }
 
-json_t *json_text(const char *text)
+json_t *
+json_text(const char *text)
 {
 	return json_bytes(text, strlen(text));
 }
 
-json_t *json_u64(uint64_t value)
+json_t *
+json_u64(uint64_t value)
 {
 	char digits[24];
 
@@ -51,7 +54,8 @@ json_t *json_u64(uint64_t value)
 	return json_string(digits);
 }
 
-int json_print(FILE *out, json_t *value)
+int
+json_print(FILE *out, json_t *value)
 {
 	const int failed =
 		!value || json_dumpf(value, out, JSON_INDENT(INDENT) | JSON_ENCODE_ANY) != 0;
@@ -62,13 +66,15 @@ int json_print(FILE *out, json_t *value)
 	return 0;
 }
 
-void json_stream_begin(struct json_stream *stream, FILE *out)
+void
+json_stream_begin(struct json_stream *stream, FILE *out)
 {
 	*stream = (struct json_stream){ .out = out, .empty[0] = true };
 }
 
 /* What goes before a value or a closer: the comma and the start of its line. */
-static void lead_in(struct json_stream *stream, bool comma)
+static void
+lead_in(struct json_stream *stream, bool comma)
 {
 	if (comma)
 		fputc(',', stream->out);
@@ -76,7 +82,8 @@ static void lead_in(struct json_stream *stream, bool comma)
 		fprintf(stream->out, "\n%*s", (int)(stream->depth * INDENT), "");
 }
 
-static void put_key(struct json_stream *stream, const char *key)
+static void
+put_key(struct json_stream *stream, const char *key)
 {
 	json_t *name;
 
@@ -91,7 +98,8 @@ static void put_key(struct json_stream *stream, const char *key)
 	fputs(": ", stream->out);
 }
 
-static void open_level(struct json_stream *stream, const char *key, const char *brackets)
+static void
+open_level(struct json_stream *stream, const char *key, const char *brackets)
 {
 	if (stream->depth == JSON_STREAM_DEPTH) {
 		stream->failed = true;
@@ -103,17 +111,20 @@ static void open_level(struct json_stream *stream, const char *key, const char *
 	stream->empty[stream->depth] = true;
 }
 
-void json_stream_open_array(struct json_stream *stream, const char *key)
+void
+json_stream_open_array(struct json_stream *stream, const char *key)
 {
 	open_level(stream, key, "[]");
 }
 
-void json_stream_open_object(struct json_stream *stream, const char *key)
+void
+json_stream_open_object(struct json_stream *stream, const char *key)
 {
 	open_level(stream, key, "{}");
 }
 
-void json_stream_value(struct json_stream *stream, const char *key, json_t *value)
+void
+json_stream_value(struct json_stream *stream, const char *key, json_t *value)
 {
 	put_key(stream, key);
 	if (!value || json_dumpf(value, stream->out, JSON_ENCODE_ANY) != 0)
@@ -121,7 +132,8 @@ void json_stream_value(struct json_stream *stream, const char *key, json_t *valu
 	json_decref(value);
 }
 
-void json_stream_close(struct json_stream *stream)
+void
+json_stream_close(struct json_stream *stream)
 {
 	if (stream->depth == 0) {
 		stream->failed = true;
@@ -136,7 +148,8 @@ void json_stream_close(struct json_stream *stream)
 	fputc(stream->closer[stream->depth], stream->out);
 }
 
-int json_stream_finish(struct json_stream *stream)
+int
+json_stream_finish(struct json_stream *stream)
 {
 	while (stream->depth > 0)
 		json_stream_close(stream);

@@ -8,8 +8,8 @@
 #include "common/fault.h"
 #include "common/size.h"
 
-static enum q2s_err append(struct keyval_list *list, char *key, char *value,
-			   struct q2s_diag *diag)
+static enum q2s_err
+append(struct keyval_list *list, char *key, char *value, struct q2s_diag *diag)
 {
 	struct keyval *const grown =
 		reallocarray(list->items, list->count + 1, sizeof(*list->items));
@@ -25,7 +25,8 @@ static enum q2s_err append(struct keyval_list *list, char *key, char *value,
 }
 
 /* Copy up to the first comma that is not doubled; *@text is left on that comma or on the end. */
-static char *take_value(const char **text)
+static char *
+take_value(const char **text)
 {
 	char *const value = malloc(strlen(*text) + 1);
 	char *to = value;
@@ -44,7 +45,8 @@ static char *take_value(const char **text)
 }
 
 /* One item at *@text, which is left on the comma behind it or on the end. */
-static enum q2s_err take_item(struct keyval_list *list, const char **text, struct q2s_diag *diag)
+static enum q2s_err
+take_item(struct keyval_list *list, const char **text, struct q2s_diag *diag)
 {
 	const size_t len = strcspn(*text, "=,");
 	char *key, *value = NULL;
@@ -70,7 +72,8 @@ static enum q2s_err take_item(struct keyval_list *list, const char **text, struc
 	return append(list, key, value, diag);
 }
 
-enum q2s_err keyval_add(struct keyval_list *list, const char *text, struct q2s_diag *diag)
+enum q2s_err
+keyval_add(struct keyval_list *list, const char *text, struct q2s_diag *diag)
 {
 	for (;;) {
 		enum q2s_err err;
@@ -84,7 +87,8 @@ enum q2s_err keyval_add(struct keyval_list *list, const char *text, struct q2s_d
 	}
 }
 
-void keyval_free(struct keyval_list *list)
+void
+keyval_free(struct keyval_list *list)
 {
 	for (size_t i = 0; i < list->count; i++) {
 		free(list->items[i].key);
@@ -95,8 +99,8 @@ void keyval_free(struct keyval_list *list)
 }
 
 /* As many of the names as fit, separated by spaces. */
-static void join_names(const struct keyval_key *keys, size_t count, unsigned tool, char *buf,
-		       size_t size)
+static void
+join_names(const struct keyval_key *keys, size_t count, unsigned tool, char *buf, size_t size)
 {
 	size_t used = 0;
 
@@ -113,8 +117,9 @@ static void join_names(const struct keyval_key *keys, size_t count, unsigned too
 	}
 }
 
-enum q2s_err keyval_find(const struct keyval_key *keys, size_t count, unsigned tool,
-			 const char *name, const struct keyval_key **out, struct q2s_diag *diag)
+enum q2s_err
+keyval_find(const struct keyval_key *keys, size_t count, unsigned tool, const char *name,
+	    const struct keyval_key **out, struct q2s_diag *diag)
 {
 	char known[Q2S_DIAG_TEXT - 48];
 
@@ -128,11 +133,11 @@ enum q2s_err keyval_find(const struct keyval_key *keys, size_t count, unsigned t
 	return fault(diag, Q2S_E_USAGE, "-o", "unknown key '%.24s'; known: %s", name, known);
 }
 
-static enum q2s_err judge_number(const struct keyval_key *key, const char *value, uint64_t *out,
-				 struct q2s_diag *diag)
+static enum q2s_err
+judge_number(const struct keyval_key *key, const char *value, uint64_t *out, struct q2s_diag *diag)
 {
-	const char *const why = key->type == KEYVAL_SIZE ? size_parse(value, out)
-							  : size_parse_number(value, out);
+	const char *const why =
+		key->type == KEYVAL_SIZE ? size_parse(value, out) : size_parse_number(value, out);
 
 	if (!why)
 		return Q2S_OK;
@@ -140,8 +145,8 @@ static enum q2s_err judge_number(const struct keyval_key *key, const char *value
 		     key->type == KEYVAL_SIZE ? "size" : "number", why);
 }
 
-static enum q2s_err judge_bool(const struct keyval_key *key, const char *value, uint64_t *out,
-			       struct q2s_diag *diag)
+static enum q2s_err
+judge_bool(const struct keyval_key *key, const char *value, uint64_t *out, struct q2s_diag *diag)
 {
 	static const char *const words[][2] = {
 		{ "off", "on" }, { "no", "yes" }, { "false", "true" }, { "n", "y" }
@@ -158,8 +163,8 @@ static enum q2s_err judge_bool(const struct keyval_key *key, const char *value, 
 	return fault(diag, Q2S_E_USAGE, key->name, "'%.48s' is neither on nor off", value);
 }
 
-static enum q2s_err judge_choice(const struct keyval_key *key, const char *value, uint64_t *out,
-				 struct q2s_diag *diag)
+static enum q2s_err
+judge_choice(const struct keyval_key *key, const char *value, uint64_t *out, struct q2s_diag *diag)
 {
 	char known[128] = "";
 
@@ -175,8 +180,9 @@ static enum q2s_err judge_choice(const struct keyval_key *key, const char *value
 	return fault(diag, Q2S_E_USAGE, key->name, "'%.48s' is none of %s", value, known);
 }
 
-enum q2s_err keyval_judge(const struct keyval_key *key, const char *value,
-			  struct keyval_value *out, struct q2s_diag *diag)
+enum q2s_err
+keyval_judge(const struct keyval_key *key, const char *value, struct keyval_value *out,
+	     struct q2s_diag *diag)
 {
 	*out = (struct keyval_value){ 0 };
 	if (!value && key->type != KEYVAL_BOOL)
@@ -200,10 +206,13 @@ enum q2s_err keyval_judge(const struct keyval_key *key, const char *value,
 	return Q2S_OK;
 }
 
-static void help_values(FILE *out, const struct keyval_key *key)
+static void
+help_values(FILE *out, const struct keyval_key *key)
 {
 	static const char *const forms[] = {
-		[KEYVAL_SIZE] = "SIZE", [KEYVAL_NUMBER] = "N", [KEYVAL_BOOL] = "on|off",
+		[KEYVAL_SIZE] = "SIZE",
+		[KEYVAL_NUMBER] = "N",
+		[KEYVAL_BOOL] = "on|off",
 		[KEYVAL_TEXT] = "TEXT",
 	};
 
@@ -215,7 +224,8 @@ static void help_values(FILE *out, const struct keyval_key *key)
 		fprintf(out, "%s%s", i > 0 ? "|" : "", key->choices[i]);
 }
 
-void keyval_help(FILE *out, const struct keyval_key *keys, size_t count, unsigned tool)
+void
+keyval_help(FILE *out, const struct keyval_key *keys, size_t count, unsigned tool)
 {
 	for (size_t i = 0; i < count; i++) {
 		if (!(keys[i].tools & tool))

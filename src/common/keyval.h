@@ -68,8 +68,8 @@ enum q2s_err keyval_find(const struct keyval_key *keys, size_t count, unsigned t
 			 const char *name, const struct keyval_key **out, struct q2s_diag *diag);
 
 /** Judge @value (NULL: a bare key) by @key. Q2S_E_USAGE names key, value, and what is expected. */
-enum q2s_err keyval_judge(const struct keyval_key *key, const char *value,
-			  struct keyval_value *out, struct q2s_diag *diag);
+enum q2s_err keyval_judge(const struct keyval_key *key, const char *value, struct keyval_value *out,
+			  struct q2s_diag *diag);
 
 /** Print the keys that @tool takes: name, values, default, meaning. */
 void keyval_help(FILE *out, const struct keyval_key *keys, size_t count, unsigned tool);

@@ -36,7 +36,8 @@ static struct {
 	bool bar_shown; /* the cursor stands behind a bar */
 } progress = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
-bool progress_mode_parse(const char *arg, enum progress_mode *out)
+bool
+progress_mode_parse(const char *arg, enum progress_mode *out)
 {
 	if (!arg || strcmp(arg, "bar") == 0)
 		*out = PROGRESS_BAR;
@@ -51,7 +52,8 @@ bool progress_mode_parse(const char *arg, enum progress_mode *out)
 
 /* ---- showing; the lock is held ------------------------------------------------------------- */
 
-static void update_seconds(void)
+static void
+update_seconds(void)
 {
 	struct timespec now;
 
@@ -60,7 +62,8 @@ static void update_seconds(void)
 				 (double)(now.tv_nsec - progress.phase_start.tv_nsec) / 1e9;
 }
 
-static unsigned terminal_columns(void)
+static unsigned
+terminal_columns(void)
 {
 	struct winsize size;
 
@@ -70,14 +73,16 @@ static unsigned terminal_columns(void)
 }
 
 /* Blank the bar, so that a line may stand in its place. */
-static void hide_bar(void)
+static void
+hide_bar(void)
 {
 	if (progress.bar_shown)
 		fprintf(stderr, "\r%*s\r", (int)terminal_columns() - 1, "");
 	progress.bar_shown = false;
 }
 
-static void show(bool final)
+static void
+show(bool final)
 {
 	char line[LINE_SIZE];
 
@@ -85,8 +90,7 @@ static void show(bool final)
 		return;
 	update_seconds();
 	if (progress.mode == PROGRESS_JSON) {
-		fprintf(stderr, "%s\n",
-			progress_json(&progress.state, final, line, sizeof(line)));
+		fprintf(stderr, "%s\n", progress_json(&progress.state, final, line, sizeof(line)));
 	} else if (progress.mode == PROGRESS_BAR) {
 		hide_bar();
 		fprintf(stderr, "%s%s",
@@ -97,7 +101,8 @@ static void show(bool final)
 	}
 }
 
-static void show_line(void)
+static void
+show_line(void)
 {
 	char line[LINE_SIZE];
 
@@ -110,7 +115,8 @@ static void show_line(void)
 
 /* ---- the work's side ----------------------------------------------------------------------- */
 
-static bool step(void *opaque, enum q2s_phase phase, uint64_t done, uint64_t total)
+static bool
+step(void *opaque, enum q2s_phase phase, uint64_t done, uint64_t total)
 {
 	(void)opaque;
 	pthread_mutex_lock(&progress.lock);
@@ -127,7 +133,8 @@ static bool step(void *opaque, enum q2s_phase phase, uint64_t done, uint64_t tot
 	return true;
 }
 
-const struct q2s_observer *progress_observer(void)
+const struct q2s_observer *
+progress_observer(void)
 {
 	static const struct q2s_observer observer = { .step = step };
 
@@ -137,7 +144,8 @@ const struct q2s_observer *progress_observer(void)
 /* ---- the attendant ------------------------------------------------------------------------- */
 
 /* Clean up, and die of the signal, so that whoever waits for the tool sees what ended it. */
-static void die_of(int signal_number)
+static void
+die_of(int signal_number)
 {
 	sigset_t only;
 
@@ -154,7 +162,8 @@ static void die_of(int signal_number)
 }
 
 /* False when it is time to end. */
-static bool attend(int signal_number)
+static bool
+attend(int signal_number)
 {
 	bool go_on;
 
@@ -170,7 +179,8 @@ static bool attend(int signal_number)
 	return go_on;
 }
 
-static void *attendant_main(void *arg)
+static void *
+attendant_main(void *arg)
 {
 	const long ms = progress.mode == PROGRESS_BAR ? BAR_MS : JSON_MS;
 	const struct timespec pause = { .tv_nsec = ms * 1000000L };
@@ -185,7 +195,8 @@ static void *attendant_main(void *arg)
 }
 
 /* SIGUSR1, and those of the ending signals that are not ignored (nohup, background jobs). */
-static void choose_signals(sigset_t *out)
+static void
+choose_signals(sigset_t *out)
 {
 	static const int ending[] = { SIGINT, SIGTERM, SIGHUP };
 	struct sigaction now;
@@ -197,7 +208,8 @@ static void choose_signals(sigset_t *out)
 			sigaddset(out, ending[i]);
 }
 
-enum q2s_err progress_start(enum progress_mode mode, struct q2s_diag *diag)
+enum q2s_err
+progress_start(enum progress_mode mode, struct q2s_diag *diag)
 {
 	int error;
 
@@ -218,7 +230,8 @@ enum q2s_err progress_start(enum progress_mode mode, struct q2s_diag *diag)
 	return Q2S_OK;
 }
 
-void progress_stop(void)
+void
+progress_stop(void)
 {
 	if (!progress.running)
 		return;

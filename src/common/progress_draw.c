@@ -11,7 +11,8 @@
 #define BAR_MIN 10
 #define BAR_MAX 50
 
-const char *progress_phase_name(enum q2s_phase phase)
+const char *
+progress_phase_name(enum q2s_phase phase)
 {
 	static const char *const names[] = {
 		[Q2S_PHASE_SCAN] = "scan",       [Q2S_PHASE_COMPRESS] = "compress",
@@ -23,7 +24,8 @@ const char *progress_phase_name(enum q2s_phase phase)
 	return index < sizeof(names) / sizeof(names[0]) ? names[index] : "work";
 }
 
-static double fraction(const struct progress_state *state)
+static double
+fraction(const struct progress_state *state)
 {
 	if (state->total == 0)
 		return 0;
@@ -31,14 +33,16 @@ static double fraction(const struct progress_state *state)
 }
 
 /* Bytes a second since the phase began; 0 when no time has passed. */
-static uint64_t rate(const struct progress_state *state)
+static uint64_t
+rate(const struct progress_state *state)
 {
 	const double value = state->seconds > 0 ? (double)state->done / state->seconds : 0;
 
 	return value < 1e18 ? (uint64_t)value : 0;
 }
 
-const char *progress_line(const struct progress_state *state, char *buf, size_t size)
+const char *
+progress_line(const struct progress_state *state, char *buf, size_t size)
 {
 	char done[SIZE_TEXT], total[SIZE_TEXT], per_second[SIZE_TEXT];
 
@@ -54,8 +58,8 @@ const char *progress_line(const struct progress_state *state, char *buf, size_t 
 	return buf;
 }
 
-const char *progress_bar(const struct progress_state *state, unsigned columns, char *buf,
-			 size_t size)
+const char *
+progress_bar(const struct progress_state *state, unsigned columns, char *buf, size_t size)
 {
 	char line[LINE_SIZE], bar[BAR_MAX + 1];
 	unsigned width, full;
@@ -78,7 +82,8 @@ const char *progress_bar(const struct progress_state *state, unsigned columns, c
 }
 
 /* By hand: fixed keys and numbers, and a line must not fail for want of memory. */
-const char *progress_json(const struct progress_state *state, bool final, char *buf, size_t size)
+const char *
+progress_json(const struct progress_state *state, bool final, char *buf, size_t size)
 {
 	snprintf(buf, size,
 		 "{\"phase\": \"%s\", \"done\": %" PRIu64 ", \"total\": %" PRIu64

@@ -11,12 +11,14 @@
 
 static const char too_large[] = "too large for 64 bits";
 
-static bool is_digit(char c)
+static bool
+is_digit(char c)
 {
 	return c >= '0' && c <= '9';
 }
 
-static int hex_value(char c)
+static int
+hex_value(char c)
 {
 	static const char digits[] = "0123456789abcdef";
 	const char lower = c >= 'A' && c <= 'F' ? (char)(c - 'A' + 'a') : c;
@@ -26,7 +28,8 @@ static int hex_value(char c)
 }
 
 /* Digits of @base at *@text, advanced behind them. False when the value leaves 64 bits. */
-static bool parse_digits(const char **text, unsigned base, uint64_t *out)
+static bool
+parse_digits(const char **text, unsigned base, uint64_t *out)
 {
 	uint64_t value = 0;
 	int digit;
@@ -41,7 +44,8 @@ static bool parse_digits(const char **text, unsigned base, uint64_t *out)
 	return true;
 }
 
-static const char *parse_hex(const char *text, uint64_t *out)
+static const char *
+parse_hex(const char *text, uint64_t *out)
 {
 	uint64_t value;
 
@@ -56,7 +60,8 @@ static const char *parse_hex(const char *text, uint64_t *out)
 }
 
 /* The power of two of a unit: nothing, a letter, or a letter with "iB". */
-static const char *parse_unit(const char *text, unsigned *shift)
+static const char *
+parse_unit(const char *text, unsigned *shift)
 {
 	static const char letters[] = "bkmgtpe";
 	const char *found;
@@ -79,7 +84,8 @@ static const char *parse_unit(const char *text, unsigned *shift)
  * The decimal fraction 0.DIGITS times 2^@shift: doubling a decimal number carries out one binary
  * digit. False when something is left, as then it is no whole number.
  */
-static bool scale_fraction(const char *digits, size_t count, unsigned shift, uint64_t *out)
+static bool
+scale_fraction(const char *digits, size_t count, unsigned shift, uint64_t *out)
 {
 	uint8_t place[FRACTION_DIGITS];
 
@@ -104,7 +110,8 @@ static bool scale_fraction(const char *digits, size_t count, unsigned shift, uin
 }
 
 /* The length of the fraction's digits without trailing zeros; *@text advanced behind them all. */
-static size_t take_fraction(const char **text)
+static size_t
+take_fraction(const char **text)
 {
 	size_t count = 0;
 
@@ -114,7 +121,8 @@ static size_t take_fraction(const char **text)
 	return count;
 }
 
-static const char *parse_decimal(const char *text, uint64_t *out)
+static const char *
+parse_decimal(const char *text, uint64_t *out)
 {
 	const char *const start = text, *fraction = "", *why;
 	uint64_t whole, part;
@@ -140,7 +148,8 @@ static const char *parse_decimal(const char *text, uint64_t *out)
 	return NULL;
 }
 
-const char *size_parse(const char *text, uint64_t *out)
+const char *
+size_parse(const char *text, uint64_t *out)
 {
 	if (*text == '\0')
 		return "empty";
@@ -153,7 +162,8 @@ const char *size_parse(const char *text, uint64_t *out)
 	return parse_decimal(text, out);
 }
 
-const char *size_parse_number(const char *text, uint64_t *out)
+const char *
+size_parse_number(const char *text, uint64_t *out)
 {
 	const size_t hex = text[0] == '0' && (text[1] | 0x20) == 'x' ? 2 : 0;
 
@@ -166,7 +176,8 @@ const char *size_parse_number(const char *text, uint64_t *out)
 	return size_parse(text, out);
 }
 
-const char *size_human(uint64_t bytes, char buf[SIZE_TEXT])
+const char *
+size_human(uint64_t bytes, char buf[SIZE_TEXT])
 {
 	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };
 	double value = (double)bytes;

@@ -20,35 +20,43 @@
 
 static const char *the_name = "q2s";
 
-void tool_begin(const char *name)
+void
+tool_begin(const char *name)
 {
 	the_name = name;
 	setlocale(LC_CTYPE, "");
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
 	opterr = 0; /* tool_option_error() says it, on one line */
 }
 
-const char *tool_name(void)
+const char *
+tool_name(void)
 {
 	return the_name;
 }
 
-/* One line in one write, so that lines of several threads do not mix. */
+/* One line in one write, so that lines of several threads do not mix; and safe on a terminal. */
 __attribute__((format(printf, 3, 0))) static void
 say(const char *lead, const char *tail, const char *fmt, va_list args)
 {
-	char *text, *line;
+	char *text, *shown, *line;
 
 	if (vasprintf(&text, fmt, args) < 0)
 		return;
-	if (asprintf(&line, "%s: %s%s%s\n", the_name, lead, text, tail) >= 0) {
+	shown = escape_text(text);
+	free(text);
+	if (!shown)
+		return;
+	if (asprintf(&line, "%s: %s%s%s\n", the_name, lead, shown, tail) >= 0) {
 		fputs(line, stderr);
 		free(line);
 	}
-	free(text);
+	free(shown);
 }
 
-int tool_error(const char *fmt, ...)
+int
+tool_error(const char *fmt, ...)
 {
 	va_list args;
 
@@ -58,7 +66,8 @@ int tool_error(const char *fmt, ...)
 	return TOOL_FAILED;
 }
 
-void tool_warn(const char *fmt, ...)
+void
+tool_warn(const char *fmt, ...)
 {
 	va_list args;
 
@@ -67,7 +76,8 @@ void tool_warn(const char *fmt, ...)
 	va_end(args);
 }
 
-int tool_usage_error(const char *fmt, ...)
+int
+tool_usage_error(const char *fmt, ...)
 {
 	char tail[64];
 	va_list args;
@@ -81,7 +91,8 @@ int tool_usage_error(const char *fmt, ...)
 
 #define DIAG_LINE 2048
 
-int tool_usage_fail(const struct q2s_diag *diag)
+int
+tool_usage_fail(const struct q2s_diag *diag)
 {
 	char line[DIAG_LINE];
 
@@ -89,41 +100,33 @@ int tool_usage_fail(const struct q2s_diag *diag)
 	return tool_usage_error("%s", line);
 }
 
-int tool_fail(const char *file, const struct q2s_diag *diag)
+int
+tool_fail(const char *file, const struct q2s_diag *diag)
 {
 	const char *const named = diag->file[0] ? diag->file : file;
 	char line[DIAG_LINE];
-	char *shown;
 
 	q2s_diag_format(diag, line, sizeof(line));
-	if (!named)
-		return tool_error("%s", line);
-	shown = escape_text(named);
-	tool_error("%s: %s", shown ? shown : "?", line);
-	free(shown);
-	return TOOL_FAILED;
+	return tool_error("%s%s%s", named ? named : "", named ? ": " : "", line);
 }
 
-int tool_option_error(char *const *argv, int got)
+int
+tool_option_error(char *const *argv, int got)
 {
 	const char *const word = argv[optind - 1];
 	const bool is_long = strncmp(word, "--", 2) == 0;
-	char *shown;
 
 	if (got == '?' && optopt != 0 && !(is_long && strchr(word, '=')))
 		return tool_usage_error("unknown option -%c", optopt);
-	shown = escape_text(word);
 	if (got == ':')
-		tool_usage_error("option %s needs an argument", shown ? shown : "?");
-	else if (optopt != 0)
-		tool_usage_error("option %s takes no argument", shown ? shown : "?");
-	else
-		tool_usage_error("unknown or ambiguous option %s", shown ? shown : "?");
-	free(shown);
-	return TOOL_FAILED;
+		return tool_usage_error("option %s needs an argument", word);
+	if (optopt != 0)
+		return tool_usage_error("option %s takes no argument", word);
+	return tool_usage_error("unknown or ambiguous option %s", word);
 }
 
-int tool_version(void)
+int
+tool_version(void)
 {
 	printf("%s %s\n", the_name, q2s_version());
 	printf("libraries: zlib %s, zstd %s, jansson %s; optional: %s\n", zlibVersion(),
@@ -131,7 +134,8 @@ int tool_version(void)
 	return tool_finish(0);
 }
 
-int tool_finish(int status)
+int
+tool_finish(int status)
 {
 	if (fflush(stdout) == 0 && !ferror(stdout))
 		return status;

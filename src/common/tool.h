@@ -13,7 +13,8 @@
 
 /**
  * Call first in main(). Stores @name ("q2s-create") for messages, sets the locale for text (not
- * for numbers), and ignores SIGPIPE so that a closed pipe is an error like any other.
+ * for numbers), and ignores SIGPIPE and SIGXFSZ, so that a closed pipe and a file beyond the
+ * user's limit are errors like any other.
  */
 void tool_begin(const char *name);
 
@@ -23,13 +24,15 @@ const char *tool_name(void);
 /**
  * Print `q2s-TOOL: FILE: message` on stderr.
  *
- * @file  as the user named it, escaped for the terminal; NULL for none; diag->file wins
+ * @file  as the user named it; NULL for none; diag->file wins
  * Returns TOOL_FAILED.
  */
 int tool_fail(const char *file, const struct q2s_diag *diag);
 
 /**
- * Print `q2s-TOOL: message` on stderr. Untrusted text goes through escape.h before.
+ * Print `q2s-TOOL: message` on stderr, one line, in which control characters and bytes that are
+ * not UTF-8 are escaped: words of users and of images may be put in as they are.
+ *
  * Returns TOOL_FAILED.
  */
 int tool_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -5,7 +5,8 @@
 #include <stdbool.h>
 
 /* The length that a lead byte announces, and the payload bits that it carries. */
-static size_t lead(uint8_t byte, uint32_t *bits)
+static size_t
+lead(uint8_t byte, uint32_t *bits)
 {
 	static const struct {
 		uint8_t mask, value;
@@ -20,14 +21,16 @@ static size_t lead(uint8_t byte, uint32_t *bits)
 	return 0;
 }
 
-static bool is_allowed(uint32_t code, size_t size)
+static bool
+is_allowed(uint32_t code, size_t size)
 {
 	static const uint32_t smallest[] = { 0, 0, 0x80, 0x800, 0x10000 };
 
 	return code >= smallest[size] && code <= 0x10ffff && !(code >= 0xd800 && code <= 0xdfff);
 }
 
-size_t utf8_decode(const uint8_t *at, size_t len, uint32_t *code)
+size_t
+utf8_decode(const uint8_t *at, size_t len, uint32_t *code)
 {
 	uint32_t value;
 	const size_t size = lead(at[0], &value);

@@ -35,7 +35,7 @@ static int stream(const struct stream_options *options)
 	if (err == Q2S_OK)
 		err = target_plan(options, disk, &target, &diag);
 	if (err == Q2S_OK && !options->measure)
-		err = target_write(&target, options->dest, &diag);
+		err = target_write(&target, &diag);
 	progress_stop();
 	int status = 0;
 

@@ -17,12 +17,16 @@ enum {
 	OPT_HELP,
 	OPT_MEASURE,
 	OPT_OUTPUT,
+	OPT_PART,
 	OPT_PROGRESS,
+	OPT_RANGE,
+	OPT_RESUME,
+	OPT_SPOOL,
 	OPT_TRUST_HOLES,
 	OPT_VERSION,
 };
 
-static const char short_options[] = ":f:O:o:c:r:dRs:j:p";
+static const char short_options[] = ":f:O:o:c:r:dRs:j:pz::";
 
 static const struct option long_options[] = {
 	{ "format", required_argument, NULL, 'f' },
@@ -32,6 +36,11 @@ static const struct option long_options[] = {
 	{ "refcount-bits", required_argument, NULL, 'r' },
 	{ "data-file", no_argument, NULL, 'd' },
 	{ "data-file-raw", no_argument, NULL, 'R' },
+	{ "compress", optional_argument, NULL, 'z' },
+	{ "spool", required_argument, NULL, OPT_SPOOL },
+	{ "range", required_argument, NULL, OPT_RANGE },
+	{ "resume", required_argument, NULL, OPT_RESUME },
+	{ "part", required_argument, NULL, OPT_PART },
 	{ "snapshot", required_argument, NULL, 's' },
 	{ "follow", required_argument, NULL, OPT_FOLLOW },
 	{ "measure", no_argument, NULL, OPT_MEASURE },
@@ -56,6 +65,12 @@ static const char usage[] =
 	"  -r, --refcount-bits N    short for -o refcount_bits=N\n"
 	"  -d, --data-file          the new image uses SOURCE as its external data file\n"
 	"  -R, --data-file-raw      as -d, and SOURCE must stay a valid raw image\n"
+	"  -z, --compress[=TYPE[:LEVEL]]  compressed clusters: zlib or zstd\n"
+	"      --spool DIR|none     where compressed data waits when it outgrows its memory\n"
+	"                           (default: TMPDIR); none: compress twice instead\n"
+	"      --range OFF:LEN      write only these bytes of the output\n"
+	"      --resume N           write the output from byte N on\n"
+	"      --part K/N           write the K-th of N parts of the output\n"
 	"  -s, --snapshot ID|NAME   read an internal snapshot of SOURCE\n"
 	"      --follow POLICY      which other files an image may refer to: none, beside, any\n"
 	"                           (default: beside with -f, none without)\n"
@@ -68,6 +83,14 @@ static const char usage[] =
 	"      --version            print the version and what is built in\n"
 	"\n"
 	"SIGUSR1 prints one line of progress at any time.\n";
+
+/* What a pass over the options collects beside the options themselves. */
+struct parse {
+	struct keyval_list image;
+	bool follow_given;
+	bool help, version;
+	const char *compress_type; /* the word in --compress=TYPE */
+};
 
 static int print_usage(void)
 {
@@ -133,6 +156,51 @@ static bool parse_threads(struct stream_options *options, const char *arg)
 	return false;
 }
 
+static bool bad_compress(const char *arg)
+{
+	char *const shown = escape_text(arg);
+
+	(void)tool_usage_error("--compress: '%s' is not zlib or zstd, with or without :LEVEL",
+			       shown ? shown : "?");
+	free(shown);
+	return false;
+}
+
+/* "zstd", "zlib:9"; nothing means the type of -o compression_type. */
+static bool parse_compress(struct stream_options *options, struct parse *parse, const char *arg)
+{
+	static const char *const words[] = { "zlib", "zstd" };
+	const char *const colon = arg ? strchr(arg, ':') : NULL;
+	const size_t len = colon ? (size_t)(colon - arg) : arg ? strlen(arg) : 0;
+	char *end = NULL;
+
+	options->compress = true;
+	if (!arg)
+		return true;
+	for (uint8_t i = 0; i < 2; i++) {
+		if (strlen(words[i]) == len && strncmp(arg, words[i], len) == 0) {
+			options->compression.type = i;
+			parse->compress_type = words[i];
+		}
+	}
+	if (colon) {
+		const long level = strtol(colon + 1, &end, 10);
+
+		options->compression.has_level = true;
+		options->compression.level = (int)level;
+		if (end == colon + 1 || *end || level != options->compression.level)
+			return bad_compress(arg);
+	}
+	return parse->compress_type || bad_compress(arg);
+}
+
+static bool parse_spool(struct stream_options *options, const char *arg)
+{
+	options->no_spool = strcmp(arg, "none") == 0;
+	options->spool = options->no_spool ? NULL : arg;
+	return true;
+}
+
 static bool parse_progress(struct stream_options *options, const char *arg)
 {
 	if (progress_mode_parse(arg, &options->progress))
@@ -150,13 +218,6 @@ static bool set_image(struct stream_options *options, const char *key, const cha
 	(void)tool_usage_fail(&diag);
 	return false;
 }
-
-/* What a pass over the options collects beside the options themselves. */
-struct parse {
-	struct keyval_list image;
-	bool follow_given;
-	bool help, version;
-};
 
 static bool parse_one(struct stream_options *options, struct parse *parse, int got)
 {
@@ -188,6 +249,16 @@ static bool parse_one(struct stream_options *options, struct parse *parse, int g
 		return true;
 	case 'j':
 		return parse_threads(options, optarg);
+	case 'z':
+		return parse_compress(options, parse, optarg);
+	case OPT_SPOOL:
+		return parse_spool(options, optarg);
+	case OPT_RANGE:
+		return range_parse_bytes(&options->range, optarg);
+	case OPT_RESUME:
+		return range_parse_resume(&options->range, optarg);
+	case OPT_PART:
+		return range_parse_part(&options->range, optarg);
 	case OPT_FOLLOW:
 		parse->follow_given = true;
 		return parse_follow(options, optarg);
@@ -214,12 +285,15 @@ static bool check_together(const struct stream_options *options, bool image_opti
 {
 	const struct image_options *image = &options->image;
 
-	if (options->raw_output && (image_options_given || options->data_file))
+	if (options->raw_output && (image_options_given || options->data_file ||
+				    options->compress))
 		(void)tool_usage_error("-O raw takes no options of a qcow2 image");
 	else if (options->data_file && options->format && strcmp(options->format, "raw") != 0)
 		(void)tool_usage_error("--data-file needs a raw SOURCE");
 	else if (!options->data_file && (image->data_file || image->data_file_raw))
 		(void)tool_usage_error("-o data_file names SOURCE for the new image; it needs -d");
+	else if (options->compress && options->data_file)
+		(void)tool_usage_error("-z compresses what is stored; with -d nothing is");
 	else if (options->json && !options->measure)
 		(void)tool_usage_error("--output is for --measure; see --progress=json too");
 	else
@@ -246,6 +320,28 @@ static bool parse_names(struct stream_options *options, int count, char **names)
 	return true;
 }
 
+/* -z and -o compression_type must say the same; either alone decides for both. */
+static bool settle_compression(struct stream_options *options, const struct parse *parse)
+{
+	struct q2s_diag diag = { 0 };
+
+	if (!options->compress)
+		return true;
+	if (parse->compress_type && options->image.compression_type_given &&
+	    options->image.compression_type != options->compression.type) {
+		(void)tool_usage_error("--compress=%s contradicts -o compression_type",
+				       parse->compress_type);
+		return false;
+	}
+	if (parse->compress_type)
+		options->image.compression_type = options->compression.type;
+	options->compression.type = options->image.compression_type;
+	if (q2s_compression_check(&options->compression, &diag) == Q2S_OK)
+		return true;
+	(void)tool_usage_fail(&diag);
+	return false;
+}
+
 static enum stream_todo finish(struct stream_options *options, struct parse *parse, int argc,
 			       char **argv)
 {
@@ -264,6 +360,8 @@ static enum stream_todo finish(struct stream_options *options, struct parse *par
 		(void)tool_usage_fail(&diag);
 		return STREAM_WRONG;
 	}
+	if (!settle_compression(options, parse))
+		return STREAM_WRONG;
 	if (!parse->follow_given)
 		options->follow = options->format ? Q2S_FOLLOW_BESIDE : Q2S_FOLLOW_NONE;
 	if (!parse_names(options, argc - optind, argv + optind) ||

@@ -7,6 +7,7 @@
 
 #include "common/image_options.h"
 #include "common/progress.h"
+#include "stream/range.h"
 
 /**
  * Strings are borrowed from the arguments; @image is owned.
@@ -15,6 +16,9 @@
  * @dest       NULL: standard output
  * @json       the output of --measure is for scripts
  * @data_file  the new image uses the source as its external data file
+ * @compress   with @compression; @image.compression_type agrees with it
+ * @spool      folder for what has to wait, or NULL; @no_spool: compress twice instead
+ * @range      which bytes of the output are wanted
  */
 struct stream_options {
 	const char *source;
@@ -25,6 +29,11 @@ struct stream_options {
 	enum q2s_follow follow;
 	bool trust_holes;
 	unsigned threads;
+	bool compress;
+	struct q2s_compression compression;
+	const char *spool;
+	bool no_spool;
+	struct stream_range range;
 	bool data_file;
 	bool measure;
 	bool json;

@@ -11,6 +11,9 @@
 #include "common/json.h"
 #include "common/tool.h"
 
+/* Compressed data that waits in memory; what is more goes to a file. */
+#define SPOOL_BUDGET (8u << 20)
+
 /* A raw data file promises that every cluster is where a raw disk has it, so nothing is looked at. */
 static enum q2s_err allocate_all(const struct q2s_geom *geom, struct q2s_alloc **out,
 				 struct q2s_diag *diag)
@@ -56,6 +59,30 @@ static enum q2s_err specify(const struct stream_options *options, const struct q
 	return image_options_spec(&image, image.has_size ? image.size : size, out, diag);
 }
 
+/* Replace *@alloc by what it compresses to. --measure needs the lengths alone. */
+static enum q2s_err compress(struct target *target, struct q2s_alloc **alloc, struct q2s_diag *diag)
+{
+	const struct stream_options *options = target->options;
+	struct q2s_compress_options how = {
+		.how = options->compression,
+		.threads = options->threads,
+		.observer = progress_observer(),
+	};
+	struct q2s_alloc *compressed = NULL;
+	enum q2s_err err = Q2S_OK;
+
+	if (!options->no_spool && !options->measure)
+		err = q2s_spool_new(options->spool, SPOOL_BUDGET, &target->spool, diag);
+	how.spool = target->spool;
+	if (err == Q2S_OK)
+		err = q2s_compress(target->disk, *alloc, &how, &compressed, diag);
+	if (err != Q2S_OK)
+		return err;
+	q2s_alloc_free(*alloc);
+	*alloc = compressed;
+	return Q2S_OK;
+}
+
 static enum q2s_err plan_qcow2(const struct stream_options *options, struct target *target,
 			       struct q2s_diag *diag)
 {
@@ -67,8 +94,12 @@ static enum q2s_err plan_qcow2(const struct stream_options *options, struct targ
 		err = q2s_spec_check(&spec, diag);
 	if (err == Q2S_OK)
 		err = allocate(options, &spec, target->disk, &alloc, diag);
-	if (err != Q2S_OK)
+	if (err == Q2S_OK && options->compress)
+		err = compress(target, &alloc, diag);
+	if (err != Q2S_OK) {
+		q2s_alloc_free(alloc);
 		return err;
+	}
 	err = q2s_plan_new(&spec, alloc, &target->plan, diag);
 	if (err != Q2S_OK) {
 		q2s_alloc_free(alloc);
@@ -87,7 +118,9 @@ static enum q2s_err measure_raw(struct target *target, struct q2s_diag *diag)
 
 	target->measure.length = (size + Q2S_SECTOR - 1) / Q2S_SECTOR * Q2S_SECTOR;
 	target->measure.fully_allocated = target->measure.length;
-	for (uint64_t at = 0; err == Q2S_OK && at < size; at += extent.len) {
+	/* what is data is only asked for by --measure */
+	for (uint64_t at = target->options->measure ? 0 : size; err == Q2S_OK && at < size;
+	     at += extent.len) {
 		err = q2s_cursor_extent(cursor, (q2s_guest){ at }, size - at, &extent, diag);
 		if (err == Q2S_OK && extent.state == Q2S_DATA)
 			target->measure.required += extent.len;
@@ -99,15 +132,14 @@ static enum q2s_err measure_raw(struct target *target, struct q2s_diag *diag)
 enum q2s_err target_plan(const struct stream_options *options, struct q2s_disk *disk,
 			 struct target *out, struct q2s_diag *diag)
 {
-	*out = (struct target){ .disk = disk };
-	if (!options->raw_output)
-		return plan_qcow2(options, out, diag);
-	return options->measure ? measure_raw(out, diag) : Q2S_OK;
+	*out = (struct target){ .options = options, .disk = disk };
+	return options->raw_output ? measure_raw(out, diag) : plan_qcow2(options, out, diag);
 }
 
 void target_free(struct target *target)
 {
 	q2s_plan_free(target->plan);
+	q2s_spool_free(target->spool);
 }
 
 int target_print_measure(const struct target *target, bool json)
@@ -131,31 +163,48 @@ int target_print_measure(const struct target *target, bool json)
 	return tool_finish(0);
 }
 
-static enum q2s_err open_sink(const struct target *target, const char *dest, struct q2s_sink **out,
+static enum q2s_err open_sink(const char *dest, uint64_t length, struct q2s_sink **out,
 			      struct q2s_diag *diag)
 {
-	const uint64_t length = target->plan ? target->measure.length :
-					       q2s_disk_size(target->disk);
-
 	if (!dest)
 		return q2s_sink_from_fd(STDOUT_FILENO, "standard output", out, diag);
 	return q2s_sink_open(dest, Q2S_SINK_REPLACE, length, out, diag);
 }
 
-enum q2s_err target_write(const struct target *target, const char *dest, struct q2s_diag *diag)
+static enum q2s_err emit(const struct target *target, uint64_t from, uint64_t until,
+			 struct q2s_sink *sink, struct q2s_diag *diag)
 {
-	const struct q2s_emit_options options = { .observer = progress_observer() };
-	struct q2s_sink *sink = NULL;
-	enum q2s_err err = open_sink(target, dest, &sink, diag);
+	const struct q2s_emit_options options = {
+		.from = from,
+		.until = until,
+		.spool = target->spool,
+		.how = target->options->compress ? &target->options->compression : NULL,
+		.threads = target->options->threads,
+		.observer = progress_observer(),
+	};
 
+	if (from == until)
+		return Q2S_OK; /* an empty part: 0 would mean "to the end" */
+	if (target->plan)
+		return q2s_emit(target->plan, target->disk, sink, &options, diag);
+	return q2s_emit_raw(target->disk, sink, &options, diag);
+}
+
+enum q2s_err target_write(const struct target *target, struct q2s_diag *diag)
+{
+	const struct stream_options *options = target->options;
+	struct q2s_sink *sink = NULL;
+	uint64_t from, until;
+	enum q2s_err err = range_resolve(&options->range, target->measure.length, &from, &until,
+					 diag);
+
+	if (err == Q2S_OK)
+		err = open_sink(options->dest, until - from, &sink, diag);
 	if (err != Q2S_OK)
 		return err;
 	if (q2s_sink_temp_path(sink))
 		(void)cleanup_add_path(q2s_sink_temp_path(sink));
-	if (target->plan)
-		err = q2s_emit(target->plan, target->disk, sink, &options, diag);
-	else
-		err = q2s_emit_raw(target->disk, sink, &options, diag);
+	err = emit(target, from, until, sink, diag);
 	if (err == Q2S_OK)
 		return q2s_sink_commit(sink, diag);
 	q2s_sink_abort(sink);

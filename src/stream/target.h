@@ -5,10 +5,12 @@
 
 #include "stream/options.h"
 
-/** What will be written. @plan is NULL for raw output. */
+/** What will be written. @plan is NULL for raw output, @spool without compressed clusters. */
 struct target {
+	const struct stream_options *options;
 	struct q2s_disk *disk; /* borrowed */
 	struct q2s_plan *plan;
+	struct q2s_spool *spool;
 	struct q2s_measure measure;
 };
 
@@ -20,7 +22,7 @@ void target_free(struct target *target);
 /** Print what --measure shows. Returns an exit code. */
 int target_print_measure(const struct target *target, bool json);
 
-/** Write it to DEST or standard output, complete or not at all as far as that can be. */
-enum q2s_err target_write(const struct target *target, const char *dest, struct q2s_diag *diag);
+/** Write the range that is wanted to DEST or standard output, complete or not at all as far as that can be. */
+enum q2s_err target_write(const struct target *target, struct q2s_diag *diag);
 
 #endif

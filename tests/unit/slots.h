@@ -46,7 +46,7 @@ random_slot(const struct q2s_geom *geom, bool compressed, uint64_t *seed)
 		slot.zero = bits;
 		break;
 	default:
-		slot.comp_bytes = 1 + (uint32_t)(unit_random_log(seed) % geom->cluster_size);
+		slot.comp_bytes = 1 + (uint32_t)(unit_random_log(seed) % (geom->cluster_size - 1));
 		break;
 	}
 	if (geom->version < 3 && slot.zero)

@@ -40,31 +40,63 @@ is_empty(const struct q2s_slot *slot)
 	return !slot->host && !slot->alloc && !slot->zero && !slot->comp_bytes;
 }
 
+/* A stream lies behind the one before it, within the table's streams, and shares no more clusters
+ * than a refcount can say. @refs counts for each of the table's clusters of streams. */
+static void
+assert_stream(const struct pair *pair, const struct q2si_alloc_table *table,
+	      const struct q2si_placed_run *run, uint64_t *end, uint64_t *refs)
+{
+	const uint32_t bits = pair->geom.cluster_bits;
+	const uint64_t at = run->at - (table->clusters << bits);
+
+	/* Millions of streams: only what is wrong is worth libcheck's system call. */
+	if (run->count != 1 || at < *end)
+		ck_abort_msg("stream at 0x%" PRIx64 " before 0x%" PRIx64, at, *end);
+	*end = at + run->slot.comp_bytes;
+	if (*end > (uint64_t)table->stream_clusters << bits)
+		ck_abort_msg("stream at 0x%" PRIx64 " leaves the table's streams", at);
+	for (uint64_t i = at >> bits; i <= (*end - 1) >> bits; i++)
+		if (++refs[i] > pair->geom.refcount_max)
+			ck_abort_msg("cluster %" PRIu64 " is shared too often", i);
+}
+
 /* Table @rank says of each of its clusters what the array says; counts its host clusters. */
 static void
 assert_table(const struct pair *pair, size_t rank, uint64_t *clusters)
 {
-	const uint64_t first = (uint64_t)pair->alloc->tables[rank].index << pair->geom.l2_bits;
+	const struct q2si_alloc_table *table = &pair->alloc->tables[rank];
+	const uint64_t first = (uint64_t)table->index << pair->geom.l2_bits;
+	uint64_t *refs = calloc(table->stream_clusters + 1, sizeof(*refs));
 	struct q2si_slot_walk walk;
-	struct q2si_slot_run run;
-	uint64_t before;
-	uint32_t entry, expect = 0;
+	struct q2si_placed_run run;
+	uint64_t end = 0, stream = table->streams;
+	uint32_t expect = 0;
 
-	ck_assert_uint_eq(pair->alloc->tables[rank].clusters, *clusters);
+	ck_assert_uint_eq(table->clusters, *clusters);
+	*clusters += table->stream_clusters;
 	q2si_slot_walk_start(&walk, pair->alloc, rank);
-	while (q2si_slot_walk_next(&walk, &run, &entry, &before)) {
-		ck_assert_uint_eq(entry, expect);
-		ck_assert_uint_eq(before, *clusters);
-		ck_assert_uint_gt(run.count, 0);
-		ck_assert_uint_le(entry + run.count, pair->geom.l2_entries);
+	while (q2si_slot_walk_next(&walk, &run)) {
+		if (run.entry != expect || run.count == 0 ||
+		    run.entry + run.count > pair->geom.l2_entries)
+			ck_abort_msg("run of %u at entry %u", run.count, run.entry);
 		for (uint64_t i = 0; i < run.count; i++)
-			if (!slots_equal(&run.slot, &pair->slots[first + entry + i]))
-				ck_abort_msg("cluster %" PRIu64, first + entry + i);
-		*clusters += run.slot.host ? run.count : 0;
-		expect = entry + (uint32_t)run.count;
+			if (!slots_equal(&run.slot, &pair->slots[first + run.entry + i]))
+				ck_abort_msg("cluster %" PRIu64, first + run.entry + i);
+		expect = run.entry + run.count;
+		if (run.slot.comp_bytes) {
+			if (run.stream != stream)
+				ck_abort_msg("stream %" PRIu64, run.stream);
+			stream += run.slot.comp_bytes;
+			assert_stream(pair, table, &run, &end, refs);
+		} else if (run.slot.host) {
+			if (run.at != *clusters << pair->geom.cluster_bits)
+				ck_abort_msg("whole cluster at 0x%" PRIx64, run.at);
+			*clusters += run.count;
+		}
 	}
 	for (uint64_t i = first + expect; i < first + pair->geom.l2_entries; i++)
 		ck_assert(i >= pair->geom.clusters || is_empty(&pair->slots[i]));
+	free(refs);
 }
 
 /* A table is there exactly where the array has something. */

@@ -31,14 +31,12 @@ slots_of(const struct q2s_alloc *alloc)
 	for (size_t rank = 0; rank < alloc->table_count; rank++) {
 		const uint64_t first = (uint64_t)alloc->tables[rank].index << geom->l2_bits;
 		struct q2si_slot_walk walk;
-		struct q2si_slot_run run;
-		uint64_t clusters;
-		uint32_t entry;
+		struct q2si_placed_run run;
 
 		q2si_slot_walk_start(&walk, alloc, rank);
-		while (q2si_slot_walk_next(&walk, &run, &entry, &clusters))
+		while (q2si_slot_walk_next(&walk, &run))
 			for (uint64_t i = 0; i < run.count; i++)
-				slots[first + entry + i] = run.slot;
+				slots[first + run.entry + i] = run.slot;
 	}
 	return slots;
 }

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Work in parallel, results in order: items are taken one after the other, worked on by several
+ * threads, and delivered one at a time in the order in which they were taken. So a result never
+ * depends on the number of threads.
+ */
+#ifndef Q2SI_BASE_ORDERED_H
+#define Q2SI_BASE_ORDERED_H
+
+#include <q2s/base.h>
+
+#define Q2SI_THREADS_MAX 64u
+
+/**
+ * What a kind of work does. A worker holds one item at a time in its own state.
+ *
+ * @open     make one worker's state; *@worker may be anything, it is handed to the others
+ * @close    free it; also called after a failed @open
+ * @take     put the next item into @worker; *@more: there was one. One caller at a time
+ * @work     in parallel with others
+ * @deliver  in the order of taking, one caller at a time. Never together with @take
+ *
+ * The first failure in the order of the items ends it all: nothing is delivered after it.
+ */
+struct q2si_ordered_ops {
+	enum q2s_err (*open)(void *shared, void **worker, struct q2s_diag *diag);
+	void (*close)(void *worker);
+	enum q2s_err (*take)(void *shared, void *worker, bool *more, struct q2s_diag *diag);
+	enum q2s_err (*work)(void *shared, void *worker, struct q2s_diag *diag);
+	enum q2s_err (*deliver)(void *shared, void *worker, struct q2s_diag *diag);
+};
+
+/**
+ * Run until no item is left, or one failed.
+ *
+ * @threads  0: one for each processor; the calling thread is one of them
+ */
+enum q2s_err q2si_ordered_run(const struct q2si_ordered_ops *ops, void *shared, unsigned threads,
+			      struct q2s_diag *diag);
+
+#endif

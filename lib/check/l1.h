@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the active L1 table and those of snapshots have in common. */
+#ifndef Q2SI_CHECK_L1_H
+#define Q2SI_CHECK_L1_H
+
+#include "words.h"
+
+/** The words of an L1 table of @entries entries at @at, as far as they are in the file. */
+struct q2si_words q2si_l1_words(const struct q2si_checker *ck, uint64_t at, uint64_t entries,
+				uint64_t weight);
+
+/**
+ * Judge one L1 entry. False, and a finding, when it leads to no L2 table that could be read;
+ * true with @out->l2 0 when it is empty.
+ */
+bool q2si_l1_entry(struct q2si_checker *ck, q2s_host at, const uint8_t *raw,
+		   struct q2s_l1_entry *out);
+
+#endif

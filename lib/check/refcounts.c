@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The stored refcounts: loaded before anything is counted, compared when all is. */
+#include "checker.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/arith.h"
+#include "base/cleanup.h"
+#include "base/diag.h"
+#include "base/zero.h"
+#include "words.h"
+
+/* Counts that are looked at together: a uniform stretch of them is recognised as a whole. */
+#define PIECE 4096u
+
+/*
+ * @table  host offset of the refcount table
+ * @raw    one refcount block
+ * @seen   blocks already looked at that count nothing in the file
+ */
+struct loader {
+	uint64_t table;
+	uint8_t *raw;
+	struct q2si_counts seen;
+};
+
+/* ---- loading ----------------------------------------------------------------------------- */
+
+static size_t count_bytes(const struct q2s_geom *geom, uint32_t n)
+{
+	return ((size_t)n * geom->refcount_bits + 7) / 8;
+}
+
+/*
+ * Are counts [@from, @from + @n) all alike? Only asked where they are whole bytes: what repeats
+ * every count, or every byte for narrow ones, equals itself when shifted by that much.
+ */
+static bool piece_uniform(const struct q2s_geom *geom, const uint8_t *raw, uint32_t from,
+			  uint32_t n)
+{
+	const size_t step = geom->refcount_bits < 8 ? 1 : geom->refcount_bits / 8;
+	const uint8_t *piece = raw + count_bytes(geom, from);
+	const size_t len = count_bytes(geom, n);
+
+	if (memcmp(piece, piece + step, len - step) != 0)
+		return false;
+	for (uint32_t i = 1; i < 8 && geom->refcount_bits < 8 && i < n; i++)
+		if (q2s_refcount_get(geom, raw, from + i) != q2s_refcount_get(geom, raw, from))
+			return false;
+	return true;
+}
+
+/* Add counts [@from, @end) of the block in @loader, which stand for clusters from @first on. */
+static enum q2s_err load_runs(struct q2si_checker *ck, const struct loader *loader,
+			      uint64_t first, uint32_t from, uint32_t end)
+{
+	bool touched;
+
+	while (from < end) {
+		const uint64_t count = q2s_refcount_get(ck->geom, loader->raw, from);
+		uint32_t next = from + 1;
+
+		while (next < end && q2s_refcount_get(ck->geom, loader->raw, next) == count)
+			next++;
+		Q2SI_TRY(q2si_counts_add(&ck->stored, first + from, next - from, count, &touched));
+		from = next;
+	}
+	return Q2S_OK;
+}
+
+static enum q2s_err load_piece(struct q2si_checker *ck, const struct loader *loader,
+			       uint64_t first, uint32_t from, uint32_t n)
+{
+	bool touched;
+
+	if (n % 8 == 0 && piece_uniform(ck->geom, loader->raw, from, n))
+		return q2si_counts_add(&ck->stored, first + from, n,
+				       q2s_refcount_get(ck->geom, loader->raw, from), &touched);
+	return load_runs(ck, loader, first, from, from + n);
+}
+
+/* Counts from @from on belong to clusters that the file does not have. */
+static void note_past_end(struct q2si_checker *ck, const struct loader *loader, uint64_t block,
+			  uint32_t from)
+{
+	const struct q2s_geom *geom = ck->geom;
+	const size_t skip = (size_t)from * geom->refcount_bits / 8;
+	uint64_t stray = 0;
+
+	if (q2si_is_zero(loader->raw + skip, geom->cluster_size - skip))
+		return;
+	for (uint32_t i = from; i < geom->block_entries; i++)
+		stray += q2s_refcount_get(geom, loader->raw, i) != 0;
+	if (stray)
+		q2si_report(ck, REFCOUNT_PAST_END, .host = { block }, Q2SI_VALUES(stray, 0));
+}
+
+/* A block wholly for clusters past the end: look at it once, however often it is referred to. */
+static enum q2s_err load_stray(struct q2si_checker *ck, struct loader *loader, uint64_t block)
+{
+	bool touched = false;
+
+	Q2SI_TRY(q2si_counts_add(&loader->seen, block >> ck->geom->cluster_bits, 1, 1, &touched));
+	if (!touched && !q2si_in_hole(ck, block, ck->geom->cluster_size) &&
+	    q2si_read(ck, block, loader->raw, ck->geom->cluster_size, "refcount block"))
+		note_past_end(ck, loader, block, 0);
+	return Q2S_OK;
+}
+
+static enum q2s_err load_block(struct q2si_checker *ck, struct loader *loader, uint64_t index,
+			       uint64_t block)
+{
+	const struct q2s_geom *geom = ck->geom;
+	const uint64_t limit = ck->stored.limit;
+	const uint64_t first = index << geom->block_bits;
+	uint32_t n;
+
+	if (index > limit >> geom->block_bits || first >= limit)
+		return load_stray(ck, loader, block);
+	if (!q2si_read(ck, block, loader->raw, geom->cluster_size, "refcount block"))
+		return Q2S_OK;
+	n = (uint32_t)q2si_min(geom->block_entries, limit - first);
+	for (uint32_t from = 0; from < n; from += PIECE)
+		Q2SI_TRY(load_piece(ck, loader, first, from, (uint32_t)q2si_min(PIECE, n - from)));
+	note_past_end(ck, loader, block, n);
+	return Q2S_OK;
+}
+
+static enum q2s_err visit_entry(struct q2si_checker *ck, void *opaque, q2s_host at,
+				const uint8_t *raw, uint64_t weight)
+{
+	const uint64_t clusters = ck->file_clusters;
+	struct loader *loader = opaque;
+	enum q2s_err err;
+	q2s_host block;
+	bool touched;
+
+	(void)weight;
+	err = q2s_reftable_decode(ck->geom, raw, at, &block, NULL);
+	if (err == Q2S_E_OFFSET)
+		q2si_report(ck, REFCOUNT_BLOCK_UNALIGNED, .host = at);
+	else if (err != Q2S_OK)
+		q2si_report(ck, REFCOUNT_TABLE_RESERVED, .host = at);
+	if (err != Q2S_OK)
+		return Q2S_OK;
+	if (block.v >> ck->geom->cluster_bits >= clusters) {
+		q2si_report(ck, REFCOUNT_BLOCK_PAST_END, .host = at,
+			    Q2SI_VALUES(block.v, ck->file_size));
+		return Q2S_OK;
+	}
+	block.v = q2si_round_down(block.v, ck->geom->cluster_size);
+	Q2SI_TRY(q2si_counts_add(&ck->counted, block.v >> ck->geom->cluster_bits, 1, 1, &touched));
+	Q2SI_TRY(q2si_extents_add(&ck->metadata, Q2SI_EXTENT_REFCOUNT_BLOCK,
+				  block.v >> ck->geom->cluster_bits, 1));
+	return load_block(ck, loader, (at.v - loader->table) / Q2S_REFTABLE_ENTRY_SIZE, block.v);
+}
+
+/* Can the refcount table be used? How much of it, in bytes, goes to @bytes. */
+static bool table_usable(struct q2si_checker *ck, uint64_t *bytes)
+{
+	const q2s_host at = ck->header->refcount_table_offset;
+
+	*bytes = (uint64_t)ck->header->refcount_table_clusters << ck->geom->cluster_bits;
+	if (*bytes == 0) {
+		q2si_report(ck, REFCOUNT_TABLE_EMPTY, .host = at);
+		return false;
+	}
+	if (at.v == 0 || !q2si_is_aligned(at.v, ck->geom->cluster_size)) {
+		q2si_report(ck, REFCOUNT_TABLE_OFFSET, .host = at);
+		return false;
+	}
+	if (*bytes > Q2S_REFTABLE_MAX_BYTES) {
+		q2si_report(ck, REFCOUNT_TABLE_TOO_LARGE, .host = at,
+			    Q2SI_VALUES(*bytes, Q2S_REFTABLE_MAX_BYTES));
+		*bytes = Q2S_REFTABLE_MAX_BYTES;
+	}
+	return true;
+}
+
+enum q2s_err q2si_load_refcounts(struct q2si_checker *ck)
+{
+	const uint64_t at = ck->header->refcount_table_offset.v;
+	struct loader loader = { .table = at };
+	struct q2si_words table;
+	enum q2s_err err;
+	uint64_t bytes;
+
+	if (!table_usable(ck, &bytes))
+		return Q2S_OK;
+	Q2SI_TRY(q2si_count_structure(ck, Q2SI_EXTENT_REFCOUNT_TABLE, at, bytes,
+				      Q2SI_FOUND_REFCOUNT_TABLE_PAST_END));
+	if (at >= ck->file_size)
+		return Q2S_OK;
+	Q2SI_TRY(q2si_counts_init(&loader.seen, ck->file_clusters, &ck->budget));
+	loader.raw = q2si_read_buffer(ck->geom->cluster_size);
+	table = (struct q2si_words){ at, bytes / Q2S_REFTABLE_ENTRY_SIZE, 1 };
+	err = loader.raw ? q2si_visit_words(ck, &table, 1, "refcount table", visit_entry, &loader) :
+			   Q2S_E_NOMEM;
+	free(loader.raw);
+	q2si_counts_free(&loader.seen);
+	return err;
+}
+
+/* ---- comparing --------------------------------------------------------------------------- */
+
+/* A refcount block that something else uses too destroys counts on the next write. */
+static void compare_blocks(struct q2si_checker *ck)
+{
+	for (size_t i = 0; i < ck->metadata.count; i++) {
+		const struct q2si_extent *extent = &ck->metadata.list[i];
+
+		if (extent->kind != Q2SI_EXTENT_REFCOUNT_BLOCK)
+			continue;
+		for (uint64_t c = extent->first; c < extent->first + extent->n; c++) {
+			const uint64_t refs = q2si_counts_get(&ck->counted, c);
+
+			if (refs != 1)
+				q2si_report(ck, REFCOUNT_BLOCK_SHARED,
+					    .host = { c << ck->geom->cluster_bits },
+					    Q2SI_VALUES(refs, 1));
+		}
+	}
+}
+
+static void compare_cluster(struct q2si_checker *ck, const struct q2si_count_diff *diff)
+{
+	const uint64_t stored = diff->a, refs = diff->b, max = ck->geom->refcount_max;
+	const struct q2si_place place = {
+		.host = { diff->cluster << ck->geom->cluster_bits },
+		Q2SI_VALUES(stored, refs),
+	};
+
+	if (refs > max)
+		q2si_report_place(ck, Q2SI_FOUND_REFCOUNT_OVERFLOW, &place);
+	if (stored == q2si_min(refs, max))
+		return;
+	if (refs == 0)
+		q2si_report_place(ck, Q2SI_FOUND_REFCOUNT_LEAK, &place);
+	else if (stored > refs)
+		q2si_report_place(ck, Q2SI_FOUND_REFCOUNT_HIGH, &place);
+	else if (stored == 0)
+		q2si_report_place(ck, Q2SI_FOUND_REFCOUNT_ZERO, &place);
+	else
+		q2si_report_place(ck, Q2SI_FOUND_REFCOUNT_LOW, &place);
+}
+
+/*
+ * The cluster behind the last one of the file is there only if a structure reaches into it: else
+ * its stored count is one for a cluster past the end.
+ */
+static void settle_limit(struct q2si_checker *ck)
+{
+	const uint64_t last = ck->file_clusters;
+	const uint64_t stored = q2si_counts_get(&ck->stored, last);
+
+	if (q2si_counts_get(&ck->counted, last))
+		return;
+	if (stored)
+		q2si_report(ck, REFCOUNT_PAST_END, .host = { last << ck->geom->cluster_bits },
+			    Q2SI_VALUES(1, 0));
+	ck->stored.limit = ck->counted.limit = last;
+}
+
+void q2si_compare_refcounts(struct q2si_checker *ck)
+{
+	struct q2si_count_diff diff = { 0 };
+	uint64_t end;
+
+	compare_blocks(ck);
+	settle_limit(ck);
+	for (uint64_t from = 0; q2si_counts_next_diff(&ck->stored, &ck->counted, from, &diff);
+	     from = diff.cluster + 1)
+		compare_cluster(ck, &diff);
+	end = q2si_max(q2si_counts_end(&ck->stored), q2si_counts_end(&ck->counted));
+	ck->result.image_end_offset = end << ck->geom->cluster_bits;
+}

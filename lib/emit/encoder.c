@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "emit/encoder.h"
+
+#include <stdlib.h>
+
+#include <zlib.h>
+#include <zstd.h>
+#ifdef HAVE_LIBISAL
+#include <isa-l.h>
+#endif
+
+#include "base/diag.h"
+
+#ifdef HAVE_LIBISAL
+#define TEXT_(x) #x
+#define TEXT(x) TEXT_(x)
+#define ISAL_VERSION_TEXT                                                                         \
+	TEXT(ISAL_MAJOR_VERSION) "." TEXT(ISAL_MINOR_VERSION) "." TEXT(ISAL_PATCH_VERSION)
+#endif
+
+struct q2si_encoder {
+	const struct q2si_encoder_ops *ops;
+	void *context;
+	uint32_t size;
+};
+
+/* Without a level the fastest library decides; with one, the library that the levels are of. */
+static const struct q2si_encoder_ops *
+choose(const struct q2s_compression *how)
+{
+	if (how->type == Q2S_COMPRESSION_ZSTD)
+		return &q2si_encoder_zstd;
+#ifdef HAVE_LIBISAL
+	if (!how->has_level)
+		return &q2si_encoder_isal;
+#endif
+	return &q2si_encoder_zlib;
+}
+
+const char *
+q2s_deflate_name(void)
+{
+#ifdef HAVE_LIBISAL
+	return "ISA-L " ISAL_VERSION_TEXT;
+#else
+	return "zlib " ZLIB_VERSION;
+#endif
+}
+
+enum q2s_err
+q2s_compression_check(const struct q2s_compression *how, struct q2s_diag *diag)
+{
+	const bool zstd = how->type == Q2S_COMPRESSION_ZSTD;
+	const int min = zstd ? ZSTD_minCLevel() : 1;
+	const int max = zstd ? ZSTD_maxCLevel() : 9;
+
+	if (how->type > Q2S_COMPRESSION_ZSTD)
+		return q2si_fail(diag, Q2S_E_UNSUPPORTED, "compression type", Q2S_NOWHERE,
+				 how->type, "unknown");
+	if (!how->has_level || (how->level >= min && how->level <= max && how->level != 0))
+		return Q2S_OK;
+	return q2si_fail_at(diag, Q2S_E_USAGE, "compression level", Q2S_NOWHERE,
+			    "%d is not one from %d to %d", how->level, min, max);
+}
+
+enum q2s_err
+q2si_encoder_open(const struct q2s_compression *how, uint32_t size, struct q2si_encoder **out,
+		  struct q2s_diag *diag)
+{
+	struct q2si_encoder *encoder;
+	enum q2s_err err;
+
+	Q2SI_TRY(q2s_compression_check(how, diag));
+	encoder = calloc(1, sizeof(*encoder));
+	if (!encoder)
+		return q2si_fail_nomem(diag, "encoder");
+	encoder->ops = choose(how);
+	encoder->size = size;
+	err = encoder->ops->open(how, size, &encoder->context, diag);
+	if (err != Q2S_OK) {
+		free(encoder);
+		return err;
+	}
+	*out = encoder;
+	return Q2S_OK;
+}
+
+void
+q2si_encoder_close(struct q2si_encoder *encoder)
+{
+	if (!encoder)
+		return;
+	encoder->ops->close(encoder->context);
+	free(encoder);
+}
+
+enum q2s_err
+q2si_encode(struct q2si_encoder *encoder, const uint8_t *in, uint8_t *out, uint32_t *len,
+	    struct q2s_diag *diag)
+{
+	return encoder->ops->encode(encoder->context, in, encoder->size, out, len, diag);
+}

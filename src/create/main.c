@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* q2s-create: make an empty qcow2 image. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/escape.h"
+#include "common/fault.h"
+#include "common/progress.h"
+#include "common/size.h"
+#include "common/tool.h"
+#include "create/options.h"
+#include "create/references.h"
+#include "create/write.h"
+
+/* What was made, on one line: name, virtual size, options in force. */
+static void
+print_result(const struct create_options *options, const struct q2s_spec *spec)
+{
+	char human[SIZE_TEXT];
+
+	escape_print(stdout, options->file, strlen(options->file));
+	printf(": %s (%" PRIu64 " bytes)", size_human(spec->geom.size, human), spec->geom.size);
+	image_options_print(stdout, &options->image);
+	putchar('\n');
+}
+
+static enum q2s_err
+create(struct create_options *options, struct q2s_spec *spec, struct q2s_diag *diag)
+{
+	enum q2s_err err = references_data_file(options, diag);
+
+	if (err == Q2S_OK)
+		err = references_backing(options, diag);
+	if (err == Q2S_OK)
+		err = image_options_spec(&options->image, options->image.size, spec, diag);
+	if (err == Q2S_OK && !options->image.has_size)
+		err = fault(diag, Q2S_E_USAGE, "SIZE", "is missing%s",
+			    options->image.backing_file ? "; -u does not look at the backing file"
+							: "");
+	if (err == Q2S_OK)
+		err = write_image(options, spec, diag);
+	return err;
+}
+
+/* The one place where a failure of this tool becomes a message. */
+static int
+report(const struct create_options *options, const struct q2s_diag *diag)
+{
+	switch (diag->err) {
+	case Q2S_E_USAGE:
+	case Q2S_E_CONFLICT:
+		return tool_usage_fail(diag);
+	case Q2S_E_EXISTS:
+		return tool_error("%s: exists already; --force replaces it",
+				  diag->file[0] ? diag->file : options->file);
+	default:
+		return tool_fail(options->file, diag);
+	}
+}
+
+static int
+run(struct create_options *options)
+{
+	struct q2s_diag diag = { 0 };
+	struct q2s_spec spec;
+
+	enum q2s_err err = progress_start(PROGRESS_QUIET, &diag);
+
+	if (err == Q2S_OK)
+		err = create(options, &spec, &diag);
+	progress_stop();
+	if (err != Q2S_OK)
+		return report(options, &diag);
+	if (!options->quiet)
+		print_result(options, &spec);
+	return 0;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct create_options options;
+	int status;
+
+	tool_begin("q2s-create");
+	status = options_parse(&options, argc, argv);
+	if (status == OPTIONS_GO)
+		status = tool_finish(run(&options));
+	options_free(&options);
+	return status;
+}

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The command line of q2s-create. */
+#include "create/options.h"
+
+#include <getopt.h>
+#include <stdio.h>
+
+#include "common/tool.h"
+
+static const char usage[] =
+	"Usage: q2s-create [OPTION]... FILE [SIZE]\n"
+	"Create an empty qcow2 image of SIZE bytes.\n"
+	"\n"
+	"  -o KEY=VALUE[,KEY=VALUE]...   creation options; -o help lists them\n"
+	"  -b, --backing=FILE            what unallocated clusters show; sets the default of SIZE\n"
+	"  -F, --backing-format=FMT      its format; must be given with -b\n"
+	"  -u, --unsafe                  do not open the backing file\n"
+	"      --force                   replace FILE (and a data file) if it exists\n"
+	"  -q, --quiet                   print nothing when all is well\n"
+	"      --help                    print this and exit\n"
+	"      --version                 print version and libraries and exit\n"
+	"\n"
+	"SIZE takes b, k, M, G, T, P or E (powers of 1024), and is rounded up to 512 bytes.\n"
+	"An existing FILE is kept unless --force is given; what was there before stays until the\n"
+	"new image is complete.\n";
+
+enum { OPTION_FORCE = 256, OPTION_HELP, OPTION_VERSION };
+
+static const char short_options[] = ":o:b:F:uq";
+static const struct option long_options[] = {
+	{ "backing", required_argument, NULL, 'b' },
+	{ "backing-format", required_argument, NULL, 'F' },
+	{ "unsafe", no_argument, NULL, 'u' },
+	{ "force", no_argument, NULL, OPTION_FORCE },
+	{ "quiet", no_argument, NULL, 'q' },
+	{ "help", no_argument, NULL, OPTION_HELP },
+	{ "version", no_argument, NULL, OPTION_VERSION },
+	{ 0 },
+};
+
+/* What the command line says before the creation options are put together. */
+struct words {
+	struct keyval_list list;
+	const char *backing;
+	const char *backing_format;
+	bool asks_help;
+	bool asks_version;
+};
+
+static int
+finish_print(const char *text)
+{
+	fputs(text, stdout);
+	return tool_finish(0);
+}
+
+/* One option; OPTIONS_GO unless it is wrong. */
+static int
+take_option(struct create_options *out, struct words *words, int got, char **argv)
+{
+	struct q2s_diag diag = { 0 };
+
+	switch (got) {
+	case 'o':
+		if (keyval_add(&words->list, optarg, &diag) != Q2S_OK)
+			return tool_usage_fail(&diag);
+		break;
+	case 'b':
+		words->backing = optarg;
+		break;
+	case 'F':
+		words->backing_format = optarg;
+		break;
+	case 'u':
+		out->unsafe = true;
+		break;
+	case 'q':
+		out->quiet = true;
+		break;
+	case OPTION_FORCE:
+		out->force = true;
+		break;
+	case OPTION_HELP:
+		words->asks_help = true;
+		break;
+	case OPTION_VERSION:
+		words->asks_version = true;
+		break;
+	default:
+		return tool_option_error(argv, got);
+	}
+	return OPTIONS_GO;
+}
+
+/* FILE and SIZE. */
+static int
+take_operands(struct create_options *out, char **operands, int count)
+{
+	struct q2s_diag diag = { 0 };
+
+	if (count == 0)
+		return tool_usage_error("FILE is missing");
+	out->file = operands[0];
+	if (*out->file == '\0')
+		return tool_usage_error("FILE is empty");
+	if (count == 1)
+		return OPTIONS_GO;
+	if (count > 2)
+		return tool_usage_error("unexpected '%s' after SIZE", operands[2]);
+	if (out->image.has_size)
+		return tool_usage_error("the size is given twice: SIZE '%s' and -o size",
+					operands[1]);
+	if (image_options_set(&out->image, IMAGE_OPTIONS_CREATE, "size", operands[1], &diag))
+		return tool_usage_fail(&diag);
+	return OPTIONS_GO;
+}
+
+/* -o first, so that -b and -F win as they do in qemu-img. */
+static enum q2s_err
+put_together(struct image_options *image, const struct words *words, struct q2s_diag *diag)
+{
+	enum q2s_err err = image_options_apply(image, IMAGE_OPTIONS_CREATE, &words->list, diag);
+
+	if (err == Q2S_OK && words->backing)
+		err = image_options_set(image, IMAGE_OPTIONS_CREATE, "backing_file", words->backing,
+					diag);
+	if (err == Q2S_OK && words->backing_format)
+		err = image_options_set(image, IMAGE_OPTIONS_CREATE, "backing_fmt",
+					words->backing_format, diag);
+	return err;
+}
+
+static int
+parse(struct create_options *out, struct words *words, int argc, char **argv)
+{
+	struct q2s_diag diag = { 0 };
+	int got;
+
+	while ((got = getopt_long(argc, argv, short_options, long_options, NULL)) != -1) {
+		const int status = take_option(out, words, got, argv);
+
+		if (status != OPTIONS_GO)
+			return status;
+	}
+	if (words->asks_help)
+		return finish_print(usage);
+	if (words->asks_version)
+		return tool_version();
+	if (words->list.help) {
+		image_options_help(stdout, IMAGE_OPTIONS_CREATE);
+		return tool_finish(0);
+	}
+	if (put_together(&out->image, words, &diag) != Q2S_OK)
+		return tool_usage_fail(&diag);
+	return take_operands(out, argv + optind, argc - optind);
+}
+
+int
+options_parse(struct create_options *out, int argc, char **argv)
+{
+	struct words words = { 0 };
+	int status;
+
+	*out = (struct create_options){ 0 };
+	image_options_init(&out->image);
+	status = parse(out, &words, argc, argv);
+	keyval_free(&words.list);
+	return status;
+}
+
+void
+options_free(struct create_options *options)
+{
+	image_options_free(&options->image);
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A made image, opened, with a walker over its active table. */
+#ifndef Q2S_TESTS_WALK_H
+#define Q2S_TESTS_WALK_H
+
+#include <q2s/image.h>
+
+#include "made.h"
+#include "unit.h"
+
+struct walk {
+	struct q2s_file *file;
+	struct q2s_image *image;
+	struct q2s_map *map;
+};
+
+static inline struct walk
+walk_start(struct made *made)
+{
+	struct walk walk;
+	struct q2s_l1_table l1;
+
+	made_finish(made);
+	walk.file = made_file(made);
+	assert_ok(q2s_image_open(walk.file, 0, &walk.image, &diag));
+	l1 = q2s_image_active_l1(walk.image);
+	assert_ok(q2s_map_open(walk.image, &l1, &walk.map, &diag));
+	return walk;
+}
+
+static inline void
+walk_end(struct walk *walk, struct made *made)
+{
+	q2s_map_close(walk->map);
+	q2s_image_close(walk->image);
+	q2s_file_close(walk->file);
+	made_free(made);
+}
+
+#endif
