@@ -48,6 +48,9 @@ struct q2s_file *q2s_disk_file(const struct q2s_disk *disk, size_t index);
 /** Did the content stay what it was since opening? Q2S_E_CHANGED names what changed. */
 enum q2s_err q2s_disk_verify(struct q2s_disk *disk, struct q2s_diag *diag);
 
+/** Does any of its content lie in this file (the same device and inode)? */
+bool q2s_disk_uses(const struct q2s_disk *disk, const struct q2s_file_ident *file);
+
 enum q2s_err q2s_cursor_open(struct q2s_disk *disk, struct q2s_cursor **out,
 			     struct q2s_diag *diag);
 void q2s_cursor_close(struct q2s_cursor *cursor); /* NULL is fine */
@@ -107,6 +110,72 @@ struct q2s_disk_qcow2_options {
  */
 enum q2s_err q2s_disk_qcow2(struct q2s_file *file, const struct q2s_disk_qcow2_options *options,
 			    struct q2s_disk **out, struct q2s_diag *diag);
+
+/**
+ * A raw disk that comes through a pipe: the whole stream is read at opening, and what is not zero
+ * waits in memory, up to @budget bytes, then in a file without a name in @stream->folder. The map
+ * of what is where costs little beside that, whatever the size of the disk.
+ *
+ * Fails with what reading or the spool report, or when the stream breaks its promise of a size.
+ */
+enum q2s_err q2s_disk_spool(const struct q2s_stream *stream, uint64_t budget,
+			    struct q2s_disk **out, struct q2s_diag *diag);
+
+/** What q2s_disk_compare() found. @at: the first guest byte that differs, unless @same. */
+struct q2s_comparison {
+	bool same;
+	q2s_guest at;
+};
+
+/**
+ * Compare what two disks show. Where one is longer, its tail has to be zero to be the same; sizes
+ * are the caller's to judge. Not read: what neither holds as data, and what both hold at the same
+ * place of the same file.
+ *
+ * @observer  or NULL; sees Q2S_PHASE_COMPARE
+ * Returns Q2S_OK, Q2S_E_CANCELLED, or what reading reports.
+ */
+enum q2s_err q2s_disk_compare(struct q2s_disk *a, struct q2s_disk *b,
+			      const struct q2s_observer *observer, struct q2s_comparison *out,
+			      struct q2s_diag *diag);
+
+/* ---- disks made of others ---------------------------------------------------------------- */
+
+/**
+ * What has to be stored to show @source on top of @base: a disk of @size bytes, whose extents are
+ * Q2S_ABSENT where both show the same, Q2S_ZERO where @source is zero and @base is not, and
+ * Q2S_DATA elsewhere. Reading gives what @source shows, everywhere. Behind their ends both are
+ * zero.
+ *
+ * The extents depend on the two contents alone. Both are read and compared, unless their metadata
+ * say that they are the same: nothing on both sides, or the same place of the same file.
+ *
+ * @source  its size is at most @size; both disks stay the caller's and must outlive this one
+ * @unit    power of two from 512: one state holds for all of a unit (a cluster or subcluster of
+ *          the image that is made), so a unit that differs anywhere is data as a whole
+ *
+ * Verifying it verifies both. Q2S_E_USAGE for a wrong @size or @unit.
+ */
+enum q2s_err q2s_disk_diff(struct q2s_disk *source, struct q2s_disk *base, uint64_t size,
+			   uint32_t unit, struct q2s_disk **out, struct q2s_diag *diag);
+
+/** What somebody else found out about a stretch of a disk. */
+struct q2s_hint {
+	q2s_guest start;
+	uint64_t len;
+	enum q2s_state state;
+};
+
+/**
+ * @inner as @hints tell it: what they call zero or absent is believed to be so, is never looked at
+ * and reads as zero; what they call data is what @inner says it is.
+ *
+ * @inner  taken over on success
+ * @hints  copied; sorted, without gaps or overlaps, from 0 to the disk's size (Q2S_E_USAGE
+ *         otherwise)
+ */
+enum q2s_err q2s_disk_hinted(struct q2s_disk *inner, const struct q2s_hint *hints, size_t count,
+			     struct q2s_disk **out, struct q2s_diag *diag);
 
 #ifdef __cplusplus
 }

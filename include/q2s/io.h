@@ -178,9 +178,48 @@ enum q2s_err q2s_spool_append(struct q2s_spool *spool, const void *buf, size_t l
 enum q2s_err q2s_spool_read(struct q2s_spool *spool, uint64_t at, void *buf, size_t len,
 			    struct q2s_diag *diag);
 
+/**
+ * Where the byte at @at, which was appended, lies: the file, with its offset in @file_at, or NULL
+ * for memory. @len receives how far that holds. The reference stays the spool's.
+ */
+struct q2s_file *q2s_spool_place(struct q2s_spool *spool, uint64_t at, uint64_t *file_at,
+				 uint64_t *len);
+
 /** Move @len bytes from @at on into a sink, by the kernel where they are in the file. */
 enum q2s_err q2s_spool_move(struct q2s_spool *spool, uint64_t at, uint64_t len,
 			    struct q2s_sink *sink, struct q2s_diag *diag);
+
+/* ---- streams ----------------------------------------------------------------------------- */
+
+/**
+ * What can be read once and from front to back: a pipe, a socket.
+ *
+ * @fd        read from where it is; stays the caller's
+ * @name      for messages
+ * @head      @head_len bytes that were read already, by someone who wanted to know what it is;
+ *            they come first
+ * @has_size  @size bytes are promised: fewer are Q2S_E_SHORT, more are Q2S_E_LIMIT
+ * @folder    where a spool's file goes; NULL: TMPDIR, or /tmp
+ * @observer  or NULL; sees Q2S_PHASE_SPOOL
+ */
+struct q2s_stream {
+	int fd;
+	const char *name;
+	const void *head;
+	size_t head_len;
+	bool has_size;
+	uint64_t size;
+	const char *folder;
+	const struct q2s_observer *observer;
+};
+
+/**
+ * A file without a name that holds all that the stream has to give, with holes for its zeros. It
+ * vanishes with the process. For content that has to be read at any offset as a file; guest bytes
+ * are better off with q2s_disk_spool().
+ */
+enum q2s_err q2s_file_from_stream(const struct q2s_stream *stream, struct q2s_file **out,
+				  struct q2s_diag *diag);
 
 #ifdef __cplusplus
 }

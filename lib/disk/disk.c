@@ -48,6 +48,25 @@ enum q2s_err q2s_disk_verify(struct q2s_disk *disk, struct q2s_diag *diag)
 	return Q2S_OK;
 }
 
+bool q2s_disk_uses(const struct q2s_disk *disk, const struct q2s_file_ident *ident)
+{
+	struct q2s_file *file;
+
+	for (size_t i = 0; (file = q2s_disk_file(disk, i)); i++) {
+		if (q2si_same_file(file, ident))
+			return true;
+	}
+	return false;
+}
+
+bool q2si_same_file(const struct q2s_file *file, const struct q2s_file_ident *ident)
+{
+	struct q2s_file_ident mine;
+
+	q2s_file_ident(file, &mine);
+	return mine.dev == ident->dev && mine.ino == ident->ino;
+}
+
 enum q2s_err q2s_cursor_open(struct q2s_disk *disk, struct q2s_cursor **out, struct q2s_diag *diag)
 {
 	Q2SI_TRY(disk->ops->cursor_open(disk, out, diag));

@@ -38,4 +38,7 @@ struct q2s_cursor {
 enum q2s_err q2si_disk_init(struct q2s_disk *disk, const struct q2si_disk_ops *ops,
 			    const char *name, uint64_t size, struct q2s_diag *diag);
 
+/** Is @file the file of @ident, whatever state it is in? */
+bool q2si_same_file(const struct q2s_file *file, const struct q2s_file_ident *ident);
+
 #endif
