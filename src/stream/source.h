@@ -17,4 +17,7 @@ enum q2s_err source_open(const struct stream_options *options, struct q2s_disk *
 /** Would writing to @path (NULL: standard output) destroy SOURCE while it is read? */
 bool source_is_output(const struct stream_options *options, const char *path);
 
+/** Would the image go to a terminal? @path as above. */
+bool output_is_terminal(const char *path);
+
 #endif
