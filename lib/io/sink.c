@@ -62,6 +62,11 @@ uint64_t q2s_sink_pos(const struct q2s_sink *sink)
 	return sink->pos;
 }
 
+const char *q2s_sink_temp_path(const struct q2s_sink *sink)
+{
+	return sink->ops->temp_path ? sink->ops->temp_path(sink) : NULL;
+}
+
 enum q2s_err q2s_sink_write(struct q2s_sink *sink, const void *buf, size_t len,
 			    struct q2s_diag *diag)
 {
