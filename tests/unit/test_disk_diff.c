@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include <q2s/plan.h>
+
 #include "base/diag.h"
 #include "disk_model.h"
 
@@ -330,6 +332,40 @@ START_TEST(it_uses_the_files_of_both)
 }
 END_TEST
 
+static bool
+stop_soon(void *opaque, enum q2s_phase phase, uint64_t done, uint64_t total)
+{
+	(void)done;
+	(void)total;
+	ck_assert_int_eq(phase, Q2S_PHASE_SCAN);
+	return ++*(unsigned *)opaque < 3;
+}
+
+/* Where nothing differs there is nothing to hand out, but it takes as long as where all does. */
+START_TEST(a_scan_of_equal_disks_can_be_stopped)
+{
+	const uint64_t size = 512 << 20;
+	const struct q2s_geom_params params = { .version = 3, .cluster_bits = 16,
+						.refcount_order = 4, .size = size };
+	const struct q2s_pattern all = { .len = size, .state = Q2S_DATA, .fill = 1 };
+	unsigned asked = 0;
+	const struct q2s_observer observer = { stop_soon, &asked };
+	const struct q2s_scan_options options = { .threads = 1, .keep_zeros = true,
+						  .observer = &observer };
+	struct q2s_disk *source, *diff;
+	struct q2s_alloc *alloc;
+	struct q2s_geom geom;
+
+	assert_ok(q2s_geom_init(&params, &geom, &diag));
+	assert_ok(q2s_disk_pattern(size, &all, 1, &source, &diag));
+	assert_ok(q2s_disk_diff(source, source, size, geom.sub_size, &diff, &diag));
+	ck_assert_int_eq(q2s_scan(diff, &geom, &options, &alloc, NULL), Q2S_E_CANCELLED);
+	ck_assert_uint_eq(asked, 3);
+	q2s_disk_close(diff);
+	q2s_disk_close(source);
+}
+END_TEST
+
 START_TEST(wrong_arguments_are_refused)
 {
 	static const uint32_t wrong[] = { 0, 256, 513, 1536, 4 << 20 };
@@ -359,6 +395,7 @@ main(void)
 	tcase_add_loop_test(tcase, a_side_that_cannot_be_read_is_an_error_each_time, 0, 2);
 	tcase_add_test(tcase, either_side_may_have_changed);
 	tcase_add_test(tcase, it_uses_the_files_of_both);
+	tcase_add_test(tcase, a_scan_of_equal_disks_can_be_stopped);
 	tcase_add_test(tcase, wrong_arguments_are_refused);
 	suite_add_tcase(suite, tcase);
 	srunner_run_all(runner, CK_NORMAL);
