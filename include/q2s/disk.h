@@ -39,6 +39,12 @@ uint64_t q2s_disk_size(const struct q2s_disk *disk);
 const char *q2s_disk_name(const struct q2s_disk *disk);
 void q2s_disk_close(struct q2s_disk *disk); /* NULL is fine; cursors must be closed before */
 
+/**
+ * The files that hold the content: number @index of them, the disk's own; NULL behind the last. A
+ * disk that lies in no file (synthetic, or on a server) has none.
+ */
+struct q2s_file *q2s_disk_file(const struct q2s_disk *disk, size_t index);
+
 /** Did the content stay what it was since opening? Q2S_E_CHANGED names what changed. */
 enum q2s_err q2s_disk_verify(struct q2s_disk *disk, struct q2s_diag *diag);
 
@@ -70,7 +76,12 @@ enum q2s_err q2s_disk_raw(struct q2s_file *file, struct q2s_disk **out, struct q
 /** An empty disk of @size bytes: all of it absent. */
 enum q2s_err q2s_disk_empty(uint64_t size, struct q2s_disk **out, struct q2s_diag *diag);
 
-/** One region of a synthetic disk. */
+/**
+ * One region of a synthetic disk.
+ *
+ * @half  with @seeded: 0, or bytes: only the first half of each such block of the disk is random
+ *        and the rest is zero, so that a cluster of this size can be compressed
+ */
 struct q2s_pattern {
 	q2s_guest start;
 	uint64_t len;
@@ -78,6 +89,7 @@ struct q2s_pattern {
 	bool seeded;          /* data: pseudo-random bytes from @seed; else every byte is @fill */
 	uint64_t seed;
 	uint8_t fill;
+	uint32_t half;
 };
 
 /**
@@ -104,6 +116,34 @@ struct q2s_disk_qcow2_options {
  */
 enum q2s_err q2s_disk_qcow2(struct q2s_file *file, const struct q2s_disk_qcow2_options *options,
 			    struct q2s_disk **out, struct q2s_diag *diag);
+
+/**
+ * A raw disk that comes through a pipe: the whole stream is read at opening, and what is not zero
+ * waits in memory, up to @budget bytes, then in a file without a name in @stream->folder. The map
+ * of what is where costs little beside that, whatever the size of the disk.
+ *
+ * Fails with what reading or the spool report, or when the stream breaks its promise of a size.
+ */
+enum q2s_err q2s_disk_spool(const struct q2s_stream *stream, uint64_t budget,
+			    struct q2s_disk **out, struct q2s_diag *diag);
+
+/** What q2s_disk_compare() found. @at: the first guest byte that differs, unless @same. */
+struct q2s_comparison {
+	bool same;
+	q2s_guest at;
+};
+
+/**
+ * Compare what two disks show. Where one is longer, its tail has to be zero to be the same; sizes
+ * are the caller's to judge. Not read: what neither holds as data, and what both hold at the same
+ * place of the same file.
+ *
+ * @observer  or NULL; sees Q2S_PHASE_COMPARE
+ * Returns Q2S_OK, Q2S_E_CANCELLED, or what reading reports.
+ */
+enum q2s_err q2s_disk_compare(struct q2s_disk *a, struct q2s_disk *b,
+			      const struct q2s_observer *observer, struct q2s_comparison *out,
+			      struct q2s_diag *diag);
 
 /* ---- disks made of others ---------------------------------------------------------------- */
 

@@ -73,6 +73,13 @@ struct q2s_stretch {
 enum q2s_err q2s_file_stretch(struct q2s_file *file, uint64_t at, struct q2s_stretch *out,
 			      struct q2s_diag *diag);
 
+/**
+ * As q2s_file_stretch() where the caller knows that data begins at @at, as a hole ended there: half
+ * the system calls.
+ */
+enum q2s_err q2s_file_data_stretch(struct q2s_file *file, uint64_t at, struct q2s_stretch *out,
+				   struct q2s_diag *diag);
+
 /** Ask the kernel to have [@at, @at + @len) in its cache soon. Best effort. */
 void q2s_file_will_need(struct q2s_file *file, uint64_t at, uint64_t len);
 
@@ -107,8 +114,10 @@ struct q2s_sink;
 enum q2s_err q2s_sink_from_fd(int fd, const char *name, struct q2s_sink **out,
 			      struct q2s_diag *diag);
 
-#define Q2S_SINK_REPLACE (1u << 0) /* an existing regular file may be replaced */
-#define Q2S_SINK_SYNC (1u << 1)    /* on disk before the name appears */
+#define Q2S_SINK_REPLACE (1u << 0)  /* an existing regular file may be replaced */
+#define Q2S_SINK_SYNC (1u << 1)     /* on disk before the name appears */
+#define Q2S_SINK_ALLOCATE (1u << 2) /* zeros of a regular file get space on the disk, not a hole */
+#define Q2S_SINK_FULL (1u << 3)     /* zeros are written like any other bytes */
 
 /**
  * A sink on @path. A regular file is written beside its name and appears under it at commit; what
@@ -127,6 +136,9 @@ enum q2s_err q2s_sink_open(const char *path, unsigned flags, uint64_t length,
  * when a signal ends the process; NULL when there is none (most file systems need none).
  */
 const char *q2s_sink_temp_path(const struct q2s_sink *sink);
+
+/** The descriptor that the bytes go to, for attributes of the file; it stays the sink's. */
+int q2s_sink_fd(const struct q2s_sink *sink);
 
 /** Bytes taken so far. */
 uint64_t q2s_sink_pos(const struct q2s_sink *sink);
@@ -216,9 +228,48 @@ enum q2s_err q2s_spool_append(struct q2s_spool *spool, const void *buf, size_t l
 enum q2s_err q2s_spool_read(struct q2s_spool *spool, uint64_t at, void *buf, size_t len,
 			    struct q2s_diag *diag);
 
+/**
+ * Where the byte at @at, which was appended, lies: the file, with its offset in @file_at, or NULL
+ * for memory. @len receives how far that holds. The reference stays the spool's.
+ */
+struct q2s_file *q2s_spool_place(struct q2s_spool *spool, uint64_t at, uint64_t *file_at,
+				 uint64_t *len);
+
 /** Move @len bytes from @at on into a sink, by the kernel where they are in the file. */
 enum q2s_err q2s_spool_move(struct q2s_spool *spool, uint64_t at, uint64_t len,
 			    struct q2s_sink *sink, struct q2s_diag *diag);
+
+/* ---- streams ----------------------------------------------------------------------------- */
+
+/**
+ * What can be read once and from front to back: a pipe, a socket.
+ *
+ * @fd        read from where it is; stays the caller's
+ * @name      for messages
+ * @head      @head_len bytes that were read already, by someone who wanted to know what it is;
+ *            they come first
+ * @has_size  @size bytes are promised: fewer are Q2S_E_SHORT, more are Q2S_E_LIMIT
+ * @folder    where a spool's file goes; NULL: TMPDIR, or /tmp
+ * @observer  or NULL; sees Q2S_PHASE_SPOOL
+ */
+struct q2s_stream {
+	int fd;
+	const char *name;
+	const void *head;
+	size_t head_len;
+	bool has_size;
+	uint64_t size;
+	const char *folder;
+	const struct q2s_observer *observer;
+};
+
+/**
+ * A file without a name that holds all that the stream has to give, with holes for its zeros. It
+ * vanishes with the process. For content that has to be read at any offset as a file; guest bytes
+ * are better off with q2s_disk_spool().
+ */
+enum q2s_err q2s_file_from_stream(const struct q2s_stream *stream, struct q2s_file **out,
+				  struct q2s_diag *diag);
 
 #ifdef __cplusplus
 }

@@ -284,21 +284,17 @@ diff_cursor_open(struct q2s_disk *disk, struct q2s_cursor **out, struct q2s_diag
 	return Q2S_OK;
 }
 
-static enum q2s_err
-diff_verify(struct q2s_disk *disk, struct q2s_diag *diag)
+/* Those of the source, then those of the base. */
+static struct q2s_file *
+diff_file(const struct q2s_disk *disk, size_t index)
 {
 	const struct diff_disk *both = (const struct diff_disk *)disk;
+	size_t count = 0;
 
-	Q2SI_TRY(q2s_disk_verify(both->source, diag));
-	return q2s_disk_verify(both->base, diag);
-}
-
-static bool
-diff_uses(const struct q2s_disk *disk, const struct q2s_file_ident *file)
-{
-	const struct diff_disk *both = (const struct diff_disk *)disk;
-
-	return q2s_disk_uses(both->source, file) || q2s_disk_uses(both->base, file);
+	while (q2s_disk_file(both->source, count))
+		count++;
+	return index < count ? q2s_disk_file(both->source, index) :
+			       q2s_disk_file(both->base, index - count);
 }
 
 static void
@@ -312,8 +308,7 @@ static const struct q2si_disk_ops diff_ops = {
 	.cursor_close = diff_cursor_close,
 	.extent = diff_extent,
 	.read = diff_read,
-	.verify = diff_verify,
-	.uses = diff_uses,
+	.file = diff_file,
 	.close = diff_close,
 };
 

@@ -122,16 +122,10 @@ hinted_cursor_close(struct q2s_cursor *cursor)
 	free(cursor);
 }
 
-static enum q2s_err
-hinted_verify(struct q2s_disk *disk, struct q2s_diag *diag)
+static struct q2s_file *
+hinted_file(const struct q2s_disk *disk, size_t index)
 {
-	return q2s_disk_verify(((struct hinted_disk *)disk)->inner, diag);
-}
-
-static bool
-hinted_uses(const struct q2s_disk *disk, const struct q2s_file_ident *file)
-{
-	return q2s_disk_uses(((const struct hinted_disk *)disk)->inner, file);
+	return q2s_disk_file(((const struct hinted_disk *)disk)->inner, index);
 }
 
 static void
@@ -146,8 +140,7 @@ static const struct q2si_disk_ops hinted_ops = {
 	.cursor_close = hinted_cursor_close,
 	.extent = hinted_extent,
 	.read = hinted_read,
-	.verify = hinted_verify,
-	.uses = hinted_uses,
+	.file = hinted_file,
 	.close = hinted_close,
 };
 

@@ -22,6 +22,8 @@ struct q2si_sink_ops {
 struct q2s_sink {
 	const struct q2si_sink_ops *ops;
 	char *name;
+	int fd;
+	unsigned flags;  /* Q2S_SINK_... that q2s_sink_open() was given */
 	uint64_t pos;    /* bytes taken before the call in progress */
 	bool free_zeros; /* zeros become holes, and nothing is moved for them */
 };

@@ -24,6 +24,8 @@ q2si_wrapper_init(struct q2si_wrapper *wrapper, const struct q2si_sink_ops *ops,
 	wrapper->sink = (struct q2s_sink){
 		.ops = ops,
 		.name = name,
+		.fd = inner->fd,
+		.flags = inner->flags,
 		.free_zeros = inner->free_zeros,
 	};
 	wrapper->inner = inner;

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Bytes that have to wait: in memory first, then in a file without a name. */
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,6 +10,7 @@
 #include "base/arith.h"
 #include "base/cleanup.h"
 #include "base/diag.h"
+#include "io/nameless.h"
 
 #define BLOCK_BITS 18
 #define BLOCK_SIZE ((size_t)1 << BLOCK_BITS)
@@ -30,19 +29,12 @@ struct q2s_spool {
 	struct q2s_file *file; /* NULL until the budget is used up */
 };
 
-static const char *default_folder(void)
-{
-	const char *folder = getenv("TMPDIR");
-
-	return folder && *folder ? folder : "/tmp";
-}
-
 enum q2s_err
 q2s_spool_new(const char *folder, uint64_t budget, struct q2s_spool **out, struct q2s_diag *diag)
 {
 	struct q2s_spool *spool = calloc(1, sizeof(*spool));
 
-	if (!spool || !(spool->folder = strdup(folder ? folder : default_folder()))) {
+	if (!spool || !(spool->folder = strdup(folder ? folder : q2si_nameless_folder()))) {
 		free(spool);
 		return q2si_fail_nomem(diag, "spool");
 	}
@@ -77,28 +69,12 @@ spool_errno(const struct q2s_spool *spool, const char *doing, struct q2s_diag *d
 			    spool->folder);
 }
 
-/* Not every file system has files without a name; a name that is gone at once serves as well. */
-static int
-open_nameless(const char *folder)
-{
-	Q2SI_AUTO_FREE char *name = NULL;
-	int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-
-	if (fd >= 0 || asprintf(&name, "%s/q2s-spool-XXXXXX", folder) < 0)
-		return fd;
-	fd = mkostemp(name, O_CLOEXEC);
-	if (fd >= 0)
-		(void)unlink(name);
-	return fd;
-}
-
 static enum q2s_err
 begin_file(struct q2s_spool *spool, struct q2s_diag *diag)
 {
-	Q2SI_AUTO_CLOSE int fd = open_nameless(spool->folder);
+	Q2SI_AUTO_CLOSE int fd = -1;
 
-	if (fd < 0)
-		return spool_errno(spool, "a temporary file cannot be made here", diag);
+	Q2SI_TRY(q2si_nameless_open(spool->folder, &fd, diag));
 	Q2SI_TRY(q2s_file_from_fd(fd, spool->folder, &spool->file, diag));
 	fd = -1;
 	return Q2S_OK;
@@ -190,6 +166,18 @@ q2s_spool_read(struct q2s_spool *spool, uint64_t at, void *buf, size_t len, stru
 	if (len == 0)
 		return Q2S_OK;
 	return q2s_file_read(spool->file, at - spool->held, to, len, diag);
+}
+
+struct q2s_file *
+q2s_spool_place(struct q2s_spool *spool, uint64_t at, uint64_t *file_at, uint64_t *len)
+{
+	if (at < spool->held) {
+		*len = spool->held - at;
+		return NULL;
+	}
+	*file_at = at - spool->held;
+	*len = spool->size - at;
+	return spool->file;
 }
 
 enum q2s_err

@@ -18,9 +18,11 @@ enum {
 	OPT_MEASURE,
 	OPT_OUTPUT,
 	OPT_PART,
+	OPT_PLAN,
 	OPT_PROGRESS,
 	OPT_RANGE,
 	OPT_RESUME,
+	OPT_SAVE_PLAN,
 	OPT_SPOOL,
 	OPT_TRUST_HOLES,
 	OPT_VERSION,
@@ -41,6 +43,8 @@ static const struct option long_options[] = {
 	{ "range", required_argument, NULL, OPT_RANGE },
 	{ "resume", required_argument, NULL, OPT_RESUME },
 	{ "part", required_argument, NULL, OPT_PART },
+	{ "save-plan", required_argument, NULL, OPT_SAVE_PLAN },
+	{ "plan", required_argument, NULL, OPT_PLAN },
 	{ "snapshot", required_argument, NULL, 's' },
 	{ "follow", required_argument, NULL, OPT_FOLLOW },
 	{ "measure", no_argument, NULL, OPT_MEASURE },
@@ -71,6 +75,8 @@ static const char usage[] =
 	"      --range OFF:LEN      write only these bytes of the output\n"
 	"      --resume N           write the output from byte N on\n"
 	"      --part K/N           write the K-th of N parts of the output\n"
+	"      --save-plan FILE     keep the plan in FILE\n"
+	"      --plan FILE          use a kept plan instead of looking at the source\n"
 	"  -s, --snapshot ID|NAME   read an internal snapshot of SOURCE\n"
 	"      --follow POLICY      which other files an image may refer to: none, beside, any\n"
 	"                           (default: beside with -f, none without)\n"
@@ -89,6 +95,7 @@ struct parse {
 	struct keyval_list image;
 	bool follow_given;
 	bool help, version;
+	bool image_given; /* -c or -r */
 	const char *compress_type; /* the word in --compress=TYPE */
 };
 
@@ -235,8 +242,10 @@ static bool parse_one(struct stream_options *options, struct parse *parse, int g
 		(void)tool_usage_fail(&diag);
 		return false;
 	case 'c':
+		parse->image_given = true;
 		return set_image(options, "cluster_size", optarg);
 	case 'r':
+		parse->image_given = true;
 		return set_image(options, "refcount_bits", optarg);
 	case 'R':
 		options->data_file = true;
@@ -259,6 +268,12 @@ static bool parse_one(struct stream_options *options, struct parse *parse, int g
 		return range_parse_resume(&options->range, optarg);
 	case OPT_PART:
 		return range_parse_part(&options->range, optarg);
+	case OPT_SAVE_PLAN:
+		options->save_plan = optarg;
+		return true;
+	case OPT_PLAN:
+		options->plan = optarg;
+		return true;
 	case OPT_FOLLOW:
 		parse->follow_given = true;
 		return parse_follow(options, optarg);
@@ -294,6 +309,12 @@ static bool check_together(const struct stream_options *options, bool image_opti
 		(void)tool_usage_error("-o data_file names SOURCE for the new image; it needs -d");
 	else if (options->compress && options->data_file)
 		(void)tool_usage_error("-z compresses what is stored; with -d nothing is");
+	else if (options->raw_output && (options->plan || options->save_plan))
+		(void)tool_usage_error("-O raw has no plan");
+	else if (options->plan && (image_options_given || options->data_file ||
+				   options->compress || options->save_plan))
+		(void)tool_usage_error("--plan says what the image is; "
+				       "-o, -c, -r, -d, -z and --save-plan contradict it");
 	else if (options->json && !options->measure)
 		(void)tool_usage_error("--output is for --measure; see --progress=json too");
 	else
@@ -365,7 +386,7 @@ static enum stream_todo finish(struct stream_options *options, struct parse *par
 	if (!parse->follow_given)
 		options->follow = options->format ? Q2S_FOLLOW_BESIDE : Q2S_FOLLOW_NONE;
 	if (!parse_names(options, argc - optind, argv + optind) ||
-	    !check_together(options, parse->image.count > 0))
+	    !check_together(options, parse->image.count > 0 || parse->image_given))
 		return STREAM_WRONG;
 	return STREAM_RUN;
 }
