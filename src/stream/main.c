@@ -4,6 +4,7 @@
 
 #include "common/progress.h"
 #include "common/tool.h"
+#include "stream/compare.h"
 #include "stream/options.h"
 #include "stream/source.h"
 #include "stream/target.h"
@@ -26,25 +27,25 @@ static bool output_is_harmful(const struct stream_options *options)
 static int stream(const struct stream_options *options)
 {
 	struct q2s_diag diag = { 0 };
-	struct q2s_disk *disk = NULL;
+	struct source source = { 0 };
 	struct target target = { 0 };
 	enum q2s_err err = progress_start(options->progress, &diag);
 
 	if (err == Q2S_OK)
-		err = source_open(options, &disk, &diag);
+		err = source_open(options, &source, &diag);
 	if (err == Q2S_OK)
-		err = target_plan(options, disk, &target, &diag);
+		err = target_plan(options, source.disk, &target, &diag);
 	if (err == Q2S_OK && !options->measure)
 		err = target_write(&target, &diag);
 	progress_stop();
 	int status = 0;
 
 	if (err != Q2S_OK)
-		status = tool_fail(options->source, &diag);
+		status = tool_fail(source_shown(options->source), &diag);
 	else if (options->measure)
 		status = target_print_measure(&target, options->json);
 	target_free(&target);
-	q2s_disk_close(disk);
+	source_close(&source);
 	return status;
 }
 
@@ -56,7 +57,9 @@ int main(int argc, char **argv)
 	tool_begin("q2s-stream");
 	switch (stream_options_parse(&options, argc, argv)) {
 	case STREAM_RUN:
-		if (!output_is_harmful(&options))
+		if (options.compare)
+			status = compare(&options);
+		else if (!output_is_harmful(&options))
 			status = stream(&options);
 		break;
 	case STREAM_DONE:
