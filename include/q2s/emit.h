@@ -38,12 +38,16 @@ const char *q2s_encoder_name(const struct q2s_compression *how);
  * @threads   0: one per processor; the bytes do not depend on it
  * @spool     keeps the streams for q2s_emit(), in the order of the disk; NULL: only their lengths
  *            are found out, and they are compressed again when they are written
+ * @wanted    which guest clusters to compress, asked from several threads; NULL: all with data
+ * @opaque    for @wanted
  * @observer  or NULL
  */
 struct q2s_compress_options {
 	struct q2s_compression how;
 	unsigned threads;
 	struct q2s_spool *spool;
+	bool (*wanted)(void *opaque, uint64_t cluster);
+	void *opaque;
 	const struct q2s_observer *observer;
 };
 

@@ -55,7 +55,7 @@ static bool piece_uniform(const struct q2s_geom *geom, const uint8_t *raw, uint3
 static enum q2s_err load_runs(struct q2si_checker *ck, const struct loader *loader,
 			      uint64_t first, uint32_t from, uint32_t end)
 {
-	bool touched;
+	bool touched = false;
 
 	while (from < end) {
 		const uint64_t count = q2s_refcount_get(ck->geom, loader->raw, from);
@@ -72,7 +72,7 @@ static enum q2s_err load_runs(struct q2si_checker *ck, const struct loader *load
 static enum q2s_err load_piece(struct q2si_checker *ck, const struct loader *loader,
 			       uint64_t first, uint32_t from, uint32_t n)
 {
-	bool touched;
+	bool touched = false;
 
 	if (n % 8 == 0 && piece_uniform(ck->geom, loader->raw, from, n))
 		return q2si_counts_add(&ck->stored, first + from, n,
@@ -134,7 +134,7 @@ static enum q2s_err visit_entry(struct q2si_checker *ck, void *opaque, q2s_host 
 	struct loader *loader = opaque;
 	enum q2s_err err;
 	q2s_host block;
-	bool touched;
+	bool touched = false;
 
 	(void)weight;
 	err = q2s_reftable_decode(ck->geom, raw, at, &block, NULL);
@@ -156,6 +156,15 @@ static enum q2s_err visit_entry(struct q2si_checker *ck, void *opaque, q2s_host 
 	return load_block(ck, loader, (at.v - loader->table) / Q2S_REFTABLE_ENTRY_SIZE, block.v);
 }
 
+/* The bytes of a table that is just large enough for this file, in whole clusters. */
+static uint64_t table_needed(const struct q2si_checker *ck)
+{
+	const uint64_t blocks = q2si_div_up(ck->file_clusters, ck->geom->block_entries);
+
+	return q2si_min(q2si_round_up(blocks * Q2S_REFTABLE_ENTRY_SIZE, ck->geom->cluster_size),
+			Q2S_REFTABLE_MAX_BYTES);
+}
+
 /* Can the refcount table be used? How much of it, in bytes, goes to @bytes. */
 static bool table_usable(struct q2si_checker *ck, uint64_t *bytes)
 {
@@ -173,7 +182,7 @@ static bool table_usable(struct q2si_checker *ck, uint64_t *bytes)
 	if (*bytes > Q2S_REFTABLE_MAX_BYTES) {
 		q2si_report(ck, REFCOUNT_TABLE_TOO_LARGE, .host = at,
 			    Q2SI_VALUES(*bytes, Q2S_REFTABLE_MAX_BYTES));
-		*bytes = Q2S_REFTABLE_MAX_BYTES;
+		*bytes = table_needed(ck);
 	}
 	return true;
 }

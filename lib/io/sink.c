@@ -57,9 +57,19 @@ enum q2s_err q2si_copy_by_hand(struct q2s_sink *sink, struct q2s_file *file, uin
 	return Q2S_OK;
 }
 
+int q2s_sink_fd(const struct q2s_sink *sink)
+{
+	return sink->fd;
+}
+
 uint64_t q2s_sink_pos(const struct q2s_sink *sink)
 {
 	return sink->pos;
+}
+
+const char *q2s_sink_temp_path(const struct q2s_sink *sink)
+{
+	return sink->ops->temp_path ? sink->ops->temp_path(sink) : NULL;
 }
 
 enum q2s_err q2s_sink_write(struct q2s_sink *sink, const void *buf, size_t len,
@@ -167,17 +177,13 @@ static enum q2s_err open_special(const char *path, const struct stat *st, uint64
 	return Q2S_OK;
 }
 
-enum q2s_err q2s_sink_open(const char *path, unsigned flags, uint64_t length,
-			   struct q2s_sink **out, struct q2s_diag *diag)
+static enum q2s_err open_regular(const char *path, unsigned flags, struct q2s_sink **out,
+				 struct q2s_diag *diag)
 {
 	struct q2si_place place = { 0 };
-	enum q2s_err err;
-	struct stat st;
 	int fd = -1;
+	enum q2s_err err = q2si_place_open(path, flags, &fd, &place, diag);
 
-	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
-		return q2si_in_file(diag, open_special(path, &st, length, out, diag), path);
-	err = q2si_place_open(path, flags, &fd, &place, diag);
 	if (err == Q2S_OK) {
 		err = q2si_sink_file(fd, true, path, &place, out, diag);
 		if (err != Q2S_OK)
@@ -185,5 +191,22 @@ enum q2s_err q2s_sink_open(const char *path, unsigned flags, uint64_t length,
 	}
 	if (err != Q2S_OK)
 		q2si_place_drop(&place);
+	return err;
+}
+
+enum q2s_err q2s_sink_open(const char *path, unsigned flags, uint64_t length,
+			   struct q2s_sink **out, struct q2s_diag *diag)
+{
+	enum q2s_err err;
+	struct stat st;
+
+	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
+		err = open_special(path, &st, length, out, diag);
+	else
+		err = open_regular(path, flags, out, diag);
+	if (err == Q2S_OK)
+		(*out)->flags = flags;
+	if (err == Q2S_OK && flags & (Q2S_SINK_ALLOCATE | Q2S_SINK_FULL))
+		(*out)->free_zeros = false;
 	return q2si_in_file(diag, err, path);
 }

@@ -141,12 +141,7 @@ enum q2s_err
 q2s_scan(struct q2s_disk *disk, const struct q2s_geom *geom,
 	 const struct q2s_scan_options *options, struct q2s_alloc **out, struct q2s_diag *diag)
 {
-	struct scan scan = {
-		.disk = disk,
-		.geom = geom,
-		.options = options,
-		.step = STRETCH,
-	};
+	struct scan scan = { .disk = disk, .geom = geom, .options = options, .step = STRETCH };
 	enum q2s_err err;
 
 	Q2SI_TRY(q2s_alloc_new(geom, &scan.alloc, diag));

@@ -2,6 +2,7 @@
 /* q2s-stream: a disk in, a complete image out, in one sequence of bytes. */
 #include "common/progress.h"
 #include "common/tool.h"
+#include "stream/compare.h"
 #include "stream/options.h"
 #include "stream/source.h"
 #include "stream/target.h"
@@ -26,20 +27,20 @@ static int report(const struct stream_options *options, const struct q2s_diag *d
 {
 	if (q2s_err_class(diag->err) == Q2S_CLASS_USAGE && !diag->file[0])
 		return tool_usage_fail(diag);
-	return tool_fail(options->source, diag);
+	return tool_fail(source_shown(options->source), diag);
 }
 
 static int stream(const struct stream_options *options)
 {
 	struct q2s_diag diag = { 0 };
-	struct q2s_disk *disk = NULL;
+	struct source source = { 0 };
 	struct target target = { 0 };
 	enum q2s_err err = progress_start(options->progress, &diag);
 
 	if (err == Q2S_OK)
-		err = source_open(options, &disk, &diag);
+		err = source_open(options, &source, &diag);
 	if (err == Q2S_OK)
-		err = target_plan(options, disk, &target, &diag);
+		err = target_plan(options, source.disk, &target, &diag);
 	if (err == Q2S_OK && !options->measure)
 		err = target_write(&target, &diag);
 	progress_stop();
@@ -50,7 +51,7 @@ static int stream(const struct stream_options *options)
 	else if (options->measure)
 		status = target_print_measure(&target, options->json);
 	target_free(&target);
-	q2s_disk_close(disk);
+	source_close(&source);
 	return status;
 }
 
@@ -62,7 +63,9 @@ int main(int argc, char **argv)
 	tool_begin("q2s-stream");
 	switch (stream_options_parse(&options, argc, argv)) {
 	case STREAM_RUN:
-		if (!output_is_harmful(&options))
+		if (options.compare)
+			status = compare(&options);
+		else if (!output_is_harmful(&options))
 			status = stream(&options);
 		break;
 	case STREAM_DONE:

@@ -9,11 +9,14 @@
 #include "common/escape.h"
 #include "common/size.h"
 #include "common/tool.h"
+#include "stream/options_check.h"
+#include "stream/usage.h"
 
 #define THREADS_MAX 1024
 
 enum {
-	OPT_FOLLOW = 256,
+	OPT_COMPARE = 256,
+	OPT_FOLLOW,
 	OPT_HELP,
 	OPT_MEASURE,
 	OPT_OUTPUT,
@@ -23,12 +26,13 @@ enum {
 	OPT_RANGE,
 	OPT_RESUME,
 	OPT_SAVE_PLAN,
+	OPT_SIZE,
 	OPT_SPOOL,
 	OPT_TRUST_HOLES,
 	OPT_VERSION,
 };
 
-static const char short_options[] = ":f:O:o:c:r:dRs:j:pz::";
+static const char short_options[] = ":f:F:O:o:c:r:dRs:j:pz::";
 
 static const struct option long_options[] = {
 	{ "format", required_argument, NULL, 'f' },
@@ -46,9 +50,11 @@ static const struct option long_options[] = {
 	{ "save-plan", required_argument, NULL, OPT_SAVE_PLAN },
 	{ "plan", required_argument, NULL, OPT_PLAN },
 	{ "snapshot", required_argument, NULL, 's' },
+	{ "size", required_argument, NULL, OPT_SIZE },
 	{ "follow", required_argument, NULL, OPT_FOLLOW },
 	{ "measure", no_argument, NULL, OPT_MEASURE },
 	{ "output", required_argument, NULL, OPT_OUTPUT },
+	{ "compare", no_argument, NULL, OPT_COMPARE },
 	{ "trust-holes", no_argument, NULL, OPT_TRUST_HOLES },
 	{ "threads", required_argument, NULL, 'j' },
 	{ "progress", optional_argument, NULL, OPT_PROGRESS },
@@ -56,39 +62,6 @@ static const struct option long_options[] = {
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ 0 },
 };
-
-static const char usage[] =
-	"Usage: q2s-stream [OPTION]... SOURCE [DEST]\n"
-	"Write the disk in SOURCE as a complete qcow2 image to DEST, or to standard output.\n"
-	"\n"
-	"  -f, --format FMT         format of SOURCE: raw or qcow2 (default: found out; then no\n"
-	"                           other file is opened)\n"
-	"  -O, --output-format FMT  qcow2 (default) or raw\n"
-	"  -o KEY=VALUE[,...]       options of the new image; -o help lists them\n"
-	"  -c, --cluster-size N     short for -o cluster_size=N\n"
-	"  -r, --refcount-bits N    short for -o refcount_bits=N\n"
-	"  -d, --data-file          the new image uses SOURCE as its external data file\n"
-	"  -R, --data-file-raw      as -d, and SOURCE must stay a valid raw image\n"
-	"  -z, --compress[=TYPE[:LEVEL]]  compressed clusters: zlib or zstd\n"
-	"      --spool DIR|none     where compressed data waits when it outgrows its memory\n"
-	"                           (default: TMPDIR); none: compress twice instead\n"
-	"      --range OFF:LEN      write only these bytes of the output\n"
-	"      --resume N           write the output from byte N on\n"
-	"      --part K/N           write the K-th of N parts of the output\n"
-	"      --save-plan FILE     keep the plan in FILE\n"
-	"      --plan FILE          use a kept plan instead of looking at the source\n"
-	"  -s, --snapshot ID|NAME   read an internal snapshot of SOURCE\n"
-	"      --follow POLICY      which other files an image may refer to: none, beside, any\n"
-	"                           (default: beside with -f, none without)\n"
-	"      --trust-holes        data is data: do not read it to look for zeros\n"
-	"  -j, --threads N          threads that look at the source (default: all processors)\n"
-	"      --measure            print how long the output will be, and write nothing\n"
-	"      --output FMT         human (default) or json, for --measure\n"
-	"  -p, --progress[=MODE]    bar, json or none (default: a bar when stderr is a terminal)\n"
-	"      --help               print this\n"
-	"      --version            print the version and what is built in\n"
-	"\n"
-	"SIGUSR1 prints one line of progress at any time.\n";
 
 /* What a pass over the options collects beside the options themselves. */
 struct parse {
@@ -98,12 +71,6 @@ struct parse {
 	bool image_given; /* -c or -r */
 	const char *compress_type; /* the word in --compress=TYPE */
 };
-
-static int print_usage(void)
-{
-	(void)fputs(usage, stdout);
-	return tool_finish(0);
-}
 
 /* The index of @arg among @words (which end with NULL); -1 with a message when it is not there. */
 static int choose(const char *option, const char *arg, const char *const *words, const char *known)
@@ -148,6 +115,17 @@ static bool parse_follow(struct stream_options *options, const char *arg)
 	if (choice >= 0)
 		options->follow = policies[choice];
 	return choice >= 0;
+}
+
+static bool parse_size(struct stream_options *options, const char *arg)
+{
+	const char *const why = size_parse(arg, &options->size);
+
+	options->has_size = true;
+	if (!why)
+		return true;
+	(void)tool_usage_error("--size: %s", why);
+	return false;
 }
 
 static bool parse_threads(struct stream_options *options, const char *arg)
@@ -234,6 +212,9 @@ static bool parse_one(struct stream_options *options, struct parse *parse, int g
 	case 'f':
 		options->format = optarg;
 		return true;
+	case 'F':
+		options->other_format = optarg;
+		return true;
 	case 'O':
 		return parse_output_format(options, optarg);
 	case 'o':
@@ -274,6 +255,10 @@ static bool parse_one(struct stream_options *options, struct parse *parse, int g
 	case OPT_PLAN:
 		options->plan = optarg;
 		return true;
+	case OPT_SIZE:
+		return parse_size(options, optarg);
+	case OPT_COMPARE:
+		return options->compare = true;
 	case OPT_FOLLOW:
 		parse->follow_given = true;
 		return parse_follow(options, optarg);
@@ -295,33 +280,6 @@ static bool parse_one(struct stream_options *options, struct parse *parse, int g
 	}
 }
 
-/* Options that make no sense together. */
-static bool check_together(const struct stream_options *options, bool image_options_given)
-{
-	const struct image_options *image = &options->image;
-
-	if (options->raw_output && (image_options_given || options->data_file ||
-				    options->compress))
-		(void)tool_usage_error("-O raw takes no options of a qcow2 image");
-	else if (options->data_file && options->format && strcmp(options->format, "raw") != 0)
-		(void)tool_usage_error("--data-file needs a raw SOURCE");
-	else if (!options->data_file && (image->data_file || image->data_file_raw))
-		(void)tool_usage_error("-o data_file names SOURCE for the new image; it needs -d");
-	else if (options->compress && options->data_file)
-		(void)tool_usage_error("-z compresses what is stored; with -d nothing is");
-	else if (options->raw_output && (options->plan || options->save_plan))
-		(void)tool_usage_error("-O raw has no plan");
-	else if (options->plan && (image_options_given || options->data_file ||
-				   options->compress || options->save_plan))
-		(void)tool_usage_error("--plan says what the image is; "
-				       "-o, -c, -r, -d, -z and --save-plan contradict it");
-	else if (options->json && !options->measure)
-		(void)tool_usage_error("--output is for --measure; see --progress=json too");
-	else
-		return true;
-	return false;
-}
-
 static bool parse_names(struct stream_options *options, int count, char **names)
 {
 	if (count < 1) {
@@ -336,7 +294,13 @@ static bool parse_names(struct stream_options *options, int count, char **names)
 		return false;
 	}
 	options->source = names[0];
-	if (count == 2 && strcmp(names[1], "-") != 0)
+	if (options->compare && count != 2) {
+		(void)tool_usage_error("--compare: B is missing");
+		return false;
+	}
+	if (options->compare)
+		options->other = names[1];
+	else if (count == 2 && strcmp(names[1], "-") != 0)
 		options->dest = names[1];
 	return true;
 }
@@ -369,7 +333,7 @@ static enum stream_todo finish(struct stream_options *options, struct parse *par
 	struct q2s_diag diag = { 0 };
 
 	if (parse->help)
-		return print_usage() == 0 ? STREAM_DONE : STREAM_WRONG;
+		return usage_print() == 0 ? STREAM_DONE : STREAM_WRONG;
 	if (parse->version)
 		return tool_version() == 0 ? STREAM_DONE : STREAM_WRONG;
 	if (parse->image.help) {
@@ -385,8 +349,12 @@ static enum stream_todo finish(struct stream_options *options, struct parse *par
 		return STREAM_WRONG;
 	if (!parse->follow_given)
 		options->follow = options->format ? Q2S_FOLLOW_BESIDE : Q2S_FOLLOW_NONE;
+	options->other_follow = options->follow;
+	if (!parse->follow_given)
+		options->other_follow = options->other_format ? Q2S_FOLLOW_BESIDE :
+								Q2S_FOLLOW_NONE;
 	if (!parse_names(options, argc - optind, argv + optind) ||
-	    !check_together(options, parse->image.count > 0 || parse->image_given))
+	    !stream_options_check(options, parse->image.count > 0 || parse->image_given))
 		return STREAM_WRONG;
 	return STREAM_RUN;
 }

@@ -14,13 +14,16 @@
  *
  * @format     NULL: find out, and follow nothing
  * @dest       NULL: standard output
- * @json       the output of --measure is for scripts
+ * @size       bytes that are promised on standard input, if @has_size
+ * @json       the output of --measure or --compare is for scripts
  * @data_file  the new image uses the source as its external data file
  * @compress   with @compression; @image.compression_type agrees with it
  * @spool      folder for what has to wait, or NULL; @no_spool: compress twice instead
  * @range      which bytes of the output are wanted
  * @save_plan  keep the plan in this file, or NULL
  * @plan       use the plan in this file instead of looking at the source, or NULL
+ * @compare    no output: compare the source with @other, of which @other_format and @other_follow
+ *             say what @format and @follow say of the source
  */
 struct stream_options {
 	const char *source;
@@ -29,6 +32,12 @@ struct stream_options {
 	const char *snapshot;
 	bool raw_output;
 	enum q2s_follow follow;
+	bool has_size;
+	uint64_t size;
+	bool compare;
+	const char *other;
+	const char *other_format;
+	enum q2s_follow other_follow;
 	bool trust_holes;
 	unsigned threads;
 	bool compress;

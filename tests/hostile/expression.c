@@ -2,7 +2,7 @@
 /*
  * The small language of damage: "FIELD = EXPRESSION".
  *
- * An expression is terms joined by + - * | (from left to right, all alike). A term is a number
+ * An expression is terms joined by + - * / | (from left to right, all alike). A term is a number
  * (0x.. or decimal, with k M G T P), `old` (the field's value until now), `i` (the round of
  * `repeat`), `cluster` (the cluster size), #N (host cluster N), or @PLACE, the host offset of a
  * structure.
@@ -69,6 +69,13 @@ static uint64_t term(struct model *model, const char **text, uint64_t old)
 	return number(text);
 }
 
+static uint64_t divisor(uint64_t value)
+{
+	if (value == 0)
+		die("division by 0");
+	return value;
+}
+
 uint64_t expression(struct model *model, const char **text, uint64_t old)
 {
 	uint64_t value = term(model, text, old);
@@ -87,6 +94,10 @@ uint64_t expression(struct model *model, const char **text, uint64_t old)
 		case '*':
 			(*text)++;
 			value *= term(model, text, old);
+			break;
+		case '/':
+			(*text)++;
+			value /= divisor(term(model, text, old));
 			break;
 		case '|':
 			(*text)++;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * make_image SPEC IMAGE: makes the image that a spec describes. doc of the language: README here.
- * Files that the image refers to (backing, external data file) are made beside it.
+ * make_image SPEC IMAGE: makes the image that a spec describes; README has the language. Files that
+ * the image refers to (backing file, external data file) are made beside it.
  */
 #include "model.h"
 

@@ -85,7 +85,6 @@ struct watched_disk {
 	struct q2s_disk *inner;
 	uint64_t bytes_read;
 	uint64_t broken_at;
-	bool changed;
 };
 
 struct watched_cursor {
@@ -135,14 +134,6 @@ watched_read(struct q2s_cursor *cursor, q2s_guest guest, void *buf, size_t len,
 	return q2s_cursor_read(((struct watched_cursor *)cursor)->inner, guest, buf, len, diag);
 }
 
-static inline enum q2s_err
-watched_verify(struct q2s_disk *disk, struct q2s_diag *diag)
-{
-	if (!((struct watched_disk *)disk)->changed)
-		return Q2S_OK;
-	return q2si_fail(diag, Q2S_E_CHANGED, "test", Q2S_NOWHERE, 0, "changed");
-}
-
 static inline void
 watched_close(struct q2s_disk *disk)
 {
@@ -159,7 +150,6 @@ watch(struct q2s_disk *inner)
 		.cursor_close = watched_cursor_close,
 		.extent = watched_extent,
 		.read = watched_read,
-		.verify = watched_verify,
 		.close = watched_close,
 	};
 	struct watched_disk *watched = calloc(1, sizeof(*watched));

@@ -350,6 +350,7 @@ START_TEST(a_run_with_one_bad_entry_is_not_written)
 	memcpy(raw, untouched, sizeof(raw));
 	assert_refused(Q2S_E_OFFSET, NOWHERE, 1ull << 56,
 		       q2s_l2_encode_run(&geom, &entry, 2, raw, &diag));
+	assert_ok(q2s_l2_encode_run(&geom, &entry, 0, raw, &diag));
 	entry.host.v = 0; /* the second would be legal */
 	assert_refused(Q2S_E_OFFSET, NOWHERE, 0,
 		       q2s_l2_encode_run(&geom, &entry, 2, raw, &diag));

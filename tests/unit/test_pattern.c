@@ -24,6 +24,7 @@ static const struct q2s_pattern regions[] = {
 	{ .start = { 200 }, .len = 1000, .state = Q2S_ZERO },
 	{ .start = { 3001 }, .len = 2000, .state = Q2S_DATA, .seeded = true, .seed = UINT64_MAX },
 	{ .start = { 5001 }, .len = 1, .state = Q2S_DATA },
+	{ .start = { 6000 }, .len = 999, .state = Q2S_DATA, .seeded = true, .half = 64 },
 	{ .start = { 9999 }, .len = 1, .state = Q2S_DATA, .seeded = true, .seed = 3 },
 };
 enum { SIZE = 10000 };
@@ -43,6 +44,8 @@ byte_of(uint64_t guest)
 	const struct q2s_pattern *region = guest < SIZE ? region_of(guest) : NULL;
 
 	if (!region || region->state != Q2S_DATA)
+		return 0;
+	if (region->half && guest % region->half >= region->half / 2)
 		return 0;
 	return region->seeded ? seeded_byte(region->seed, guest) : region->fill;
 }

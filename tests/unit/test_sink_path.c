@@ -256,6 +256,38 @@ START_TEST(every_byte_and_every_hole_arrive)
 }
 END_TEST
 
+/* Zeros, written with these flags, in the middle of other bytes. Returns the blocks of the file. */
+static uint64_t
+blocks_of_zeros(unsigned flags, size_t len)
+{
+	char *const got = malloc(len + 2);
+	struct q2s_sink *sink = open_sink(path_of("image"), flags | Q2S_SINK_REPLACE);
+	struct stat st;
+
+	ck_assert_ptr_nonnull(got);
+	assert_ok(q2s_sink_write(sink, "a", 1, &diag));
+	assert_ok(q2s_sink_zero(sink, len, &diag));
+	assert_ok(q2s_sink_write(sink, "b", 1, &diag));
+	ck_assert_int_eq(fstat(q2s_sink_fd(sink), &st), 0);
+	assert_ok(q2s_sink_commit(sink, &diag));
+	ck_assert_uint_eq(get_file(path_of("image"), got, len + 2), len + 2);
+	ck_assert(got[0] == 'a' && got[len + 1] == 'b');
+	for (size_t i = 0; i < len; i++)
+		ck_assert_int_eq(got[1 + i], 0);
+	free(got);
+	return (uint64_t)st.st_blocks;
+}
+
+START_TEST(zeros_get_space_when_asked_for)
+{
+	const size_t len = 1 << 20;
+
+	choose_system(_i);
+	ck_assert_uint_ge(blocks_of_zeros(Q2S_SINK_ALLOCATE, len), len / 512);
+	ck_assert_uint_ge(blocks_of_zeros(Q2S_SINK_FULL, len), len / 512);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -271,6 +303,7 @@ main(void)
 		a_plain_name_is_in_this_folder,
 		a_foreign_temporary_file_is_kept,
 		every_byte_and_every_hole_arrive,
+		zeros_get_space_when_asked_for,
 	};
 	TCase *tcase = tcase_create("sink_path");
 

@@ -138,6 +138,9 @@ START_TEST(extra_data_of_each_age)
 		ck_assert(s.has_icount == rows[i].icount);
 		ck_assert_uint_eq(s.name_len, 1);
 		ck_assert_uint_eq(s.name[0], 'n');
+		if (extra == 16)
+			assert_ok(q2s_snapshot_decode(&geom_3, record, sizeof(record), AT, &s,
+						      &used, &diag));
 		if (extra < 16)
 			assert_refused(Q2S_E_SNAPSHOT, AT.v + 36, extra,
 				       q2s_snapshot_decode(&geom_3, record, sizeof(record), AT, &s,
@@ -231,6 +234,9 @@ START_TEST(nothing_is_written_that_would_not_be_read)
 	assert_refused(Q2S_E_OFFSET, NOWHERE, 0x60200,
 		       q2s_snapshot_encode(&geom, &s, raw, 72, &used, &diag));
 	s.l1_offset.v = 0x60000;
+	s.l1_entries = 4194304;
+	assert_refused(Q2S_E_LIMIT, NOWHERE, 72, /* the room, no longer the L1 table */
+		       q2s_snapshot_encode(&geom, &s, raw, 0, &used, &diag));
 	s.l1_entries = 4194305;
 	assert_refused(Q2S_E_LIMIT, NOWHERE, 4194305,
 		       q2s_snapshot_encode(&geom, &s, raw, 72, &used, &diag));
