@@ -14,6 +14,7 @@ static const struct verb verbs[] = {
 	  "size, features, references, snapshots, and where each structure lies" },
 	{ "map", map_main, "which ranges of the guest disk hold what, and where" },
 	{ "dump", dump_main, "every structure of the image, decoded" },
+	{ "check", check_main, "is every structure sound, and do the refcounts add up?" },
 };
 #define VERB_COUNT (sizeof(verbs) / sizeof(verbs[0]))
 
