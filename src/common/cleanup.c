@@ -119,6 +119,18 @@ end_process(pid_t pid)
 }
 
 void
+cleanup_hold(void)
+{
+	pthread_mutex_lock(&lock);
+}
+
+void
+cleanup_release(void)
+{
+	pthread_mutex_unlock(&lock);
+}
+
+void
 cleanup_run(void)
 {
 	pthread_mutex_lock(&lock);
