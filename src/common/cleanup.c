@@ -127,6 +127,18 @@ cleanup_end_pid(pid_t pid)
 }
 
 void
+cleanup_hold(void)
+{
+	pthread_mutex_lock(&lock);
+}
+
+void
+cleanup_release(void)
+{
+	pthread_mutex_unlock(&lock);
+}
+
+void
 cleanup_run(void)
 {
 	pthread_mutex_lock(&lock);

@@ -24,4 +24,11 @@ void cleanup_end_pid(pid_t pid);
 /** Do it all, the last one added first. */
 void cleanup_run(void);
 
+/**
+ * Let cleanup_run() wait until the release: for short work after which something else is to be
+ * removed than before, or nothing. Nothing may be added or dropped meanwhile.
+ */
+void cleanup_hold(void);
+void cleanup_release(void);
+
 #endif

@@ -77,7 +77,8 @@ static enum q2s_err
 open_output(const struct create_options *options, const char *path, uint64_t length,
 	    struct output *out, struct q2s_diag *diag)
 {
-	const unsigned flags = Q2S_SINK_SYNC | (options->force ? Q2S_SINK_REPLACE : 0) |
+	const unsigned flags = (options->fast ? 0 : Q2S_SINK_SYNC) |
+			       (options->force ? Q2S_SINK_REPLACE : 0) |
 			       space_flags(options->image.preallocation);
 	enum q2s_err err = check_device(options, path, diag);
 
