@@ -14,6 +14,7 @@ static const struct verb verbs[] = {
 	  "size, features, references, snapshots, and where each structure lies" },
 	{ "map", map_main, "which ranges of the guest disk hold what, and where" },
 	{ "dump", dump_main, "every structure of the image, decoded" },
+	{ "report", report_main, "the image drawn: one HTML file, to look at" },
 };
 #define VERB_COUNT (sizeof(verbs) / sizeof(verbs[0]))
 
