@@ -43,6 +43,9 @@ static int stream(const struct stream_options *options)
 		status = tool_fail(options->source, &diag);
 	else if (options->measure)
 		status = target_print_measure(&target, options->json);
+	else
+		outlet_print_digest(&options->outlet, &target.digest,
+				    options->progress == PROGRESS_JSON);
 	target_free(&target);
 	q2s_disk_close(disk);
 	return status;

@@ -13,8 +13,10 @@
 #define THREADS_MAX 1024
 
 enum {
-	OPT_FOLLOW = 256,
+	OPT_DIGEST = 256,
+	OPT_FOLLOW,
 	OPT_HELP,
+	OPT_LIMIT_RATE,
 	OPT_MEASURE,
 	OPT_OUTPUT,
 	OPT_PART,
@@ -23,6 +25,7 @@ enum {
 	OPT_RANGE,
 	OPT_RESUME,
 	OPT_SAVE_PLAN,
+	OPT_SIZE_FD,
 	OPT_SPOOL,
 	OPT_TRUST_HOLES,
 	OPT_VERSION,
@@ -45,6 +48,9 @@ static const struct option long_options[] = {
 	{ "part", required_argument, NULL, OPT_PART },
 	{ "save-plan", required_argument, NULL, OPT_SAVE_PLAN },
 	{ "plan", required_argument, NULL, OPT_PLAN },
+	{ "digest", required_argument, NULL, OPT_DIGEST },
+	{ "limit-rate", required_argument, NULL, OPT_LIMIT_RATE },
+	{ "size-fd", required_argument, NULL, OPT_SIZE_FD },
 	{ "snapshot", required_argument, NULL, 's' },
 	{ "follow", required_argument, NULL, OPT_FOLLOW },
 	{ "measure", no_argument, NULL, OPT_MEASURE },
@@ -84,6 +90,9 @@ static const char usage[] =
 	"  -j, --threads N          threads that look at the source (default: all processors)\n"
 	"      --measure            print how long the output will be, and write nothing\n"
 	"      --output FMT         human (default) or json, for --measure\n"
+	"      --digest ALG         print the digest of what was written, on stderr\n"
+	"      --limit-rate N       write N bytes a second at most\n"
+	"      --size-fd N          write the length to descriptor N before anything else\n"
 	"  -p, --progress[=MODE]    bar, json or none (default: a bar when stderr is a terminal)\n"
 	"      --help               print this\n"
 	"      --version            print the version and what is built in\n"
@@ -234,6 +243,12 @@ static bool parse_one(struct stream_options *options, struct parse *parse, int g
 	case 'f':
 		options->format = optarg;
 		return true;
+	case OPT_DIGEST:
+		return outlet_parse_digest(&options->outlet, optarg);
+	case OPT_LIMIT_RATE:
+		return outlet_parse_limit_rate(&options->outlet, optarg);
+	case OPT_SIZE_FD:
+		return outlet_parse_size_fd(&options->outlet, optarg);
 	case 'O':
 		return parse_output_format(options, optarg);
 	case 'o':
@@ -386,7 +401,8 @@ static enum stream_todo finish(struct stream_options *options, struct parse *par
 	if (!parse->follow_given)
 		options->follow = options->format ? Q2S_FOLLOW_BESIDE : Q2S_FOLLOW_NONE;
 	if (!parse_names(options, argc - optind, argv + optind) ||
-	    !check_together(options, parse->image.count > 0 || parse->image_given))
+	    !check_together(options, parse->image.count > 0 || parse->image_given) ||
+	    !outlet_check(&options->outlet, options->measure, !options->dest))
 		return STREAM_WRONG;
 	return STREAM_RUN;
 }

@@ -7,6 +7,7 @@
 
 #include "common/image_options.h"
 #include "common/progress.h"
+#include "stream/outlet.h"
 #include "stream/range.h"
 
 /**
@@ -36,6 +37,7 @@ struct stream_options {
 	const char *spool;
 	bool no_spool;
 	struct stream_range range;
+	struct outlet_options outlet;
 	const char *save_plan;
 	const char *plan;
 	bool data_file;

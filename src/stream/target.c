@@ -4,9 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "common/cleanup.h"
 #include "common/fault.h"
 #include "common/json.h"
 #include "common/tool.h"
@@ -177,14 +175,6 @@ int target_print_measure(const struct target *target, bool json)
 	return tool_finish(0);
 }
 
-static enum q2s_err open_sink(const char *dest, uint64_t length, struct q2s_sink **out,
-			      struct q2s_diag *diag)
-{
-	if (!dest)
-		return q2s_sink_from_fd(STDOUT_FILENO, "standard output", out, diag);
-	return q2s_sink_open(dest, Q2S_SINK_REPLACE, length, out, diag);
-}
-
 static enum q2s_err emit(const struct target *target, uint64_t from, uint64_t until,
 			 struct q2s_sink *sink, struct q2s_diag *diag)
 {
@@ -204,23 +194,21 @@ static enum q2s_err emit(const struct target *target, uint64_t from, uint64_t un
 	return q2s_emit_raw(target->disk, sink, &options, diag);
 }
 
-enum q2s_err target_write(const struct target *target, struct q2s_diag *diag)
+enum q2s_err target_write(struct target *target, struct q2s_diag *diag)
 {
 	const struct stream_options *options = target->options;
-	struct q2s_sink *sink = NULL;
+	struct output output = { 0 };
 	uint64_t from, until;
 	enum q2s_err err = range_resolve(&options->range, target->measure.length, &from, &until,
 					 diag);
 
 	if (err == Q2S_OK)
-		err = open_sink(options->dest, until - from, &sink, diag);
-	if (err != Q2S_OK)
-		return err;
-	if (q2s_sink_temp_path(sink))
-		(void)cleanup_add_path(q2s_sink_temp_path(sink));
-	err = emit(target, from, until, sink, diag);
+		err = outlet_open(&options->outlet, options->dest, until - from, &target->digest,
+				  &output, diag);
 	if (err == Q2S_OK)
-		return q2s_sink_commit(sink, diag);
-	q2s_sink_abort(sink);
+		err = emit(target, from, until, output.sink, diag);
+	if (err == Q2S_OK)
+		return output_commit(&output, diag);
+	output_abort(&output);
 	return err;
 }

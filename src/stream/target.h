@@ -17,6 +17,7 @@ struct target {
 	struct q2s_compression compression;
 	struct q2s_spool *spool;
 	struct q2s_measure measure;
+	struct q2s_digest digest; /* after target_write(), if it was asked for */
 };
 
 /** Look at the disk and plan the output; nothing is written. Free with target_free(). */
@@ -28,6 +29,6 @@ void target_free(struct target *target);
 int target_print_measure(const struct target *target, bool json);
 
 /** Write the range that is wanted to DEST or standard output, complete or not at all as far as that can be. */
-enum q2s_err target_write(const struct target *target, struct q2s_diag *diag);
+enum q2s_err target_write(struct target *target, struct q2s_diag *diag);
 
 #endif
