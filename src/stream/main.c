@@ -4,6 +4,7 @@
 
 #include "common/progress.h"
 #include "common/tool.h"
+#include "stream/extents.h"
 #include "stream/options.h"
 #include "stream/source.h"
 #include "stream/target.h"
@@ -32,6 +33,8 @@ static int stream(const struct stream_options *options)
 
 	if (err == Q2S_OK)
 		err = source_open(options, &disk, &diag);
+	if (err == Q2S_OK && options->extents)
+		err = extents_apply(options->extents, &disk, &diag);
 	if (err == Q2S_OK)
 		err = target_plan(options, disk, &target, &diag);
 	if (err == Q2S_OK && !options->measure)

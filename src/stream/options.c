@@ -14,6 +14,7 @@
 
 enum {
 	OPT_DIGEST = 256,
+	OPT_EXTENTS,
 	OPT_FOLLOW,
 	OPT_HELP,
 	OPT_LIMIT_RATE,
@@ -48,6 +49,7 @@ static const struct option long_options[] = {
 	{ "part", required_argument, NULL, OPT_PART },
 	{ "save-plan", required_argument, NULL, OPT_SAVE_PLAN },
 	{ "plan", required_argument, NULL, OPT_PLAN },
+	{ "extents", required_argument, NULL, OPT_EXTENTS },
 	{ "digest", required_argument, NULL, OPT_DIGEST },
 	{ "limit-rate", required_argument, NULL, OPT_LIMIT_RATE },
 	{ "size-fd", required_argument, NULL, OPT_SIZE_FD },
@@ -86,6 +88,8 @@ static const char usage[] =
 	"  -s, --snapshot ID|NAME   read an internal snapshot of SOURCE\n"
 	"      --follow POLICY      which other files an image may refer to: none, beside, any\n"
 	"                           (default: beside with -f, none without)\n"
+	"      --extents FILE       the JSON of qemu-img map for SOURCE: look at what it calls data,\n"
+	"                           and believe that the rest is zero\n"
 	"      --trust-holes        data is data: do not read it to look for zeros\n"
 	"  -j, --threads N          threads that look at the source (default: all processors)\n"
 	"      --measure            print how long the output will be, and write nothing\n"
@@ -242,6 +246,9 @@ static bool parse_one(struct stream_options *options, struct parse *parse, int g
 	switch (got) {
 	case 'f':
 		options->format = optarg;
+		return true;
+	case OPT_EXTENTS:
+		options->extents = optarg;
 		return true;
 	case OPT_DIGEST:
 		return outlet_parse_digest(&options->outlet, optarg);

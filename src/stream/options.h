@@ -20,6 +20,7 @@
  * @compress   with @compression; @image.compression_type agrees with it
  * @spool      folder for what has to wait, or NULL; @no_spool: compress twice instead
  * @range      which bytes of the output are wanted
+ * @extents    somebody's map of the source, or NULL
  * @save_plan  keep the plan in this file, or NULL
  * @plan       use the plan in this file instead of looking at the source, or NULL
  */
@@ -38,6 +39,7 @@ struct stream_options {
 	bool no_spool;
 	struct stream_range range;
 	struct outlet_options outlet;
+	const char *extents;
 	const char *save_plan;
 	const char *plan;
 	bool data_file;
