@@ -9,11 +9,13 @@
 #include "common/escape.h"
 #include "common/size.h"
 #include "common/tool.h"
+#include "stream/base.h"
 
 #define THREADS_MAX 1024
 
 enum {
-	OPT_DIGEST = 256,
+	OPT_BACKING_NAME = 256,
+	OPT_DIGEST,
 	OPT_EXTENTS,
 	OPT_FOLLOW,
 	OPT_HELP,
@@ -32,7 +34,7 @@ enum {
 	OPT_VERSION,
 };
 
-static const char short_options[] = ":f:O:o:c:r:dRs:j:pz::";
+static const char short_options[] = ":f:F:O:o:b:c:r:dRs:j:pz::";
 
 static const struct option long_options[] = {
 	{ "format", required_argument, NULL, 'f' },
@@ -49,6 +51,9 @@ static const struct option long_options[] = {
 	{ "part", required_argument, NULL, OPT_PART },
 	{ "save-plan", required_argument, NULL, OPT_SAVE_PLAN },
 	{ "plan", required_argument, NULL, OPT_PLAN },
+	{ "diff", required_argument, NULL, 'b' },
+	{ "backing-format", required_argument, NULL, 'F' },
+	{ "backing-name", required_argument, NULL, OPT_BACKING_NAME },
 	{ "extents", required_argument, NULL, OPT_EXTENTS },
 	{ "digest", required_argument, NULL, OPT_DIGEST },
 	{ "limit-rate", required_argument, NULL, OPT_LIMIT_RATE },
@@ -77,6 +82,10 @@ static const char usage[] =
 	"  -r, --refcount-bits N    short for -o refcount_bits=N\n"
 	"  -d, --data-file          the new image uses SOURCE as its external data file\n"
 	"  -R, --data-file-raw      as -d, and SOURCE must stay a valid raw image\n"
+	"  -b, --diff BASE          only what differs from BASE, which is the backing file\n"
+	"  -F, --backing-format FMT format of BASE: needed with -b\n"
+	"      --backing-name NAME  what the new image calls BASE (default: how it is found from\n"
+	"                           the folder of DEST)\n"
 	"  -z, --compress[=TYPE[:LEVEL]]  compressed clusters: zlib or zstd\n"
 	"      --spool DIR|none     where compressed data waits when it outgrows its memory\n"
 	"                           (default: TMPDIR); none: compress twice instead\n"
@@ -247,6 +256,15 @@ static bool parse_one(struct stream_options *options, struct parse *parse, int g
 	case 'f':
 		options->format = optarg;
 		return true;
+	case 'b':
+		options->base = optarg;
+		return true;
+	case 'F':
+		options->other_format = optarg;
+		return true;
+	case OPT_BACKING_NAME:
+		options->backing_name = optarg;
+		return true;
 	case OPT_EXTENTS:
 		options->extents = optarg;
 		return true;
@@ -323,7 +341,7 @@ static bool check_together(const struct stream_options *options, bool image_opti
 	const struct image_options *image = &options->image;
 
 	if (options->raw_output && (image_options_given || options->data_file ||
-				    options->compress))
+				    options->compress || options->base))
 		(void)tool_usage_error("-O raw takes no options of a qcow2 image");
 	else if (options->data_file && options->format && strcmp(options->format, "raw") != 0)
 		(void)tool_usage_error("--data-file needs a raw SOURCE");
@@ -334,9 +352,9 @@ static bool check_together(const struct stream_options *options, bool image_opti
 	else if (options->raw_output && (options->plan || options->save_plan))
 		(void)tool_usage_error("-O raw has no plan");
 	else if (options->plan && (image_options_given || options->data_file ||
-				   options->compress || options->save_plan))
+				   options->compress || options->save_plan || options->base))
 		(void)tool_usage_error("--plan says what the image is; "
-				       "-o, -c, -r, -d, -z and --save-plan contradict it");
+				       "-o, -b, -c, -r, -d, -z and --save-plan contradict it");
 	else if (options->json && !options->measure)
 		(void)tool_usage_error("--output is for --measure; see --progress=json too");
 	else
@@ -407,8 +425,10 @@ static enum stream_todo finish(struct stream_options *options, struct parse *par
 		return STREAM_WRONG;
 	if (!parse->follow_given)
 		options->follow = options->format ? Q2S_FOLLOW_BESIDE : Q2S_FOLLOW_NONE;
+	options->other_follow = parse->follow_given ? options->follow : Q2S_FOLLOW_BESIDE;
 	if (!parse_names(options, argc - optind, argv + optind) ||
 	    !check_together(options, parse->image.count > 0 || parse->image_given) ||
+	    !base_check(options) ||
 	    !outlet_check(&options->outlet, options->measure, !options->dest))
 		return STREAM_WRONG;
 	return STREAM_RUN;

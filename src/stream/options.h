@@ -20,6 +20,9 @@
  * @compress   with @compression; @image.compression_type agrees with it
  * @spool      folder for what has to wait, or NULL; @no_spool: compress twice instead
  * @range      which bytes of the output are wanted
+ * @base       the new image holds what differs from this disk, or NULL; @other_format and
+ *             @other_follow say of it what @format and @follow say of the source
+ * @backing_name  what the image calls @base; NULL: how it is found from the image
  * @extents    somebody's map of the source, or NULL
  * @save_plan  keep the plan in this file, or NULL
  * @plan       use the plan in this file instead of looking at the source, or NULL
@@ -39,6 +42,10 @@ struct stream_options {
 	bool no_spool;
 	struct stream_range range;
 	struct outlet_options outlet;
+	const char *base;
+	const char *other_format;
+	enum q2s_follow other_follow;
+	const char *backing_name;
 	const char *extents;
 	const char *save_plan;
 	const char *plan;

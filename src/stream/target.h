@@ -3,15 +3,18 @@
 #ifndef STREAM_TARGET_H
 #define STREAM_TARGET_H
 
+#include "stream/base.h"
 #include "stream/options.h"
 
 /**
  * What will be written. @plan is NULL for raw output, @spool without compressed clusters, or where
- * they are to be compressed again.
+ * they are to be compressed again. @base holds nothing and @changes is NULL without --diff.
  */
 struct target {
 	const struct stream_options *options;
 	struct q2s_disk *disk; /* borrowed */
+	struct base base;
+	struct q2s_disk *changes; /* what @disk changes over the base */
 	struct q2s_plan *plan;
 	bool compressed;
 	struct q2s_compression compression;

@@ -42,10 +42,15 @@ apply "$(item 0 512 true true)" "$(item 512 512 true false ', "present": false')
 	"$(item 1024 1047552 false true ', "present": true, "offset": 7, "compressed": true')"
 expect '\0' 1024 x 1047552
 
-# The same for raw output.
+# The same for raw output, over a base, and with what else there is.
 apply "$(item 0 65536 true false)" "$(item 65536 983040 false true)"
 q2s-stream --extents map.json -O raw source.raw raw
 assert_same_bytes raw out.raw
+q2s-stream --extents map.json -b source.raw -F raw -c 64k source.raw delta.qcow2
+q2s-stream delta.qcow2 -f qcow2 -O raw raw
+assert_same_bytes raw out.raw
+# Zeros need no space.
+assert_equal 5 "$(($(stat -c %s delta.qcow2) / 65536))" "clusters of the difference"
 q2s-stream --extents map.json --measure source.raw >measure
 grep -q '^exact length: 1310720$' measure
 
