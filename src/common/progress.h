@@ -18,7 +18,7 @@ enum progress_mode {
 	PROGRESS_AUTO, /* a bar when stderr is a terminal */
 	PROGRESS_QUIET,
 	PROGRESS_BAR,
-	PROGRESS_JSON, /* one object a line: phase, done, total, rate, elapsed, final */
+	PROGRESS_JSON, /* one object a line: phase, done, total, length, rate, elapsed, final */
 };
 
 /**

@@ -85,10 +85,15 @@ progress_bar(const struct progress_state *state, unsigned columns, char *buf, si
 const char *
 progress_json(const struct progress_state *state, bool final, char *buf, size_t size)
 {
+	char length[40] = "";
+
+	/* what is written is counted in advance, so its first line tells before the first byte */
+	if (state->phase == Q2S_PHASE_WRITE)
+		snprintf(length, sizeof(length), ", \"length\": %" PRIu64, state->total);
 	snprintf(buf, size,
 		 "{\"phase\": \"%s\", \"done\": %" PRIu64 ", \"total\": %" PRIu64
-		 ", \"rate\": %" PRIu64 ", \"elapsed\": %.3f, \"final\": %s}",
-		 progress_phase_name(state->phase), state->done, state->total, rate(state),
+		 "%s, \"rate\": %" PRIu64 ", \"elapsed\": %.3f, \"final\": %s}",
+		 progress_phase_name(state->phase), state->done, state->total, length, rate(state),
 		 state->seconds, final ? "true" : "false");
 	return buf;
 }

@@ -3,6 +3,7 @@
 #include "common/progress.h"
 #include "common/tool.h"
 #include "stream/compare.h"
+#include "stream/extents.h"
 #include "stream/options.h"
 #include "stream/source.h"
 #include "stream/target.h"
@@ -39,6 +40,8 @@ static int stream(const struct stream_options *options)
 
 	if (err == Q2S_OK)
 		err = source_open(options, &source, &diag);
+	if (err == Q2S_OK && options->extents)
+		err = extents_apply(options->extents, &source.disk, &diag);
 	if (err == Q2S_OK)
 		err = target_plan(options, source.disk, &target, &diag);
 	if (err == Q2S_OK && !options->measure)
@@ -50,6 +53,9 @@ static int stream(const struct stream_options *options)
 		status = report(options, &diag);
 	else if (options->measure)
 		status = target_print_measure(&target, options->json);
+	else
+		outlet_print_digest(&options->outlet, &target.digest,
+				    options->progress == PROGRESS_JSON);
 	target_free(&target);
 	source_close(&source);
 	return status;

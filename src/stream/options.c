@@ -9,15 +9,20 @@
 #include "common/escape.h"
 #include "common/size.h"
 #include "common/tool.h"
+#include "stream/base.h"
 #include "stream/options_check.h"
 #include "stream/usage.h"
 
 #define THREADS_MAX 1024
 
 enum {
-	OPT_COMPARE = 256,
+	OPT_BACKING_NAME = 256,
+	OPT_COMPARE,
+	OPT_DIGEST,
+	OPT_EXTENTS,
 	OPT_FOLLOW,
 	OPT_HELP,
+	OPT_LIMIT_RATE,
 	OPT_MEASURE,
 	OPT_OUTPUT,
 	OPT_PART,
@@ -27,12 +32,13 @@ enum {
 	OPT_RESUME,
 	OPT_SAVE_PLAN,
 	OPT_SIZE,
+	OPT_SIZE_FD,
 	OPT_SPOOL,
 	OPT_TRUST_HOLES,
 	OPT_VERSION,
 };
 
-static const char short_options[] = ":f:F:O:o:c:r:dRs:j:pz::";
+static const char short_options[] = ":f:F:O:o:b:c:r:dRs:j:pz::";
 
 static const struct option long_options[] = {
 	{ "format", required_argument, NULL, 'f' },
@@ -49,6 +55,13 @@ static const struct option long_options[] = {
 	{ "part", required_argument, NULL, OPT_PART },
 	{ "save-plan", required_argument, NULL, OPT_SAVE_PLAN },
 	{ "plan", required_argument, NULL, OPT_PLAN },
+	{ "diff", required_argument, NULL, 'b' },
+	{ "backing-format", required_argument, NULL, 'F' },
+	{ "backing-name", required_argument, NULL, OPT_BACKING_NAME },
+	{ "extents", required_argument, NULL, OPT_EXTENTS },
+	{ "digest", required_argument, NULL, OPT_DIGEST },
+	{ "limit-rate", required_argument, NULL, OPT_LIMIT_RATE },
+	{ "size-fd", required_argument, NULL, OPT_SIZE_FD },
 	{ "snapshot", required_argument, NULL, 's' },
 	{ "size", required_argument, NULL, OPT_SIZE },
 	{ "follow", required_argument, NULL, OPT_FOLLOW },
@@ -212,9 +225,24 @@ static bool parse_one(struct stream_options *options, struct parse *parse, int g
 	case 'f':
 		options->format = optarg;
 		return true;
+	case 'b':
+		options->base = optarg;
+		return true;
 	case 'F':
 		options->other_format = optarg;
 		return true;
+	case OPT_BACKING_NAME:
+		options->backing_name = optarg;
+		return true;
+	case OPT_EXTENTS:
+		options->extents = optarg;
+		return true;
+	case OPT_DIGEST:
+		return outlet_parse_digest(&options->outlet, optarg);
+	case OPT_LIMIT_RATE:
+		return outlet_parse_limit_rate(&options->outlet, optarg);
+	case OPT_SIZE_FD:
+		return outlet_parse_size_fd(&options->outlet, optarg);
 	case 'O':
 		return parse_output_format(options, optarg);
 	case 'o':
@@ -354,7 +382,9 @@ static enum stream_todo finish(struct stream_options *options, struct parse *par
 		options->other_follow = options->other_format ? Q2S_FOLLOW_BESIDE :
 								Q2S_FOLLOW_NONE;
 	if (!parse_names(options, argc - optind, argv + optind) ||
-	    !stream_options_check(options, parse->image.count > 0 || parse->image_given))
+	    !stream_options_check(options, parse->image.count > 0 || parse->image_given) ||
+	    !base_check(options) ||
+	    !outlet_check(&options->outlet, options->measure, !options->dest))
 		return STREAM_WRONG;
 	return STREAM_RUN;
 }

@@ -7,6 +7,7 @@
 
 #include "common/image_options.h"
 #include "common/progress.h"
+#include "stream/outlet.h"
 #include "stream/range.h"
 
 /**
@@ -20,6 +21,10 @@
  * @compress   with @compression; @image.compression_type agrees with it
  * @spool      folder for what has to wait, or NULL; @no_spool: compress twice instead
  * @range      which bytes of the output are wanted
+ * @base       the new image holds what differs from this disk, or NULL; @other_format and
+ *             @other_follow say of it what @format and @follow say of the source
+ * @backing_name  what the image calls @base; NULL: how it is found from the image
+ * @extents    somebody's map of the source, or NULL
  * @save_plan  keep the plan in this file, or NULL
  * @plan       use the plan in this file instead of looking at the source, or NULL
  * @compare    no output: compare the source with @other, of which @other_format and @other_follow
@@ -45,6 +50,10 @@ struct stream_options {
 	const char *spool;
 	bool no_spool;
 	struct stream_range range;
+	struct outlet_options outlet;
+	const char *base;
+	const char *backing_name;
+	const char *extents;
 	const char *save_plan;
 	const char *plan;
 	bool data_file;

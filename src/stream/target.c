@@ -4,9 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "common/cleanup.h"
 #include "common/fault.h"
 #include "common/json.h"
 #include "common/tool.h"
@@ -30,33 +28,46 @@ static enum q2s_err allocate_all(const struct q2s_geom *geom, struct q2s_alloc *
 	return err;
 }
 
-static enum q2s_err allocate(const struct stream_options *options, const struct q2s_spec *spec,
-			     struct q2s_disk *disk, struct q2s_alloc **out, struct q2s_diag *diag)
+/* Over a base, what is equal shows through; what became zero has to be said. */
+static enum q2s_err allocate(struct target *target, const struct q2s_spec *spec,
+			     struct q2s_alloc **out, struct q2s_diag *diag)
 {
+	const struct q2s_geom *const geom = &spec->geom;
 	const struct q2s_scan_options scan = {
-		.threads = options->threads,
-		.trust_holes = options->trust_holes,
+		.threads = target->options->threads,
+		.trust_holes = target->options->trust_holes,
+		.keep_zeros = target->base.disk != NULL,
 		.observer = progress_observer(),
 	};
+	enum q2s_err err;
 
 	if (spec->data_file_raw)
-		return allocate_all(&spec->geom, out, diag);
-	return q2s_scan(disk, &spec->geom, &scan, out, diag);
+		return allocate_all(geom, out, diag);
+	if (!target->base.disk)
+		return q2s_scan(target->disk, geom, &scan, out, diag);
+	err = q2s_disk_diff(target->disk, target->base.disk, geom->size, geom->sub_size,
+			    &target->changes, diag);
+	return err == Q2S_OK ? q2s_scan(target->changes, geom, &scan, out, diag) : err;
 }
 
-/* What the image shall be: the options, the size of the disk, and the name of the data file. */
-static enum q2s_err specify(const struct stream_options *options, const struct q2s_disk *disk,
-			    struct q2s_spec *out, struct q2s_diag *diag)
+/* What the image shall be: the options, the size of the disk, and the names of other files. */
+static enum q2s_err specify(const struct target *target, struct q2s_spec *out,
+			    struct q2s_diag *diag)
 {
+	const struct stream_options *options = target->options;
 	struct image_options image = options->image;
-	const uint64_t size = q2s_disk_size(disk);
+	const uint64_t size = q2s_disk_size(target->disk);
 
 	if (image.has_size && image.size < size)
 		return fault(diag, Q2S_E_USAGE, "size",
 			     "is less than the %" PRIu64 " bytes of the disk", size);
-	/* a copy of the struct alone: the name stays the command line's */
+	/* a copy of the struct alone: the names stay the command line's */
 	if (options->data_file && !image.data_file)
 		image.data_file = (char *)(uintptr_t)options->source;
+	if (target->base.disk) {
+		image.backing_file = target->base.name;
+		image.backing_fmt = (char *)(uintptr_t)options->other_format;
+	}
 	return image_options_spec(&image, image.has_size ? image.size : size, out, diag);
 }
 
@@ -89,12 +100,14 @@ static enum q2s_err plan_qcow2(const struct stream_options *options, struct targ
 {
 	struct q2s_alloc *alloc = NULL;
 	struct q2s_spec spec;
-	enum q2s_err err = specify(options, target->disk, &spec, diag);
+	enum q2s_err err = base_open(options, &target->base, diag);
 
+	if (err == Q2S_OK)
+		err = specify(target, &spec, diag);
 	if (err == Q2S_OK)
 		err = q2s_spec_check(&spec, diag);
 	if (err == Q2S_OK)
-		err = allocate(options, &spec, target->disk, &alloc, diag);
+		err = allocate(target, &spec, &alloc, diag);
 	if (err == Q2S_OK && options->compress)
 		err = compress(target, &alloc, diag);
 	if (err != Q2S_OK) {
@@ -148,6 +161,8 @@ void target_free(struct target *target)
 {
 	q2s_plan_free(target->plan);
 	q2s_spool_free(target->spool);
+	q2s_disk_close(target->changes);
+	base_close(&target->base);
 }
 
 int target_print_measure(const struct target *target, bool json)
@@ -171,14 +186,6 @@ int target_print_measure(const struct target *target, bool json)
 	return tool_finish(0);
 }
 
-static enum q2s_err open_sink(const char *dest, uint64_t length, struct q2s_sink **out,
-			      struct q2s_diag *diag)
-{
-	if (!dest)
-		return q2s_sink_from_fd(STDOUT_FILENO, "standard output", out, diag);
-	return q2s_sink_open(dest, Q2S_SINK_REPLACE, length, out, diag);
-}
-
 static enum q2s_err emit(const struct target *target, uint64_t from, uint64_t until,
 			 struct q2s_sink *sink, struct q2s_diag *diag)
 {
@@ -198,23 +205,24 @@ static enum q2s_err emit(const struct target *target, uint64_t from, uint64_t un
 	return q2s_emit_raw(target->disk, sink, &options, diag);
 }
 
-enum q2s_err target_write(const struct target *target, struct q2s_diag *diag)
+enum q2s_err target_write(struct target *target, struct q2s_diag *diag)
 {
 	const struct stream_options *options = target->options;
-	struct q2s_sink *sink = NULL;
+	struct output output = { 0 };
 	uint64_t from, until;
 	enum q2s_err err = range_resolve(&options->range, target->measure.length, &from, &until,
 					 diag);
 
 	if (err == Q2S_OK)
-		err = open_sink(options->dest, until - from, &sink, diag);
-	if (err != Q2S_OK)
-		return err;
-	if (q2s_sink_temp_path(sink))
-		(void)cleanup_add_path(q2s_sink_temp_path(sink));
-	err = emit(target, from, until, sink, diag);
+		err = outlet_open(&options->outlet, options->dest, until - from, &target->digest,
+				  &output, diag);
 	if (err == Q2S_OK)
-		return q2s_sink_commit(sink, diag);
-	q2s_sink_abort(sink);
+		err = emit(target, from, until, output.sink, diag);
+	/* the source was verified when its last byte was written; what it was compared with was not */
+	if (err == Q2S_OK && target->changes)
+		err = q2s_disk_verify(target->changes, diag);
+	if (err == Q2S_OK)
+		return output_commit(&output, diag);
+	output_abort(&output);
 	return err;
 }

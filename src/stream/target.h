@@ -3,20 +3,24 @@
 #ifndef STREAM_TARGET_H
 #define STREAM_TARGET_H
 
+#include "stream/base.h"
 #include "stream/options.h"
 
 /**
  * What will be written. @plan is NULL for raw output, @spool without compressed clusters, or where
- * they are to be compressed again.
+ * they are to be compressed again. @base holds nothing and @changes is NULL without --diff.
  */
 struct target {
 	const struct stream_options *options;
 	struct q2s_disk *disk; /* borrowed */
+	struct base base;
+	struct q2s_disk *changes; /* what @disk changes over the base */
 	struct q2s_plan *plan;
 	bool compressed;
 	struct q2s_compression compression;
 	struct q2s_spool *spool;
 	struct q2s_measure measure;
+	struct q2s_digest digest; /* after target_write(), if it was asked for */
 };
 
 /** Look at the disk and plan the output; nothing is written. Free with target_free(). */
@@ -28,6 +32,6 @@ void target_free(struct target *target);
 int target_print_measure(const struct target *target, bool json);
 
 /** Write the range that is wanted to DEST or standard output, complete or not at all as far as that can be. */
-enum q2s_err target_write(const struct target *target, struct q2s_diag *diag);
+enum q2s_err target_write(struct target *target, struct q2s_diag *diag);
 
 #endif
