@@ -14,6 +14,7 @@ static const struct verb verbs[] = {
 	  "size, features, references, snapshots, and where each structure lies" },
 	{ "map", map_main, "which ranges of the guest disk hold what, and where" },
 	{ "dump", dump_main, "every structure of the image, decoded" },
+	{ "explain", explain_main, "how one guest offset becomes host bytes, step by step" },
 	{ "hex", hex_main, "the metadata byte by byte, each byte named" },
 	{ "safety", safety_main, "may this file be handed to a hypervisor?" },
 };
