@@ -11,8 +11,8 @@ while read -r file; do
 	grep -Eqs "(^|[[:space:]=])${file//./\\.}( |\$)" include/Makemodule.am {lib,src}/*/Makemodule.am \
 		tests/Makemodule.am tests/*/Makemodule.am && continue
 	case $file in
-	tests/unit/test_*.c | tests/fuzz/fuzz_*.c)
-		grep -Eqs "[[:space:]=]${file%.c}( |\$)" tests/{unit,fuzz}/Makemodule.am && continue
+	tests/*/*.c)
+		grep -Eqs "[[:space:]=]${file%.c}( |\$)" tests/{unit,fuzz,interop,hostile}/Makemodule.am && continue
 		;;
 	esac
 	fail "$file is named in no Makemodule.am"

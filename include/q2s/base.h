@@ -67,11 +67,11 @@ enum q2s_err {
 	Q2S_E_RESERVED,      /* a bit that must be zero is set */
 	Q2S_E_OFFSET,        /* a host offset is misaligned or out of range */
 	Q2S_E_COPIED,        /* COPIED where it cannot be */
-	Q2S_E_SUBCLUSTER,    /* subcluster both allocated and zero, or allocated without host cluster */
+	Q2S_E_SUBCLUSTER,    /* subcluster both allocated and zero, or without a host cluster */
 	Q2S_E_ZERO_FLAG,     /* the zero flag where the format has none (version 2, extended L2) */
 	Q2S_E_COMPRESSED,    /* a compressed descriptor that cannot be (data file, bitmap, end) */
 	Q2S_E_DATA,          /* compressed data that does not decode to one cluster */
-	Q2S_E_REFCOUNT,      /* a refcount structure is malformed, or a count does not fit its width */
+	Q2S_E_REFCOUNT,      /* a refcount structure is malformed, or a count does not fit */
 	Q2S_E_SNAPSHOT,      /* a snapshot record is malformed */
 	Q2S_E_BITMAP,        /* a persistent bitmap's record or table is malformed */
 	Q2S_E_CRYPTO,        /* an encryption header is malformed */

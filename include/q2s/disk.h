@@ -39,8 +39,17 @@ uint64_t q2s_disk_size(const struct q2s_disk *disk);
 const char *q2s_disk_name(const struct q2s_disk *disk);
 void q2s_disk_close(struct q2s_disk *disk); /* NULL is fine; cursors must be closed before */
 
+/**
+ * The files that hold the content: number @index of them, the disk's own; NULL behind the last. A
+ * disk that lies in no file (synthetic, or on a server) has none.
+ */
+struct q2s_file *q2s_disk_file(const struct q2s_disk *disk, size_t index);
+
 /** Did the content stay what it was since opening? Q2S_E_CHANGED names what changed. */
 enum q2s_err q2s_disk_verify(struct q2s_disk *disk, struct q2s_diag *diag);
+
+/** Does any of its content lie in this file (the same device and inode)? */
+bool q2s_disk_uses(const struct q2s_disk *disk, const struct q2s_file_ident *file);
 
 enum q2s_err q2s_cursor_open(struct q2s_disk *disk, struct q2s_cursor **out,
 			     struct q2s_diag *diag);
@@ -67,7 +76,12 @@ enum q2s_err q2s_disk_raw(struct q2s_file *file, struct q2s_disk **out, struct q
 /** An empty disk of @size bytes: all of it absent. */
 enum q2s_err q2s_disk_empty(uint64_t size, struct q2s_disk **out, struct q2s_diag *diag);
 
-/** One region of a synthetic disk. */
+/**
+ * One region of a synthetic disk.
+ *
+ * @half  with @seeded: 0, or bytes: only the first half of each such block of the disk is random
+ *        and the rest is zero, so that a cluster of this size can be compressed
+ */
 struct q2s_pattern {
 	q2s_guest start;
 	uint64_t len;
@@ -75,6 +89,7 @@ struct q2s_pattern {
 	bool seeded;          /* data: pseudo-random bytes from @seed; else every byte is @fill */
 	uint64_t seed;
 	uint8_t fill;
+	uint32_t half;
 };
 
 /**
@@ -123,8 +138,8 @@ bool q2s_nbd_is_uri(const char *name);
  * @sockets       @socket_count connections on which the server, which serves its default export
  *                on all of them, waits for the handshake; taken over, also on failure
  * @name          for messages; NULL: the URI
- * @watched       a local file that the server reads, which q2s_disk_verify() looks at, or NULL;
- *                a reference is taken
+ * @watched       a local file that the server reads, or NULL: the disk's file, which
+ *                q2s_disk_verify() looks at; a reference is taken
  */
 struct q2s_disk_nbd_options {
 	const char *uri;
@@ -163,6 +178,44 @@ struct q2s_comparison {
 enum q2s_err q2s_disk_compare(struct q2s_disk *a, struct q2s_disk *b,
 			      const struct q2s_observer *observer, struct q2s_comparison *out,
 			      struct q2s_diag *diag);
+
+/* ---- disks made of others ---------------------------------------------------------------- */
+
+/**
+ * What has to be stored to show @source on top of @base: a disk of @size bytes, whose extents are
+ * Q2S_ABSENT where both show the same, Q2S_ZERO where @source is zero and @base is not, and
+ * Q2S_DATA elsewhere. Reading gives what @source shows, everywhere. Behind their ends both are
+ * zero.
+ *
+ * The extents depend on the two contents alone. Both are read and compared, unless their metadata
+ * say that they are the same: nothing on both sides, or the same place of the same file.
+ *
+ * @source  its size is at most @size; both disks stay the caller's and must outlive this one
+ * @unit    power of two from 512: one state holds for all of a unit (a cluster or subcluster of
+ *          the image that is made), so a unit that differs anywhere is data as a whole
+ *
+ * Verifying it verifies both. Q2S_E_USAGE for a wrong @size or @unit.
+ */
+enum q2s_err q2s_disk_diff(struct q2s_disk *source, struct q2s_disk *base, uint64_t size,
+			   uint32_t unit, struct q2s_disk **out, struct q2s_diag *diag);
+
+/** What somebody else found out about a stretch of a disk. */
+struct q2s_hint {
+	q2s_guest start;
+	uint64_t len;
+	enum q2s_state state;
+};
+
+/**
+ * @inner as @hints tell it: what they call zero or absent is believed to be so, is never looked at
+ * and reads as zero; what they call data is what @inner says it is.
+ *
+ * @inner  taken over on success
+ * @hints  copied; sorted, without gaps or overlaps, from 0 to the disk's size (Q2S_E_USAGE
+ *         otherwise)
+ */
+enum q2s_err q2s_disk_hinted(struct q2s_disk *inner, const struct q2s_hint *hints, size_t count,
+			     struct q2s_disk **out, struct q2s_diag *diag);
 
 #ifdef __cplusplus
 }

@@ -27,20 +27,27 @@ struct q2s_compression {
 /** Q2S_E_UNSUPPORTED for an unknown type, Q2S_E_USAGE for a level that it does not have. */
 enum q2s_err q2s_compression_check(const struct q2s_compression *how, struct q2s_diag *diag);
 
-/** What the deflate encoder without a level is, for --version: "ISA-L 2.30.0", "zlib 1.2.13". */
-const char *q2s_deflate_name(void);
+/**
+ * The library that compresses this way, with its version: "ISA-L 2.30.0", "zlib 1.2.13". The same
+ * one gives the same bytes. Static storage.
+ */
+const char *q2s_encoder_name(const struct q2s_compression *how);
 
 /**
  * @how       needed
  * @threads   0: one per processor; the bytes do not depend on it
  * @spool     keeps the streams for q2s_emit(), in the order of the disk; NULL: only their lengths
  *            are found out, and they are compressed again when they are written
+ * @wanted    which guest clusters to compress, asked from several threads; NULL: all with data
+ * @opaque    for @wanted
  * @observer  or NULL
  */
 struct q2s_compress_options {
 	struct q2s_compression how;
 	unsigned threads;
 	struct q2s_spool *spool;
+	bool (*wanted)(void *opaque, uint64_t cluster);
+	void *opaque;
 	const struct q2s_observer *observer;
 };
 

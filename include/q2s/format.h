@@ -279,7 +279,7 @@ enum q2s_err q2s_header_check_tables(const struct q2s_header *header, struct q2s
 enum q2s_err q2s_header_encode(const struct q2s_header *header, uint8_t *buf, size_t cap,
 			       struct q2s_diag *diag);
 
-/** The geometry of a decoded header, its size rounded down to 512. Fails as q2s_geom_init() does. */
+/** The geometry of a decoded header, @size rounded down to 512. Fails as q2s_geom_init() does. */
 enum q2s_err q2s_header_geom(const struct q2s_header *header, struct q2s_geom *out,
 			     struct q2s_diag *diag);
 

@@ -19,7 +19,10 @@ extern "C" {
 /** An open qcow2 file: immutable after opening, so safe to share between threads. */
 struct q2s_image;
 
-/** Open even if refcount, snapshot or bitmap fields are wrong in ways that hide no guest data. */
+/**
+ * Open even if refcount, snapshot or bitmap fields are wrong in ways that hide no guest data, or
+ * the L1 table lies past the end of the file, which q2s_map_open() then refuses.
+ */
 #define Q2S_IMAGE_DAMAGED (1u << 0)
 
 /**

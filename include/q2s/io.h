@@ -73,11 +73,19 @@ struct q2s_stretch {
 enum q2s_err q2s_file_stretch(struct q2s_file *file, uint64_t at, struct q2s_stretch *out,
 			      struct q2s_diag *diag);
 
+/**
+ * As q2s_file_stretch() where the caller knows that data begins at @at, as a hole ended there: half
+ * the system calls.
+ */
+enum q2s_err q2s_file_data_stretch(struct q2s_file *file, uint64_t at, struct q2s_stretch *out,
+				   struct q2s_diag *diag);
+
 /** Ask the kernel to have [@at, @at + @len) in its cache soon. Best effort. */
 void q2s_file_will_need(struct q2s_file *file, uint64_t at, uint64_t len);
 
 /**
- * Has the file changed since it was opened: another size, other modification or change times?
+ * Has the file changed since it was opened: another size, or another modification time? What only
+ * concerns its names and rights (rename, link, chmod) is no change.
  * Returns Q2S_OK or Q2S_E_CHANGED, which says what changed.
  */
 enum q2s_err q2s_file_verify(struct q2s_file *file, struct q2s_diag *diag);
@@ -106,8 +114,10 @@ struct q2s_sink;
 enum q2s_err q2s_sink_from_fd(int fd, const char *name, struct q2s_sink **out,
 			      struct q2s_diag *diag);
 
-#define Q2S_SINK_REPLACE (1u << 0) /* an existing regular file may be replaced */
-#define Q2S_SINK_SYNC (1u << 1)    /* on disk before the name appears */
+#define Q2S_SINK_REPLACE (1u << 0)  /* an existing regular file may be replaced */
+#define Q2S_SINK_SYNC (1u << 1)     /* on disk before the name appears */
+#define Q2S_SINK_ALLOCATE (1u << 2) /* zeros of a regular file get space on the disk, not a hole */
+#define Q2S_SINK_FULL (1u << 3)     /* zeros are written like any other bytes */
 
 /**
  * A sink on @path. A regular file is written beside its name and appears under it at commit; what
@@ -126,6 +136,9 @@ enum q2s_err q2s_sink_open(const char *path, unsigned flags, uint64_t length,
  * when a signal ends the process; NULL when there is none (most file systems need none).
  */
 const char *q2s_sink_temp_path(const struct q2s_sink *sink);
+
+/** The descriptor that the bytes go to, for attributes of the file; it stays the sink's. */
+int q2s_sink_fd(const struct q2s_sink *sink);
 
 /** Bytes taken so far. */
 uint64_t q2s_sink_pos(const struct q2s_sink *sink);

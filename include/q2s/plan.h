@@ -81,7 +81,7 @@ struct q2s_scan_options {
 
 /**
  * Look at a whole disk and say which subclusters of the new image need space. The result does not
- * depend on the number of threads.
+ * depend on the number of threads. What lies behind the end of the image is not looked at.
  */
 enum q2s_err q2s_scan(struct q2s_disk *disk, const struct q2s_geom *geom,
 		      const struct q2s_scan_options *options, struct q2s_alloc **out,
@@ -128,6 +128,43 @@ struct q2s_measure {
 };
 enum q2s_err q2s_plan_measure(const struct q2s_plan *plan, struct q2s_measure *out,
 			      struct q2s_diag *diag);
+
+/* ---- plans that are kept ----------------------------------------------------------------- */
+
+/**
+ * What a kept plan knows beside the plan itself. Zero-initialise.
+ *
+ * @compressed  clusters are compressed: @type, @has_level and @level say how
+ * @encoder     the library and its version that made the lengths; NUL-terminated. Another one
+ *              may make other bytes
+ */
+struct q2s_plan_note {
+	bool compressed;
+	uint8_t type;
+	bool has_level;
+	int32_t level;
+	char encoder[64];
+};
+
+/**
+ * Write @plan to @sink, in the form that doc/plan-file describes: versioned, with a checksum, the
+ * same on every machine. It remembers size and modification time of each file of @disk.
+ */
+enum q2s_err q2s_plan_save(const struct q2s_plan *plan, const struct q2s_plan_note *note,
+			   const struct q2s_disk *disk, struct q2s_sink *sink,
+			   struct q2s_diag *diag);
+
+/**
+ * Read a plan back, for the same content: @disk must have as many files as it had, with the same
+ * sizes and modification times.
+ *
+ * Returns Q2S_OK, Q2S_E_CHANGED (the source is not what was planned for), Q2S_E_MAGIC (not a
+ * plan), Q2S_E_UNSUPPORTED (another version), Q2S_E_DATA (damaged), or what the parts of it
+ * break. Memory follows the file's size.
+ */
+enum q2s_err q2s_plan_load(struct q2s_file *file, const struct q2s_disk *disk,
+			   struct q2s_plan **out, struct q2s_plan_note *note,
+			   struct q2s_diag *diag);
 
 /* ---- pieces ------------------------------------------------------------------------------ */
 

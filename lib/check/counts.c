@@ -277,7 +277,7 @@ enum q2s_err q2si_counts_add(struct q2si_counts *counts, uint64_t first, uint64_
 {
 	if (n == 1 && add_one(counts, first, k, touched))
 		return Q2S_OK;
-	while (n > 0 && k > 0) {
+	while (n > 0) {
 		const uint64_t number = first >> PAGE_BITS;
 		const uint32_t lane = (uint32_t)first & (PAGE_LANES - 1);
 		const uint32_t part = (uint32_t)q2si_min(n, PAGE_LANES - lane);

@@ -36,7 +36,7 @@ void q2si_counts_free(struct q2si_counts *counts);
 uint64_t q2si_counts_get(const struct q2si_counts *counts, uint64_t cluster);
 
 /**
- * Add @k to the counts of @n clusters from @first on, all below @limit. Counts stay at UINT64_MAX
+ * Add @k, not 0, to the counts of @n clusters from @first on, all below @limit. Counts stay at UINT64_MAX
  * once they get there.
  *
  * @touched  set to true when one of them was not 0 before, else left alone

@@ -68,7 +68,7 @@ static enum q2s_err visit_entry(struct q2si_checker *ck, void *opaque, q2s_host 
 	if (!q2si_l1_entry(ck, at, raw, &entry))
 		return Q2S_OK;
 	if (entry.l2.v == 0) {
-		if (entry.copied)
+		if (q2si_get_be64(raw) & Q2S_ENTRY_COPIED)
 			q2si_report(ck, L1_COPIED_EMPTY, .host = at, .has_guest = true,
 				    .guest = guest);
 		return Q2S_OK;

@@ -156,6 +156,15 @@ static enum q2s_err visit_entry(struct q2si_checker *ck, void *opaque, q2s_host 
 	return load_block(ck, loader, (at.v - loader->table) / Q2S_REFTABLE_ENTRY_SIZE, block.v);
 }
 
+/* The bytes of a table that is just large enough for this file, in whole clusters. */
+static uint64_t table_needed(const struct q2si_checker *ck)
+{
+	const uint64_t blocks = q2si_div_up(ck->file_clusters, ck->geom->block_entries);
+
+	return q2si_min(q2si_round_up(blocks * Q2S_REFTABLE_ENTRY_SIZE, ck->geom->cluster_size),
+			Q2S_REFTABLE_MAX_BYTES);
+}
+
 /* Can the refcount table be used? How much of it, in bytes, goes to @bytes. */
 static bool table_usable(struct q2si_checker *ck, uint64_t *bytes)
 {
@@ -173,7 +182,7 @@ static bool table_usable(struct q2si_checker *ck, uint64_t *bytes)
 	if (*bytes > Q2S_REFTABLE_MAX_BYTES) {
 		q2si_report(ck, REFCOUNT_TABLE_TOO_LARGE, .host = at,
 			    Q2SI_VALUES(*bytes, Q2S_REFTABLE_MAX_BYTES));
-		*bytes = Q2S_REFTABLE_MAX_BYTES;
+		*bytes = table_needed(ck);
 	}
 	return true;
 }

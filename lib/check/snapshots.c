@@ -47,6 +47,18 @@ static enum q2s_err check_record(struct q2si_checker *ck, struct snapshot_walk *
 				    Q2SI_FOUND_SNAPSHOT_L1_PAST_END);
 }
 
+/* The table goes on where nothing of it can be. */
+static void report_end(struct q2si_checker *ck, const struct q2si_records *records)
+{
+	const q2s_host at = { records->start };
+
+	if (records->end < ck->file_size)
+		q2si_report(ck, SNAPSHOT_TABLE_TOO_LARGE, .host = at);
+	else
+		q2si_report(ck, SNAPSHOT_TABLE_PAST_END, .host = at,
+			    Q2SI_VALUES(records->pos, ck->file_size));
+}
+
 /* One record. *@more turns false when where the next one starts cannot be known. */
 static enum q2s_err walk_record(struct q2si_checker *ck, struct snapshot_walk *walk, bool *more)
 {
@@ -65,6 +77,8 @@ static enum q2s_err walk_record(struct q2si_checker *ck, struct snapshot_walk *w
 	err = decode(ck, raw, len, at, &snapshot, &used, &diag);
 	if (err == Q2S_E_OFFSET)
 		q2si_report(ck, SNAPSHOT_L1_OFFSET, .host = at, Q2SI_VALUES(diag.value, 0));
+	else if (err == Q2S_E_SHORT)
+		report_end(ck, &walk->records);
 	else if (err != Q2S_OK)
 		q2si_report(ck, SNAPSHOT_RECORD, .host = at, .detail = diag.text);
 	*more = err != Q2S_E_SHORT && err != Q2S_E_SNAPSHOT;
@@ -80,13 +94,7 @@ static enum q2s_err walk_records(struct q2si_checker *ck, struct snapshot_walk *
 
 	for (uint32_t i = 0; more && i < count; i++) {
 		if (walk->records.pos >= walk->records.end) {
-			const bool too_large = walk->records.end < ck->file_size;
-
-			q2si_report_place(ck,
-					  too_large ? Q2SI_FOUND_SNAPSHOT_TABLE_TOO_LARGE :
-						      Q2SI_FOUND_SNAPSHOT_TABLE_PAST_END,
-					  &(const struct q2si_place){
-						  .host = { walk->records.start } });
+			report_end(ck, &walk->records);
 			break;
 		}
 		Q2SI_TRY(walk_record(ck, walk, &more));
@@ -111,12 +119,14 @@ static enum q2s_err visit_entry(struct q2si_checker *ck, void *opaque, q2s_host 
 static enum q2s_err check_table(struct q2si_checker *ck, struct snapshot_walk *walk,
 				uint32_t count)
 {
-	const uint64_t start = walk->records.start;
-	uint64_t end;
+	const struct q2si_records *records = &walk->records;
 
 	Q2SI_TRY(walk_records(ck, walk, count));
-	end = q2si_min(walk->records.pos, walk->records.end);
-	Q2SI_TRY(q2si_count_structure(ck, Q2SI_EXTENT_SNAPSHOT_TABLE, start, end - start,
+	/* Padding of the last record may not be there. */
+	Q2SI_TRY(q2si_count_structure(ck, Q2SI_EXTENT_SNAPSHOT_TABLE, records->start,
+				      q2si_max(records->start,
+					       q2si_min(records->pos, records->end)) -
+					      records->start,
 				      Q2SI_FOUND_SNAPSHOT_TABLE_PAST_END));
 	return q2si_visit_words(ck, walk->tables, walk->count, "snapshot L1 table", visit_entry,
 				NULL);
@@ -126,13 +136,12 @@ enum q2s_err q2si_check_snapshots(struct q2si_checker *ck)
 {
 	const q2s_host at = ck->header->snapshots_offset;
 	uint32_t count = ck->header->nb_snapshots;
-	const uint64_t end = q2si_min(at.v + q2si_min(UINT64_MAX - at.v,
-						      Q2S_SNAPSHOT_TABLE_MAX_BYTES),
-				      ck->file_clusters << ck->geom->cluster_bits);
-	struct snapshot_walk walk = { .records = { .start = at.v, .end = end, .pos = at.v } };
+	const uint64_t file_end = ck->file_clusters << ck->geom->cluster_bits;
+	struct snapshot_walk walk = { .records = { .start = at.v, .pos = at.v } };
 	enum q2s_err err;
 
-	if (!q2si_is_aligned(at.v, ck->geom->cluster_size) || (count && at.v == 0)) {
+	if (!q2si_is_aligned(at.v, ck->geom->cluster_size) || at.v > INT64_MAX ||
+	    (count && at.v == 0)) {
 		q2si_report(ck, SNAPSHOT_TABLE_OFFSET, .host = at);
 		return Q2S_OK;
 	}
@@ -144,6 +153,7 @@ enum q2s_err q2si_check_snapshots(struct q2si_checker *ck)
 		q2si_report(ck, SNAPSHOT_COUNT, .host = at, Q2SI_VALUES(count, Q2S_SNAPSHOTS_MAX));
 		count = Q2S_SNAPSHOTS_MAX;
 	}
+	walk.records.end = q2si_min(at.v + Q2S_SNAPSHOT_TABLE_MAX_BYTES, file_end);
 	walk.tables = calloc(count, sizeof(*walk.tables));
 	err = walk.tables ? check_table(ck, &walk, count) : Q2S_E_NOMEM;
 	free(walk.tables);

@@ -93,7 +93,8 @@ enum q2s_err q2si_check_crypto(struct q2si_checker *ck)
 
 	if (!crypto)
 		return Q2S_OK;
-	if (q2si_read(ck, crypto->offset.v, raw, sizeof(raw), "encryption header") &&
+	if (crypto->offset.v < ck->file_size &&
+	    q2si_read(ck, crypto->offset.v, raw, sizeof(raw), "encryption header") &&
 	    memcmp(raw, magic, sizeof(magic)) != 0)
 		q2si_report(ck, CRYPTO_HEADER_MAGIC, .host = crypto->offset);
 	return q2si_count_structure(ck, Q2SI_EXTENT_CRYPTO, crypto->offset.v, crypto->length,

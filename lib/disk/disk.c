@@ -34,9 +34,37 @@ void q2s_disk_close(struct q2s_disk *disk)
 	disk->ops->close(disk);
 }
 
+struct q2s_file *q2s_disk_file(const struct q2s_disk *disk, size_t index)
+{
+	return disk->ops->file ? disk->ops->file(disk, index) : NULL;
+}
+
 enum q2s_err q2s_disk_verify(struct q2s_disk *disk, struct q2s_diag *diag)
 {
-	return disk->ops->verify ? disk->ops->verify(disk, diag) : Q2S_OK;
+	struct q2s_file *file;
+
+	for (size_t i = 0; (file = q2s_disk_file(disk, i)); i++)
+		Q2SI_TRY(q2s_file_verify(file, diag));
+	return Q2S_OK;
+}
+
+bool q2s_disk_uses(const struct q2s_disk *disk, const struct q2s_file_ident *ident)
+{
+	struct q2s_file *file;
+
+	for (size_t i = 0; (file = q2s_disk_file(disk, i)); i++) {
+		if (q2si_same_file(file, ident))
+			return true;
+	}
+	return false;
+}
+
+bool q2si_same_file(const struct q2s_file *file, const struct q2s_file_ident *ident)
+{
+	struct q2s_file_ident mine;
+
+	q2s_file_ident(file, &mine);
+	return mine.dev == ident->dev && mine.ino == ident->ino;
 }
 
 enum q2s_err q2s_cursor_open(struct q2s_disk *disk, struct q2s_cursor **out, struct q2s_diag *diag)

@@ -18,8 +18,8 @@ struct q2si_disk_ops {
 			       struct q2s_extent *out, struct q2s_diag *diag);
 	enum q2s_err (*read)(struct q2s_cursor *cursor, q2s_guest guest, void *buf, size_t len,
 			     struct q2s_diag *diag);
-	/** NULL: the content cannot change. */
-	enum q2s_err (*verify)(struct q2s_disk *disk, struct q2s_diag *diag);
+	/** See q2s_disk_file(). NULL: it lies in no file. */
+	struct q2s_file *(*file)(const struct q2s_disk *disk, size_t index);
 	/** Free everything, @disk included; the frame has freed the name. */
 	void (*close)(struct q2s_disk *disk);
 };
@@ -37,5 +37,8 @@ struct q2s_cursor {
 /** Fill the common part; copies @name. */
 enum q2s_err q2si_disk_init(struct q2s_disk *disk, const struct q2si_disk_ops *ops,
 			    const char *name, uint64_t size, struct q2s_diag *diag);
+
+/** Is @file the file of @ident, whatever state it is in? */
+bool q2si_same_file(const struct q2s_file *file, const struct q2s_file_ident *ident);
 
 #endif

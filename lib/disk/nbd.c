@@ -81,12 +81,10 @@ nbd_read(struct q2s_cursor *base, q2s_guest guest, void *buf, size_t len, struct
 			    base->disk->name);
 }
 
-static enum q2s_err
-nbd_verify(struct q2s_disk *base, struct q2s_diag *diag)
+static struct q2s_file *
+nbd_file(const struct q2s_disk *base, size_t index)
 {
-	const struct nbd_disk *disk = (struct nbd_disk *)base;
-
-	return disk->watched ? q2s_file_verify(disk->watched, diag) : Q2S_OK;
+	return index == 0 ? ((const struct nbd_disk *)base)->watched : NULL;
 }
 
 static void
@@ -104,7 +102,7 @@ static const struct q2si_disk_ops nbd_ops = {
 	.cursor_close = nbd_cursor_close,
 	.extent = nbd_extent,
 	.read = nbd_read,
-	.verify = nbd_verify,
+	.file = nbd_file,
 	.close = nbd_disk_close,
 };
 

@@ -96,6 +96,22 @@ static void fill_seeded(uint64_t seed, uint64_t guest, uint8_t *buf, size_t len)
 	}
 }
 
+/* Zeros in the second half of each block. */
+static void blank_halves(uint64_t block, uint64_t guest, uint8_t *buf, size_t len)
+{
+	while (len > 0) {
+		const uint64_t in_block = guest % block;
+		const bool blank = in_block >= block / 2;
+		const size_t n = q2si_min((blank ? block : block / 2) - in_block, len);
+
+		if (blank)
+			memset(buf, 0, n);
+		buf += n;
+		guest += n;
+		len -= n;
+	}
+}
+
 static void fill(const struct q2s_pattern *region, uint64_t guest, uint8_t *buf, size_t len)
 {
 	if (region->state != Q2S_DATA)
@@ -104,6 +120,8 @@ static void fill(const struct q2s_pattern *region, uint64_t guest, uint8_t *buf,
 		fill_seeded(region->seed, guest, buf, len);
 	else
 		memset(buf, region->fill, len);
+	if (region->seeded && region->half > 1)
+		blank_halves(region->half, guest, buf, len);
 }
 
 static enum q2s_err pattern_read(struct q2s_cursor *cursor, q2s_guest guest, void *buf, size_t len,

@@ -35,17 +35,21 @@ qcow2_cursor_close(struct q2s_cursor *base)
 	free(cursor);
 }
 
-static enum q2s_err
-qcow2_verify(struct q2s_disk *disk, struct q2s_diag *diag)
+/* The files of all layers from the top down; an external data file follows its image. */
+static struct q2s_file *
+qcow2_file(const struct q2s_disk *disk, size_t index)
 {
-	const struct q2si_chain *chain = &((struct q2si_qcow2_disk *)disk)->chain;
+	const struct q2si_chain *chain = &((const struct q2si_qcow2_disk *)disk)->chain;
 
 	for (size_t i = 0; i < chain->count; i++) {
-		Q2SI_TRY(q2s_file_verify(chain->layers[i].file, diag));
-		if (chain->layers[i].data != chain->layers[i].file)
-			Q2SI_TRY(q2s_file_verify(chain->layers[i].data, diag));
+		const struct q2si_layer *layer = &chain->layers[i];
+
+		if (index-- == 0)
+			return layer->file;
+		if (layer->data != layer->file && index-- == 0)
+			return layer->data;
 	}
-	return Q2S_OK;
+	return NULL;
 }
 
 static void
@@ -60,7 +64,7 @@ static const struct q2si_disk_ops qcow2_ops = {
 	.cursor_close = qcow2_cursor_close,
 	.extent = q2si_qcow2_extent,
 	.read = q2si_qcow2_read,
-	.verify = qcow2_verify,
+	.file = qcow2_file,
 	.close = qcow2_close,
 };
 

@@ -47,8 +47,10 @@ static enum q2s_err raw_extent(struct q2s_cursor *cursor, q2s_guest guest, uint6
 
 	if (guest.v < raw->start || guest.v >= raw->end) {
 		struct q2s_stretch stretch;
+		const bool data = raw->hole && guest.v == raw->end;
 
-		Q2SI_TRY(q2s_file_stretch(file_of(cursor), guest.v, &stretch, diag));
+		Q2SI_TRY((data ? q2s_file_data_stretch : q2s_file_stretch)(file_of(cursor), guest.v,
+									   &stretch, diag));
 		raw->start = guest.v;
 		raw->end = guest.v + stretch.len;
 		raw->hole = stretch.hole;
@@ -78,9 +80,9 @@ static enum q2s_err raw_read(struct q2s_cursor *cursor, q2s_guest guest, void *b
 			    q2s_file_name(file));
 }
 
-static enum q2s_err raw_verify(struct q2s_disk *disk, struct q2s_diag *diag)
+static struct q2s_file *raw_file(const struct q2s_disk *disk, size_t index)
 {
-	return q2s_file_verify(((struct raw_disk *)disk)->file, diag);
+	return index == 0 ? ((const struct raw_disk *)disk)->file : NULL;
 }
 
 static void raw_close(struct q2s_disk *disk)
@@ -94,7 +96,7 @@ static const struct q2si_disk_ops raw_ops = {
 	.cursor_close = raw_cursor_close,
 	.extent = raw_extent,
 	.read = raw_read,
-	.verify = raw_verify,
+	.file = raw_file,
 	.close = raw_close,
 };
 

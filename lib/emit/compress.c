@@ -128,13 +128,17 @@ worker_take(void *opaque, void *to, bool *more, struct q2s_diag *diag)
 
 /* One cluster: its stream behind the others, or its slot as it was. */
 static enum q2s_err
-compress_one(struct worker *worker, const struct q2s_geom *geom, uint64_t cluster,
+compress_one(const struct compression *shared, struct worker *worker, uint64_t cluster,
 	     struct q2s_diag *diag)
 {
+	const struct q2s_compress_options *options = shared->options;
+	const struct q2s_geom *geom = &shared->plain->geom;
 	const q2s_guest guest = { cluster << geom->cluster_bits };
 	struct q2s_slot slot = worker->slot;
 	uint32_t len;
 
+	if (options->wanted && !options->wanted(options->opaque, cluster))
+		return q2si_runs_add(&worker->runs, &slot, 1, diag);
 	Q2SI_TRY(q2s_cursor_read(worker->cursor, guest, worker->cluster, geom->cluster_size, diag));
 	Q2SI_TRY(q2si_encode(worker->encoder, worker->cluster,
 			     worker->streams + worker->streams_len, &len, diag));
@@ -155,7 +159,7 @@ worker_work(void *opaque, void *to, struct q2s_diag *diag)
 	if (!worker->slot.alloc)
 		return q2si_runs_add(&worker->runs, &worker->slot, worker->count, diag);
 	for (uint32_t i = 0; i < worker->count; i++)
-		Q2SI_TRY(compress_one(worker, &shared->plain->geom, worker->first + i, diag));
+		Q2SI_TRY(compress_one(shared, worker, worker->first + i, diag));
 	return Q2S_OK;
 }
 

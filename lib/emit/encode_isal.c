@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <isa-l/igzip_lib.h>
+#include <isa-l.h>
 
 #include "base/diag.h"
 #include "emit/encoder.h"
@@ -19,6 +19,16 @@ struct isal_context {
 	struct isal_zstream stream;
 	uint8_t level_buf[ISAL_DEF_LVL1_DEFAULT];
 };
+
+#define TEXT_(x) #x
+#define TEXT(x) TEXT_(x)
+
+static const char *
+isal_name(void)
+{
+	return "ISA-L " TEXT(ISAL_MAJOR_VERSION) "." TEXT(ISAL_MINOR_VERSION) "." TEXT(
+		ISAL_PATCH_VERSION);
+}
 
 static enum q2s_err
 isal_open(const struct q2s_compression *how, uint32_t size, void **context, struct q2s_diag *diag)
@@ -61,6 +71,7 @@ isal_close(void *context)
 }
 
 const struct q2si_encoder_ops q2si_encoder_isal = {
+	.name = isal_name,
 	.open = isal_open,
 	.encode = isal_encode,
 	.close = isal_close,

@@ -14,6 +14,12 @@
 #define MEM_LEVEL 9
 #define LEVEL_DEFAULT 6
 
+static const char *
+zlib_name(void)
+{
+	return "zlib " ZLIB_VERSION;
+}
+
 static enum q2s_err
 zlib_open(const struct q2s_compression *how, uint32_t size, void **context, struct q2s_diag *diag)
 {
@@ -54,6 +60,7 @@ zlib_close(void *context)
 }
 
 const struct q2si_encoder_ops q2si_encoder_zlib = {
+	.name = zlib_name,
 	.open = zlib_open,
 	.encode = zlib_encode,
 	.close = zlib_close,

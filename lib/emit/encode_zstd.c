@@ -8,6 +8,12 @@
 
 #define LEVEL_DEFAULT 3
 
+static const char *
+zstd_name(void)
+{
+	return "zstd " ZSTD_VERSION_STRING;
+}
+
 static enum q2s_err
 zstd_open(const struct q2s_compression *how, uint32_t size, void **context, struct q2s_diag *diag)
 {
@@ -47,6 +53,7 @@ zstd_close(void *context)
 }
 
 const struct q2si_encoder_ops q2si_encoder_zstd = {
+	.name = zstd_name,
 	.open = zstd_open,
 	.encode = zstd_encode,
 	.close = zstd_close,

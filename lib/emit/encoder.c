@@ -3,20 +3,9 @@
 
 #include <stdlib.h>
 
-#include <zlib.h>
 #include <zstd.h>
-#ifdef HAVE_LIBISAL
-#include <isa-l.h>
-#endif
 
 #include "base/diag.h"
-
-#ifdef HAVE_LIBISAL
-#define TEXT_(x) #x
-#define TEXT(x) TEXT_(x)
-#define ISAL_VERSION_TEXT                                                                         \
-	TEXT(ISAL_MAJOR_VERSION) "." TEXT(ISAL_MINOR_VERSION) "." TEXT(ISAL_PATCH_VERSION)
-#endif
 
 struct q2si_encoder {
 	const struct q2si_encoder_ops *ops;
@@ -37,16 +26,6 @@ choose(const struct q2s_compression *how)
 	return &q2si_encoder_zlib;
 }
 
-const char *
-q2s_deflate_name(void)
-{
-#ifdef HAVE_LIBISAL
-	return "ISA-L " ISAL_VERSION_TEXT;
-#else
-	return "zlib " ZLIB_VERSION;
-#endif
-}
-
 enum q2s_err
 q2s_compression_check(const struct q2s_compression *how, struct q2s_diag *diag)
 {
@@ -61,6 +40,12 @@ q2s_compression_check(const struct q2s_compression *how, struct q2s_diag *diag)
 		return Q2S_OK;
 	return q2si_fail_at(diag, Q2S_E_USAGE, "compression level", Q2S_NOWHERE,
 			    "%d is not one from %d to %d", how->level, min, max);
+}
+
+const char *
+q2s_encoder_name(const struct q2s_compression *how)
+{
+	return choose(how)->name();
 }
 
 enum q2s_err

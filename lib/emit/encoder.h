@@ -11,10 +11,12 @@ struct q2si_encoder;
  * One way of compressing. The bytes depend on the input, the level and the version of the library
  * behind it alone.
  *
+ * @name    the library and its version, static storage
  * @open    make a context for clusters of @size bytes
  * @encode  compress @size bytes into at most @size - 1; *@len is 0 when they do not fit
  */
 struct q2si_encoder_ops {
+	const char *(*name)(void);
 	enum q2s_err (*open)(const struct q2s_compression *how, uint32_t size, void **context,
 			     struct q2s_diag *diag);
 	enum q2s_err (*encode)(void *context, const uint8_t *in, uint32_t size, uint8_t *out,

@@ -8,8 +8,6 @@
 
 /* What is moved between two looks at the observer. */
 #define STEP (16u << 20)
-/* A stretch of data shorter than this costs more in system calls than in copying. */
-#define SMALL (64u << 10)
 
 enum q2s_err
 q2si_output_observe(const struct q2si_output *output, struct q2s_diag *diag)
@@ -61,11 +59,6 @@ q2si_output_guest(struct q2si_output *output, q2s_guest guest, uint64_t len, str
 
 		Q2SI_TRY(q2s_cursor_extent(output->cursor, guest, q2si_min(end - guest.v, STEP),
 					   &extent, diag));
-		if (end - guest.v <= SMALL && extent.len < end - guest.v) {
-			/* fragments: one read and one write for all */
-			Q2SI_TRY(write_read(output, guest, end - guest.v, diag));
-			break;
-		}
 		Q2SI_TRY(write_extent(output, guest, &extent, diag));
 		guest.v += extent.len;
 		Q2SI_TRY(q2si_output_observe(output, diag));

@@ -35,44 +35,41 @@ store(const struct q2s_geom *geom, const struct q2si_l2_raw *raw, uint8_t *bytes
 
 /* ---- decode -------------------------------------------------------------------------------- */
 
-/* With a data file, offset 0 is a host cluster when COPIED says so, and none otherwise. */
-static struct q2s_l2_entry
-unpack(const struct q2s_geom *geom, const struct q2si_l2_raw *raw)
-{
-	const uint64_t host = raw->desc & Q2S_ENTRY_HOST_MASK;
-	const bool copied = raw->desc & Q2S_ENTRY_COPIED;
-	const bool has_host = host || (geom->data_file && copied);
-	const bool zero = raw->desc & Q2S_ENTRY_ZERO;
-
-	return (struct q2s_l2_entry){
-		.copied = copied && has_host,
-		.has_host = has_host,
-		.host = { host },
-		.alloc = geom->extended ? (uint32_t)raw->map : has_host && !zero,
-		.zero = geom->extended ? (uint32_t)(raw->map >> 32) : zero,
-	};
-}
-
+/*
+ * With a data file, offset 0 is a host cluster when COPIED says so, and none otherwise. The fields
+ * are written once, at the end: this is the inner loop of every walk over a whole image.
+ */
 static enum q2s_err
 plain_decode(const struct q2s_geom *geom, const struct q2si_l2_raw *raw, q2s_host at, bool lenient,
 	     struct q2s_l2_entry *out, struct q2s_diag *diag)
 {
 	const uint64_t reserved = geom->extended ? L2X_RESERVED : L2_RESERVED;
-	const struct q2s_l2_entry entry = unpack(geom, raw);
+	const q2s_host host = { raw->desc & Q2S_ENTRY_HOST_MASK };
+	const bool copied = raw->desc & Q2S_ENTRY_COPIED;
+	const bool has_host = host.v || (geom->data_file && copied);
+	const bool flag = raw->desc & Q2S_ENTRY_ZERO;
+	const uint32_t zero = geom->extended ? (uint32_t)(raw->map >> 32) : flag;
+	const uint32_t alloc = geom->extended ? (uint32_t)raw->map : has_host && !flag;
 
 	if (!lenient && raw->desc & reserved)
 		return q2si_fail(diag, Q2S_E_RESERVED, ENTRY, at, raw->desc, "reserved bit set");
-	Q2SI_TRY(q2si_check_cluster(geom, entry.host, ENTRY, at, raw->desc, diag));
-	if (entry.zero && geom->version == 2)
+	Q2SI_TRY(q2si_check_cluster(geom, host, ENTRY, at, raw->desc, diag));
+	if (zero && geom->version == 2)
 		return q2si_fail(diag, Q2S_E_ZERO_FLAG, ENTRY, at, raw->desc,
 				 "zero flag in a version 2 image");
-	if (entry.alloc & entry.zero)
+	if (alloc & zero)
 		return q2si_fail(diag, Q2S_E_SUBCLUSTER, MAP, q2si_field_at(at, 8), raw->map,
 				 "subcluster both allocated and zero");
-	if (entry.alloc && !entry.has_host)
+	if (alloc && !has_host)
 		return q2si_fail(diag, Q2S_E_SUBCLUSTER, MAP, q2si_field_at(at, 8), raw->map,
 				 "subcluster allocated without a host cluster");
-	*out = entry;
+	*out = (struct q2s_l2_entry){
+		.copied = copied && has_host,
+		.has_host = has_host,
+		.host = host,
+		.alloc = alloc,
+		.zero = zero,
+	};
 	return Q2S_OK;
 }
 

@@ -85,16 +85,6 @@ snapshots_fill(const struct q2s_image *image, struct reader *table, struct q2s_s
 		return q2si_fail_nomem(diag, "snapshot list");
 	pos = 0;
 	for (uint32_t i = 0; i < out->count; i++) {
-		Q2SI_TRY(record_decode(table, pos, &scratch, &used, diag));
-		pos += used;
-	}
-	out->bytes = pos;
-	out->list = calloc(out->count, sizeof(*out->list));
-	out->at = calloc(out->count, sizeof(*out->at));
-	if (!out->list || !out->at)
-		return q2si_fail_nomem(diag, "snapshot list");
-	pos = 0;
-	for (uint32_t i = 0; i < out->count; i++) {
 		out->at[i] = (q2s_host){ image->header.snapshots_offset.v + pos };
 		Q2SI_TRY(record_decode(table, pos, &out->list[i], &used, diag));
 		pos += used;

@@ -180,8 +180,9 @@ enum q2s_err q2s_file_read_padded(struct q2s_file *file, uint64_t at, void *buf,
 	size_t done = 0;
 
 	/* Past what an off_t can say there is nothing to read; pread would call it an error. */
-	while (done < len && at + done <= INT64_MAX) {
-		const size_t want = q2si_min(len - done, READ_MAX);
+	while (done < len && at + done < INT64_MAX) {
+		const size_t want = q2si_min(q2si_min(len - done, READ_MAX),
+					     INT64_MAX - (at + done));
 		const ssize_t n = pread(file->fd, (char *)buf + done, want, (off_t)(at + done));
 
 		if (n < 0 && errno == EINTR)
@@ -212,32 +213,35 @@ enum q2s_err q2s_file_read(struct q2s_file *file, uint64_t at, void *buf, size_t
 			    file->name);
 }
 
+enum q2s_err q2s_file_data_stretch(struct q2s_file *file, uint64_t at, struct q2s_stretch *out,
+				   struct q2s_diag *diag)
+{
+	const uint64_t size = file->ident.size;
+	const off_t hole = lseek(file->fd, (off_t)at, SEEK_HOLE);
+
+	*out = (struct q2s_stretch){ .hole = false, .len = size - at };
+	if (hole < 0 && errno != ENXIO)
+		return file_errno(file, diag, at, "looking for a hole failed");
+	if (hole > (off_t)at)
+		out->len = q2si_min((uint64_t)hole, size) - at;
+	return Q2S_OK;
+}
+
 enum q2s_err q2s_file_stretch(struct q2s_file *file, uint64_t at, struct q2s_stretch *out,
 			      struct q2s_diag *diag)
 {
 	const uint64_t size = file->ident.size;
 	const off_t data = lseek(file->fd, (off_t)at, SEEK_DATA);
 
-	*out = (struct q2s_stretch){ .hole = false, .len = size - at };
-	if (data < 0 && errno == ENXIO) {
-		out->hole = true; /* nothing but a hole up to the end */
-		return Q2S_OK;
-	}
-	if (data < 0 && (errno == EINVAL || errno == EOPNOTSUPP || errno == ENOTTY))
-		return Q2S_OK; /* a device, or a file system that keeps no holes */
-	if (data < 0)
-		return file_errno(file, diag, at, "looking for data failed");
-	if ((uint64_t)data > at) {
-		out->hole = true;
+	if (data == (off_t)at)
+		return q2s_file_data_stretch(file, at, out, diag);
+	*out = (struct q2s_stretch){ .hole = true, .len = size - at };
+	if (data > 0)
 		out->len = q2si_min((uint64_t)data, size) - at;
-		return Q2S_OK;
-	}
-	const off_t hole = lseek(file->fd, (off_t)at, SEEK_HOLE);
-
-	if (hole < 0 && errno != ENXIO)
-		return file_errno(file, diag, at, "looking for a hole failed");
-	if (hole > (off_t)at)
-		out->len = q2si_min((uint64_t)hole, size) - at;
+	else if (errno == EINVAL || errno == EOPNOTSUPP || errno == ENOTTY)
+		out->hole = false; /* a device, or a file system that keeps no holes */
+	else if (errno != ENXIO) /* which says: nothing but a hole up to the end */
+		return file_errno(file, diag, at, "looking for data failed");
 	return Q2S_OK;
 }
 

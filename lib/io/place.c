@@ -89,16 +89,35 @@ static void take_over(int fd, const struct stat *old)
 	(void)fchmod(fd, old->st_mode & 07777);
 }
 
+/*
+ * Is there a file at @path? What could not be named in the end is found out here, not after all
+ * has been written: a name too long, a link to nothing, a folder's name.
+ */
+static enum q2s_err look_at(const char *path, unsigned flags, struct stat *st, bool *there,
+			    struct q2s_diag *diag)
+{
+	const size_t len = strlen(path);
+	struct stat link;
+
+	*there = stat(path, st) == 0;
+	if (*there && S_ISDIR(st->st_mode))
+		errno = EISDIR;
+	else if (*there)
+		return flags & Q2S_SINK_REPLACE ? Q2S_OK : already_there(diag);
+	else if (errno == ENOENT && len > 0 && path[len - 1] == '/')
+		errno = EISDIR;
+	else if (errno == ENOENT && len > 0 && lstat(path, &link) != 0)
+		return Q2S_OK;
+	return place_errno("cannot be created", diag);
+}
+
 enum q2s_err q2si_place_open(const char *path, unsigned flags, int *fd, struct q2si_place *place,
 			     struct q2s_diag *diag)
 {
 	struct stat st;
-	const bool there = stat(path, &st) == 0;
+	bool there;
 
-	if (there && S_ISDIR(st.st_mode))
-		return q2si_fail_errno(diag, EISDIR, "output", Q2S_NOWHERE, "cannot be written");
-	if (there && !(flags & Q2S_SINK_REPLACE))
-		return already_there(diag);
+	Q2SI_TRY(look_at(path, flags, &st, &there, diag));
 	/* A symbolic link stays one: what it points to is replaced. */
 	place->final = there ? realpath(path, NULL) : strdup(path);
 	if (!place->final)

@@ -57,6 +57,11 @@ enum q2s_err q2si_copy_by_hand(struct q2s_sink *sink, struct q2s_file *file, uin
 	return Q2S_OK;
 }
 
+int q2s_sink_fd(const struct q2s_sink *sink)
+{
+	return sink->fd;
+}
+
 uint64_t q2s_sink_pos(const struct q2s_sink *sink)
 {
 	return sink->pos;
@@ -131,50 +136,49 @@ enum q2s_err q2s_sink_from_fd(int fd, const char *name, struct q2s_sink **out,
 	return q2si_sink_stream(fd, false, name, out, diag);
 }
 
-/* A device, FIFO or socket that is there already: opened and written to in place. */
-static enum q2s_err open_special(const char *path, const struct stat *st, uint64_t length,
-				 struct q2s_sink **out, struct q2s_diag *diag)
+/* Start at the beginning of a block device that is large enough. */
+static enum q2s_err check_device(int fd, uint64_t length, struct q2s_diag *diag)
 {
-	Q2SI_AUTO_CLOSE int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-	if (fd < 0) {
-		return q2si_in_file(diag,
-				    q2si_fail_errno(diag, errno, "output", Q2S_NOWHERE,
-						    "cannot be opened for writing"),
-				    path);
-	}
-	if (!S_ISBLK(st->st_mode)) {
-		Q2SI_TRY(q2si_sink_stream(fd, true, path, out, diag));
-		fd = -1;
-		return Q2S_OK;
-	}
 	const off_t size = lseek(fd, 0, SEEK_END);
 
 	if (size < 0 || lseek(fd, 0, SEEK_SET) < 0)
 		return q2si_fail_errno(diag, errno, "output", Q2S_NOWHERE, "cannot find its size");
-	if ((uint64_t)size < length) {
-		return q2si_in_file(diag,
-				    q2si_fail(diag, Q2S_E_LIMIT, "block device", Q2S_NOWHERE,
-					      (uint64_t)size, "too small for 0x%llx bytes",
-					      (unsigned long long)length),
-				    path);
+	if ((uint64_t)size >= length)
+		return Q2S_OK;
+	return q2si_fail(diag, Q2S_E_LIMIT, "block device", Q2S_NOWHERE, (uint64_t)size,
+			 "too small for 0x%llx bytes", (unsigned long long)length);
+}
+
+/*
+ * A device, FIFO or socket that is there already: opened and written to in place. O_EXCL on a block
+ * device is refused while it is mounted, or part of something else: writing would destroy that.
+ */
+static enum q2s_err open_special(const char *path, const struct stat *st, uint64_t length,
+				 struct q2s_sink **out, struct q2s_diag *diag)
+{
+	const bool device = S_ISBLK(st->st_mode);
+	Q2SI_AUTO_CLOSE int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY | (device ? O_EXCL : 0));
+
+	if (fd < 0)
+		return q2si_fail_errno(diag, errno, "output", Q2S_NOWHERE,
+				       "cannot be opened for writing");
+	if (device) {
+		Q2SI_TRY(check_device(fd, length, diag));
+		Q2SI_TRY(q2si_sink_file(fd, true, path, NULL, out, diag));
+	} else {
+		Q2SI_TRY(q2si_sink_stream(fd, true, path, out, diag));
 	}
-	Q2SI_TRY(q2si_sink_file(fd, true, path, NULL, out, diag));
 	fd = -1;
 	return Q2S_OK;
 }
 
-enum q2s_err q2s_sink_open(const char *path, unsigned flags, uint64_t length,
-			   struct q2s_sink **out, struct q2s_diag *diag)
+static enum q2s_err open_regular(const char *path, unsigned flags, struct q2s_sink **out,
+				 struct q2s_diag *diag)
 {
 	struct q2si_place place = { 0 };
-	enum q2s_err err;
-	struct stat st;
 	int fd = -1;
+	enum q2s_err err = q2si_place_open(path, flags, &fd, &place, diag);
 
-	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
-		return open_special(path, &st, length, out, diag);
-	err = q2si_place_open(path, flags, &fd, &place, diag);
 	if (err == Q2S_OK) {
 		err = q2si_sink_file(fd, true, path, &place, out, diag);
 		if (err != Q2S_OK)
@@ -182,5 +186,20 @@ enum q2s_err q2s_sink_open(const char *path, unsigned flags, uint64_t length,
 	}
 	if (err != Q2S_OK)
 		q2si_place_drop(&place);
+	return err;
+}
+
+enum q2s_err q2s_sink_open(const char *path, unsigned flags, uint64_t length,
+			   struct q2s_sink **out, struct q2s_diag *diag)
+{
+	enum q2s_err err;
+	struct stat st;
+
+	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
+		err = open_special(path, &st, length, out, diag);
+	else
+		err = open_regular(path, flags, out, diag);
+	if (err == Q2S_OK)
+		(*out)->flags = flags;
 	return q2si_in_file(diag, err, path);
 }

@@ -20,7 +20,9 @@ struct q2si_sink_ops {
 struct q2s_sink {
 	const struct q2si_sink_ops *ops;
 	char *name;
-	uint64_t pos; /* bytes taken before the call in progress */
+	int fd;
+	unsigned flags; /* Q2S_SINK_... that q2s_sink_open() was given */
+	uint64_t pos;   /* bytes taken before the call in progress */
 };
 
 /** A failed system call on @sink. */

@@ -19,7 +19,6 @@
 
 struct file_sink {
 	struct q2s_sink sink;
-	int fd;
 	bool owned;
 	bool ranges;      /* copy_file_range() works, as far as we know */
 	bool device;      /* a block device: its size is given */
@@ -37,11 +36,10 @@ static struct file_sink *file_of(struct q2s_sink *sink)
 static enum q2s_err write_ahead(struct q2s_sink *sink, uint64_t ahead, const void *buf, size_t len,
 				struct q2s_diag *diag)
 {
-	struct file_sink *file = file_of(sink);
-	uint64_t at = file->base + sink->pos + ahead;
+	uint64_t at = file_of(sink)->base + sink->pos + ahead;
 
 	while (len > 0) {
-		const ssize_t n = pwrite(file->fd, buf, q2si_min(len, MOVE_MAX), (off_t)at);
+		const ssize_t n = pwrite(sink->fd, buf, q2si_min(len, MOVE_MAX), (off_t)at);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -75,7 +73,7 @@ static enum q2s_err file_copy(struct q2s_sink *sink, struct q2s_file *from, uint
 	off_t out = (off_t)(file->base + sink->pos);
 
 	while (len > 0 && file->ranges) {
-		const ssize_t n = copy_file_range(q2s_file_fd(from), &in, file->fd, &out,
+		const ssize_t n = copy_file_range(q2s_file_fd(from), &in, file->sink.fd, &out,
 						  q2si_min(len, MOVE_MAX), 0);
 
 		if (n == 0)
@@ -99,15 +97,8 @@ static enum q2s_err file_copy(struct q2s_sink *sink, struct q2s_file *from, uint
 	return err;
 }
 
-/* Zeros where the file held something before: freed if possible, else written. */
-static enum q2s_err overwrite_zeros(struct q2s_sink *sink, uint64_t len, struct q2s_diag *diag)
+static enum q2s_err write_zeros(struct q2s_sink *sink, uint64_t len, struct q2s_diag *diag)
 {
-	struct file_sink *file = file_of(sink);
-	const off_t at = (off_t)(file->base + sink->pos);
-
-	if (fallocate(file->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, (off_t)len) == 0 ||
-	    fallocate(file->fd, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, at, (off_t)len) == 0)
-		return Q2S_OK;
 	for (uint64_t done = 0; done < len;) {
 		const size_t n = q2si_min(len - done, Q2SI_ZEROS_SIZE);
 
@@ -117,11 +108,39 @@ static enum q2s_err overwrite_zeros(struct q2s_sink *sink, uint64_t len, struct 
 	return Q2S_OK;
 }
 
+/* Zeros where the file held something before: freed if possible, else written. */
+static enum q2s_err overwrite_zeros(struct q2s_sink *sink, uint64_t len, struct q2s_diag *diag)
+{
+	static const int modes[] = { FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE };
+	const off_t at = (off_t)(file_of(sink)->base + sink->pos);
+
+	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
+		if (fallocate(sink->fd, modes[i] | FALLOC_FL_KEEP_SIZE, at, (off_t)len) == 0)
+			return Q2S_OK;
+	return write_zeros(sink, len, diag);
+}
+
+/* Space without bytes; by the C library's own means where the file system has none. */
+static enum q2s_err allocate(struct q2s_sink *sink, uint64_t len, struct q2s_diag *diag)
+{
+	const off_t at = (off_t)(file_of(sink)->base + sink->pos);
+	int error;
+
+	do {
+		error = posix_fallocate(sink->fd, at, (off_t)len);
+	} while (error == EINTR);
+	return error ? q2si_sink_errno(sink, error, "allocating space failed", diag) : Q2S_OK;
+}
+
 static enum q2s_err file_zero(struct q2s_sink *sink, uint64_t len, struct q2s_diag *diag)
 {
 	struct file_sink *file = file_of(sink);
 	const uint64_t at = file->base + sink->pos;
 
+	if (sink->flags & Q2S_SINK_FULL)
+		return write_zeros(sink, len, diag);
+	if (sink->flags & Q2S_SINK_ALLOCATE && !file->device)
+		return allocate(sink, len, diag);
 	if (at >= file->old_end)
 		return Q2S_OK; /* nothing there: the next write, or commit, leaves a hole */
 	return overwrite_zeros(sink, q2si_min(len, file->old_end - at), diag);
@@ -132,15 +151,15 @@ static enum q2s_err file_commit(struct q2s_sink *sink, struct q2s_diag *diag)
 	struct file_sink *file = file_of(sink);
 	const uint64_t end = file->base + sink->pos;
 
-	if (!file->device && end > file->old_end && ftruncate(file->fd, (off_t)end) != 0)
+	if (!file->device && end > file->old_end && ftruncate(file->sink.fd, (off_t)end) != 0)
 		return q2si_sink_errno(sink, errno, "setting its size failed", diag);
 	/* Whoever shares the descriptor goes on behind our bytes. */
-	if (!file->owned && lseek(file->fd, (off_t)end, SEEK_SET) < 0)
+	if (!file->owned && lseek(file->sink.fd, (off_t)end, SEEK_SET) < 0)
 		return q2si_sink_errno(sink, errno, "seeking failed", diag);
 	if (file->place.final)
-		return q2si_in_file(diag, q2si_place_commit(&file->place, file->fd, diag),
+		return q2si_in_file(diag, q2si_place_commit(&file->place, file->sink.fd, diag),
 				    sink->name);
-	if (file->owned && fsync(file->fd) != 0)
+	if (file->owned && fsync(file->sink.fd) != 0)
 		return q2si_sink_errno(sink, errno, "flushing failed", diag);
 	return Q2S_OK;
 }
@@ -151,7 +170,7 @@ static void file_close(struct q2s_sink *sink)
 
 	q2si_place_drop(&file->place);
 	if (file->owned)
-		close(file->fd);
+		close(file->sink.fd);
 }
 
 static const struct q2si_sink_ops file_ops = {
@@ -168,7 +187,7 @@ static int file_extent(struct file_sink *file)
 	struct stat st;
 	off_t base;
 
-	if (fstat(file->fd, &st) != 0 || (base = lseek(file->fd, 0, SEEK_CUR)) < 0)
+	if (fstat(file->sink.fd, &st) != 0 || (base = lseek(file->sink.fd, 0, SEEK_CUR)) < 0)
 		return -1;
 	file->device = S_ISBLK(st.st_mode);
 	file->base = (uint64_t)base;
@@ -187,7 +206,7 @@ enum q2s_err q2si_sink_file(int fd, bool owned, const char *name, struct q2si_pl
 		return q2si_fail_nomem(diag, "sink");
 	}
 	file->sink = (struct q2s_sink){ .ops = &file_ops, .name = copy };
-	file->fd = fd;
+	file->sink.fd = fd;
 	file->ranges = true;
 	if (file_extent(file) != 0) {
 		free(copy);

@@ -25,7 +25,6 @@
 
 struct stream_sink {
 	struct q2s_sink sink;
-	int fd;
 	bool owned;
 	bool sends;   /* sendfile() works on this pair of descriptors, as far as we know */
 	bool splices; /* the descriptor is a pipe that takes pages of zeros */
@@ -51,7 +50,7 @@ static bool may_retry(int fd)
 static enum q2s_err stream_write(struct q2s_sink *sink, const void *buf, size_t len,
 				 struct q2s_diag *diag)
 {
-	const int fd = stream_of(sink)->fd;
+	const int fd = sink->fd;
 
 	while (len > 0) {
 		const ssize_t n = write(fd, buf, q2si_min(len, SEND_MAX));
@@ -80,7 +79,7 @@ static enum q2s_err stream_copy(struct q2s_sink *sink, struct q2s_file *file, ui
 	off_t offset = (off_t)at;
 
 	while (len > 0 && stream->sends) {
-		const ssize_t n = sendfile(stream->fd, q2s_file_fd(file), &offset,
+		const ssize_t n = sendfile(stream->sink.fd, q2s_file_fd(file), &offset,
 					   q2si_min(len, SEND_MAX));
 
 		if (n == 0)
@@ -89,7 +88,7 @@ static enum q2s_err stream_copy(struct q2s_sink *sink, struct q2s_file *file, ui
 			len -= (uint64_t)n;
 		else if (errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP)
 			stream->sends = false;
-		else if (!may_retry(stream->fd))
+		else if (!may_retry(stream->sink.fd))
 			return q2si_sink_errno(sink, errno, "writing failed", diag);
 	}
 	if (len == 0)
@@ -118,13 +117,13 @@ static enum q2s_err stream_zero(struct q2s_sink *sink, uint64_t len, struct q2s_
 	struct stream_sink *stream = stream_of(sink);
 
 	while (len > 0 && stream->splices) {
-		const ssize_t n = splice_zeros(stream->fd, len);
+		const ssize_t n = splice_zeros(stream->sink.fd, len);
 
 		if (n > 0)
 			len -= (uint64_t)n;
 		else if (n < 0 && (errno == EINVAL || errno == ENOSYS || errno == EBADF))
 			stream->splices = false;
-		else if (n < 0 && !may_retry(stream->fd))
+		else if (n < 0 && !may_retry(stream->sink.fd))
 			return q2si_sink_errno(sink, errno, "writing failed", diag);
 	}
 	while (len > 0) {
@@ -144,7 +143,7 @@ static enum q2s_err stream_commit(struct q2s_sink *sink, struct q2s_diag *diag)
 	if (!stream->owned)
 		return Q2S_OK;
 	stream->owned = false;
-	if (close(stream->fd) != 0 && errno != EINTR)
+	if (close(stream->sink.fd) != 0 && errno != EINTR)
 		return q2si_sink_errno(sink, errno, "closing failed", diag);
 	return Q2S_OK;
 }
@@ -152,7 +151,7 @@ static enum q2s_err stream_commit(struct q2s_sink *sink, struct q2s_diag *diag)
 static void stream_close(struct q2s_sink *sink)
 {
 	if (stream_of(sink)->owned)
-		close(stream_of(sink)->fd);
+		close(sink->fd);
 }
 
 static const struct q2si_sink_ops stream_ops = {
@@ -173,7 +172,7 @@ enum q2s_err q2si_sink_stream(int fd, bool owned, const char *name, struct q2s_s
 		return q2si_fail_nomem(diag, "sink");
 	}
 	stream->sink.ops = &stream_ops;
-	stream->fd = fd;
+	stream->sink.fd = fd;
 	stream->owned = owned;
 	stream->sends = true;
 	/* A larger pipe means fewer switches to the reader; a refusal costs nothing but speed. */

@@ -15,14 +15,17 @@
 #define BLOCK_BITS 18
 #define BLOCK_SIZE ((size_t)1 << BLOCK_BITS)
 
-/* The first @held bytes are in blocks, the rest in the file, which begins with byte @held. */
+/*
+ * The first @held bytes are in blocks, the rest in the file, which begins with byte @held. Both
+ * counts grow only after what they count is in place: a reader may come at any time.
+ */
 struct q2s_spool {
 	char *folder;
 	uint64_t budget;
 	uint8_t **blocks;
 	size_t count;
-	uint64_t held;
-	uint64_t size;
+	_Atomic uint64_t held;
+	_Atomic uint64_t size;
 	struct q2s_file *file; /* NULL until the budget is used up */
 };
 

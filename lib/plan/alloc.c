@@ -157,7 +157,7 @@ q2s_alloc_add(struct q2s_alloc *alloc, const struct q2s_slot *slot, uint64_t cou
 		return q2si_fail(diag, Q2S_E_USAGE, "allocation", Q2S_NOWHERE, count,
 				 "more clusters than the disk has");
 	Q2SI_TRY(check_slot(&alloc->geom, slot, diag));
-	if (!q2si_slot_same(slot, &alloc->run.slot)) {
+	if (count > 0 && !q2si_slot_same(slot, &alloc->run.slot)) {
 		Q2SI_TRY(flush(alloc, diag));
 		alloc->run.slot = *slot;
 	}

@@ -315,7 +315,7 @@ q2s_pieces_metadata(struct q2s_pieces *pieces, q2s_host at, void *buf, size_t le
 	const struct q2s_geom *geom = geom_of(pieces);
 	uint8_t *to = buf;
 
-	if (at.v + len > pieces->plan->layout.data.v)
+	if (at.v > pieces->plan->layout.data.v || len > pieces->plan->layout.data.v - at.v)
 		return q2si_fail(diag, Q2S_E_USAGE, "output offset", Q2S_NOWHERE, at.v,
 				 "not metadata");
 	while (len > 0) {

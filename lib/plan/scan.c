@@ -7,7 +7,10 @@
 #include "base/ordered.h"
 #include "plan/scan.h"
 
-#define STRETCH (32u << 20) /* guest bytes that a thread takes at a time */
+/* Guest bytes that a thread takes at a time: more, where it turned out that little is there. */
+#define STRETCH (32u << 20)
+#define STRETCH_MAX (1u << 30)
+#define LITTLE 16u /* less than a 16th of it is data */
 
 struct scan {
 	struct q2s_disk *disk;
@@ -15,6 +18,7 @@ struct scan {
 	const struct q2s_scan_options *options;
 	struct q2si_prober skipper; /* finds the next stretch that holds something */
 	uint64_t next;              /* guest cluster where the next stretch may begin */
+	uint64_t step;              /* guest bytes of the next stretch */
 	struct q2s_alloc *alloc;
 	uint64_t filled;            /* guest clusters in @alloc */
 };
@@ -56,13 +60,12 @@ scanner_take(void *shared, void *worker, bool *more, struct q2s_diag *diag)
 	struct scan *scan = shared;
 	struct scanner *scanner = worker;
 	const uint32_t bits = scan->geom->cluster_bits;
-	const uint64_t step = q2si_max(STRETCH >> bits, 1);
 	uint64_t at;
 
 	Q2SI_TRY(q2si_skip_empty(&scan->skipper, scan->next << bits, &at, diag));
 	*more = at < scan->skipper.size;
 	scanner->first = at >> bits;
-	scanner->end = q2si_min(scanner->first + step, scan->geom->clusters);
+	scanner->end = q2si_min(scanner->first + (scan->step >> bits), scan->geom->clusters);
 	scan->next = scanner->end;
 	return Q2S_OK;
 }
@@ -89,19 +92,32 @@ observe(const struct scan *scan, struct q2s_diag *diag)
 	return q2si_fail_at(diag, Q2S_E_CANCELLED, "source", Q2S_NOWHERE, "stopped on request");
 }
 
+/* On a sparse disk, taking and delivering would cost more than looking. */
+static void
+adapt(struct scan *scan, const struct scanner *scanner, uint64_t data)
+{
+	if (data >= (scanner->end - scanner->first) / LITTLE)
+		scan->step = STRETCH;
+	else if (scan->step < STRETCH_MAX)
+		scan->step *= 2;
+}
+
 static enum q2s_err
 scanner_deliver(void *shared, void *worker, struct q2s_diag *diag)
 {
 	const struct q2s_slot absent = { 0 };
 	const struct scanner *scanner = worker;
 	struct scan *scan = shared;
+	uint64_t data = 0;
 
 	Q2SI_TRY(q2s_alloc_add(scan->alloc, &absent, scanner->first - scan->filled, diag));
 	for (size_t i = 0; i < scanner->runs.count; i++) {
 		const struct q2si_slot_run *run = &scanner->runs.list[i];
 
 		Q2SI_TRY(q2s_alloc_add(scan->alloc, &run->slot, run->count, diag));
+		data += run->slot.host ? run->count : 0;
 	}
+	adapt(scan, scanner, data);
 	scan->filled = scanner->end;
 	return observe(scan, diag);
 }
@@ -125,7 +141,7 @@ enum q2s_err
 q2s_scan(struct q2s_disk *disk, const struct q2s_geom *geom,
 	 const struct q2s_scan_options *options, struct q2s_alloc **out, struct q2s_diag *diag)
 {
-	struct scan scan = { .disk = disk, .geom = geom, .options = options };
+	struct scan scan = { .disk = disk, .geom = geom, .options = options, .step = STRETCH };
 	enum q2s_err err;
 
 	Q2SI_TRY(q2s_alloc_new(geom, &scan.alloc, diag));

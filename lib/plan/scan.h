@@ -11,7 +11,7 @@
 struct q2si_prober {
 	const struct q2s_geom *geom;
 	struct q2s_cursor *cursor;
-	uint64_t size;       /* of the disk */
+	uint64_t size;       /* of the disk, as far as the image reaches */
 	bool trust_holes;
 	bool keep_zeros;
 	struct q2s_extent extent; /* that covers @extent_at.. ; len 0: none yet */

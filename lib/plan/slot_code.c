@@ -45,12 +45,14 @@ static uint64_t get_number(const struct q2si_store *store, uint64_t *pos)
 	uint64_t value = 0;
 	uint8_t byte;
 
-	for (unsigned shift = 0;; shift += 7) {
+	/* Ten bytes hold any number; more, in a plan from elsewhere, are not followed. */
+	for (unsigned shift = 0; shift < 64; shift += 7) {
 		byte = q2si_store_get(store, (*pos)++);
 		value |= (uint64_t)(byte & 0x7f) << shift;
 		if (!(byte & 0x80))
-			return value;
+			break;
 	}
+	return value;
 }
 
 enum q2s_err q2si_slot_put(struct q2si_store *store, const struct q2si_slot_run *run,

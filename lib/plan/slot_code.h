@@ -24,6 +24,9 @@ q2si_slot_same(const struct q2s_slot *a, const struct q2s_slot *b)
 	       a->comp_bytes == b->comp_bytes;
 }
 
+/** No run's code is longer: a first byte and three numbers. */
+#define Q2SI_SLOT_CODE_MAX 32u
+
 /** Append a run; @mask is the geometry's sub_mask. */
 enum q2s_err q2si_slot_put(struct q2si_store *store, const struct q2si_slot_run *run,
 			   uint32_t mask, struct q2s_diag *diag);

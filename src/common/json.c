@@ -133,6 +133,12 @@ json_stream_value(struct json_stream *stream, const char *key, json_t *value)
 }
 
 void
+json_stream_raw(struct json_stream *stream, const char *key)
+{
+	put_key(stream, key);
+}
+
+void
 json_stream_close(struct json_stream *stream)
 {
 	if (stream->depth == 0) {

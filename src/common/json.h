@@ -56,6 +56,9 @@ void json_stream_open_object(struct json_stream *stream, const char *key);
 /** One value, on one line. @key is NULL in arrays. @value is taken over, also on failure. */
 void json_stream_value(struct json_stream *stream, const char *key, json_t *value);
 
+/** As json_stream_value() for a caller in a hurry, who then prints one value, as JSON, to @out. */
+void json_stream_raw(struct json_stream *stream, const char *key);
+
 /** Close the innermost array or object. */
 void json_stream_close(struct json_stream *stream);
 

@@ -21,9 +21,11 @@ enum {
 	OPT_MEASURE,
 	OPT_OUTPUT,
 	OPT_PART,
+	OPT_PLAN,
 	OPT_PROGRESS,
 	OPT_RANGE,
 	OPT_RESUME,
+	OPT_SAVE_PLAN,
 	OPT_SIZE,
 	OPT_SPOOL,
 	OPT_TRUST_HOLES,
@@ -45,6 +47,8 @@ static const struct option long_options[] = {
 	{ "range", required_argument, NULL, OPT_RANGE },
 	{ "resume", required_argument, NULL, OPT_RESUME },
 	{ "part", required_argument, NULL, OPT_PART },
+	{ "save-plan", required_argument, NULL, OPT_SAVE_PLAN },
+	{ "plan", required_argument, NULL, OPT_PLAN },
 	{ "snapshot", required_argument, NULL, 's' },
 	{ "size", required_argument, NULL, OPT_SIZE },
 	{ "follow", required_argument, NULL, OPT_FOLLOW },
@@ -64,6 +68,7 @@ struct parse {
 	struct keyval_list image;
 	bool follow_given;
 	bool help, version;
+	bool image_given; /* -c or -r */
 	const char *compress_type; /* the word in --compress=TYPE */
 };
 
@@ -218,8 +223,10 @@ static bool parse_one(struct stream_options *options, struct parse *parse, int g
 		(void)tool_usage_fail(&diag);
 		return false;
 	case 'c':
+		parse->image_given = true;
 		return set_image(options, "cluster_size", optarg);
 	case 'r':
+		parse->image_given = true;
 		return set_image(options, "refcount_bits", optarg);
 	case 'R':
 		options->data_file = true;
@@ -242,6 +249,12 @@ static bool parse_one(struct stream_options *options, struct parse *parse, int g
 		return range_parse_resume(&options->range, optarg);
 	case OPT_PART:
 		return range_parse_part(&options->range, optarg);
+	case OPT_SAVE_PLAN:
+		options->save_plan = optarg;
+		return true;
+	case OPT_PLAN:
+		options->plan = optarg;
+		return true;
 	case OPT_SIZE:
 		return parse_size(options, optarg);
 	case OPT_COMPARE:
@@ -341,7 +354,7 @@ static enum stream_todo finish(struct stream_options *options, struct parse *par
 		options->other_follow = options->other_format ? Q2S_FOLLOW_BESIDE :
 								Q2S_FOLLOW_NONE;
 	if (!parse_names(options, argc - optind, argv + optind) ||
-	    !stream_options_check(options, parse->image.count > 0))
+	    !stream_options_check(options, parse->image.count > 0 || parse->image_given))
 		return STREAM_WRONG;
 	return STREAM_RUN;
 }

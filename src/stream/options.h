@@ -20,6 +20,8 @@
  * @compress   with @compression; @image.compression_type agrees with it
  * @spool      folder for what has to wait, or NULL; @no_spool: compress twice instead
  * @range      which bytes of the output are wanted
+ * @save_plan  keep the plan in this file, or NULL
+ * @plan       use the plan in this file instead of looking at the source, or NULL
  * @compare    no output: compare the source with @other, of which @other_format and @other_follow
  *             say what @format and @follow say of the source
  */
@@ -43,6 +45,8 @@ struct stream_options {
 	const char *spool;
 	bool no_spool;
 	struct stream_range range;
+	const char *save_plan;
+	const char *plan;
 	bool data_file;
 	bool measure;
 	bool json;

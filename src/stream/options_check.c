@@ -20,6 +20,12 @@ static bool check_together(const struct stream_options *options, bool image_opti
 		(void)tool_usage_error("-o data_file names SOURCE for the new image; it needs -d");
 	else if (options->compress && options->data_file)
 		(void)tool_usage_error("-z compresses what is stored; with -d nothing is");
+	else if (options->raw_output && (options->plan || options->save_plan))
+		(void)tool_usage_error("-O raw has no plan");
+	else if (options->plan && (image_options_given || options->data_file ||
+				   options->compress || options->save_plan))
+		(void)tool_usage_error("--plan says what the image is; "
+				       "-o, -c, -r, -d, -z and --save-plan contradict it");
 	else if (options->json && !options->measure && !options->compare)
 		(void)tool_usage_error("--output is for --measure and --compare; "
 				       "see --progress=json too");

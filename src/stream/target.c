@@ -10,6 +10,7 @@
 #include "common/fault.h"
 #include "common/json.h"
 #include "common/tool.h"
+#include "stream/kept_plan.h"
 
 /* Compressed data that waits in memory; what is more goes to a file. */
 #define SPOOL_BUDGET (8u << 20)
@@ -64,7 +65,7 @@ static enum q2s_err compress(struct target *target, struct q2s_alloc **alloc, st
 {
 	const struct stream_options *options = target->options;
 	struct q2s_compress_options how = {
-		.how = options->compression,
+		.how = target->compression,
 		.threads = options->threads,
 		.observer = progress_observer(),
 	};
@@ -132,8 +133,21 @@ static enum q2s_err measure_raw(struct target *target, struct q2s_diag *diag)
 enum q2s_err target_plan(const struct stream_options *options, struct q2s_disk *disk,
 			 struct target *out, struct q2s_diag *diag)
 {
-	*out = (struct target){ .options = options, .disk = disk };
-	return options->raw_output ? measure_raw(out, diag) : plan_qcow2(options, out, diag);
+	*out = (struct target){
+		.options = options,
+		.disk = disk,
+		.compressed = options->compress,
+		.compression = options->compression,
+	};
+	if (options->raw_output)
+		return measure_raw(out, diag);
+	if (options->plan)
+		return kept_plan_load(out, options->plan, diag);
+	const enum q2s_err err = plan_qcow2(options, out, diag);
+
+	if (err != Q2S_OK || !options->save_plan)
+		return err;
+	return kept_plan_save(out, options->save_plan, diag);
 }
 
 void target_free(struct target *target)
@@ -178,7 +192,7 @@ static enum q2s_err emit(const struct target *target, uint64_t from, uint64_t un
 		.from = from,
 		.until = until,
 		.spool = target->spool,
-		.how = target->options->compress ? &target->options->compression : NULL,
+		.how = target->compressed ? &target->compression : NULL,
 		.threads = target->options->threads,
 		.observer = progress_observer(),
 	};

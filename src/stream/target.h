@@ -5,11 +5,16 @@
 
 #include "stream/options.h"
 
-/** What will be written. @plan is NULL for raw output, @spool without compressed clusters. */
+/**
+ * What will be written. @plan is NULL for raw output, @spool without compressed clusters, or where
+ * they are to be compressed again.
+ */
 struct target {
 	const struct stream_options *options;
 	struct q2s_disk *disk; /* borrowed */
 	struct q2s_plan *plan;
+	bool compressed;
+	struct q2s_compression compression;
 	struct q2s_spool *spool;
 	struct q2s_measure measure;
 };

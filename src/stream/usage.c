@@ -27,6 +27,8 @@ static const char text[] =
 	"      --range OFF:LEN      write only these bytes of the output\n"
 	"      --resume N           write the output from byte N on\n"
 	"      --part K/N           write the K-th of N parts of the output\n"
+	"      --save-plan FILE     keep the plan in FILE\n"
+	"      --plan FILE          use a kept plan instead of looking at the source\n"
 	"  -s, --snapshot ID|NAME   read an internal snapshot of SOURCE\n"
 	"      --size N             bytes of raw data on standard input: more or fewer are an error\n"
 	"      --follow POLICY      which other files an image may refer to: none, beside, any\n"

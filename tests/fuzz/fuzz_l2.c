@@ -69,11 +69,12 @@ static void
 check_request(const struct q2s_geom *geom, struct input *input)
 {
 	const uint16_t flags = eat_u16(input);
+	const uint64_t host_mask = flags & 8 ? UINT64_MAX : -(uint64_t)geom->cluster_size;
 	const struct q2s_l2_entry asked = {
 		.compressed = flags & 1,
 		.copied = flags & 2,
 		.has_host = flags & 4,
-		.host = { eat_u64(input) & (flags & 8 ? UINT64_MAX : -(uint64_t)geom->cluster_size) },
+		.host = { eat_u64(input) & host_mask },
 		.alloc = (uint32_t)eat_u64(input) & (flags & 16 ? UINT32_MAX : geom->sub_mask),
 		.zero = (uint32_t)eat_u64(input) & (flags & 32 ? UINT32_MAX : geom->sub_mask),
 		.comp_at = { eat_u64(input) >> (flags >> 8) % 64 },

@@ -117,6 +117,7 @@ void model_data(struct model *model, uint64_t guest, uint32_t alloc, uint32_t ze
 	struct q2s_l2_entry entry = { .has_host = true, .copied = true, .alloc = alloc,
 				      .zero = zero };
 
+	model_entry(model, guest); /* so that the table lies before its data */
 	if (model->geom.data_file) {
 		entry.host.v = guest << model->geom.cluster_bits;
 	} else {
@@ -153,6 +154,7 @@ void model_compressed(struct model *model, uint64_t guest)
 
 	if (!buf)
 		die("out of memory");
+	model_entry(model, guest);
 	fill(buf, size, guest);
 	len = model_compress(model, buf, buf + size);
 	entry.comp_at.v = stream_place(model, len);
@@ -211,7 +213,7 @@ static void share_with_snapshot(struct model *model, uint64_t index)
 		struct q2s_diag diag = { 0 };
 
 		must(q2s_l2_decode(geom, raw, Q2S_NOWHERE, &entry, &diag), &diag);
-		entry.copied = false;
+		entry.copied = geom->data_file && entry.has_host;
 		count(model, &entry, 1);
 		must(q2s_l2_encode(geom, &entry, raw, &diag), &diag);
 	}

@@ -2,9 +2,10 @@
 /*
  * The small language of damage: "FIELD = EXPRESSION".
  *
- * An expression is terms joined by + - | (left to right). A term is a number (0x.. or decimal,
- * with k M G T P), `old` (the field's value until now), `cluster` (the cluster size), #N (host
- * cluster N), or @PLACE, the host offset of a structure.
+ * An expression is terms joined by + - * / | (from left to right, all alike). A term is a number
+ * (0x.. or decimal, with k M G T P), `old` (the field's value until now), `i` (the round of
+ * `repeat`), `cluster` (the cluster size), #N (host cluster N), or @PLACE, the host offset of a
+ * structure.
  */
 #include "model.h"
 
@@ -53,6 +54,8 @@ static uint64_t term(struct model *model, const char **text, uint64_t old)
 	skip_blanks(text);
 	if (take_word(text, "old"))
 		return old;
+	if (take_word(text, "i"))
+		return model->round;
 	if (take_word(text, "cluster"))
 		return model->geom.cluster_size;
 	if (**text == '#') {
@@ -64,6 +67,13 @@ static uint64_t term(struct model *model, const char **text, uint64_t old)
 		return place_offset(model, text);
 	}
 	return number(text);
+}
+
+static uint64_t divisor(uint64_t value)
+{
+	if (value == 0)
+		die("division by 0");
+	return value;
 }
 
 uint64_t expression(struct model *model, const char **text, uint64_t old)
@@ -80,6 +90,14 @@ uint64_t expression(struct model *model, const char **text, uint64_t old)
 		case '-':
 			(*text)++;
 			value -= term(model, text, old);
+			break;
+		case '*':
+			(*text)++;
+			value *= term(model, text, old);
+			break;
+		case '/':
+			(*text)++;
+			value /= divisor(term(model, text, old));
 			break;
 		case '|':
 			(*text)++;

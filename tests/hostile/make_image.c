@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * make_image SPEC IMAGE: makes the image that a spec describes. doc of the language: README here.
- * Files that the image refers to (backing, external data file) are made beside it.
+ * make_image SPEC IMAGE: makes the image that a spec describes; README has the language. Files that
+ * the image refers to (backing file, external data file) are made beside it.
  */
 #include "model.h"
 
@@ -258,6 +258,17 @@ static void do_set(struct model *model, char *rest)
 	assignment(model, rest);
 }
 
+/* repeat N set FIELD = EXPRESSION, in which i counts from 0. */
+static void do_repeat(struct model *model, char *rest)
+{
+	const uint64_t rounds = value_of(model, need_word(&rest, "the number of rounds"));
+
+	if (strcmp(need_word(&rest, "'set'"), "set") != 0)
+		die("only 'set' can be repeated");
+	for (model->round = 0; model->round < rounds; model->round++)
+		assignment(model, rest);
+}
+
 /* bytes OFFSET BYTE...: what no field stands for. */
 static void do_bytes(struct model *model, char *rest)
 {
@@ -306,6 +317,7 @@ static const struct {
 	{ "extension", do_extension, true },
 	{ "leak", do_leak, true },
 	{ "set", do_set, false },
+	{ "repeat", do_repeat, false },
 	{ "bytes", do_bytes, false },
 	{ "file-size", do_size, false },
 };
@@ -350,12 +362,21 @@ static void run_spec(struct model *model, const char *name)
 	model_finish(model);
 }
 
+/* Zeros become holes: a spec may ask for a large file. */
 static void write_file(const char *name, const uint8_t *data, uint64_t len, uint64_t size)
 {
+	static const uint8_t zeros[4096];
 	FILE *file = fopen(name, "wb");
+	bool good = file != NULL;
 
-	if (!file || fwrite(data, 1, len, file) != len || fflush(file) ||
-	    ftruncate(fileno(file), (off_t)size) || fclose(file))
+	for (uint64_t at = 0; good && at < len; at += sizeof(zeros)) {
+		const size_t part = len - at < sizeof(zeros) ? (size_t)(len - at) : sizeof(zeros);
+
+		if (memcmp(data + at, zeros, part) != 0)
+			good = fseeko(file, (off_t)at, SEEK_SET) == 0 &&
+			       fwrite(data + at, 1, part, file) == part;
+	}
+	if (!good || fflush(file) || ftruncate(fileno(file), (off_t)size) || fclose(file))
 		die("%s: %s", name, strerror(errno));
 }
 

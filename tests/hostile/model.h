@@ -69,6 +69,7 @@ struct model {
 	uint32_t extension_count;
 	bool begun, finished;
 	uint64_t file_size;
+	uint64_t round; /* of `repeat` */
 };
 
 /** End with a message that names the line of the spec. */

@@ -42,14 +42,14 @@ decode_l2_lenient(const struct q2s_geom *geom, uint64_t desc, uint64_t map,
 static inline void
 assert_same_l2(const struct q2s_l2_entry *a, const struct q2s_l2_entry *b)
 {
-	ck_assert(a->compressed == b->compressed);
-	ck_assert(a->copied == b->copied);
-	ck_assert(a->has_host == b->has_host);
-	ck_assert_uint_eq(a->host.v, b->host.v);
-	ck_assert_uint_eq(a->alloc, b->alloc);
-	ck_assert_uint_eq(a->zero, b->zero);
-	ck_assert_uint_eq(a->comp_at.v, b->comp_at.v);
-	ck_assert_uint_eq(a->comp_bytes, b->comp_bytes);
+	quick_assert(a->compressed == b->compressed);
+	quick_assert(a->copied == b->copied);
+	quick_assert(a->has_host == b->has_host);
+	quick_assert_eq(a->host.v, b->host.v);
+	quick_assert_eq(a->alloc, b->alloc);
+	quick_assert_eq(a->zero, b->zero);
+	quick_assert_eq(a->comp_at.v, b->comp_at.v);
+	quick_assert_eq(a->comp_bytes, b->comp_bytes);
 }
 
 #endif

@@ -6,7 +6,7 @@
 
 static const q2s_host AT = { 0x70000 };
 
-/* 24 + 5 bytes of name = 29, padded to 32; a disk of 1 MiB has 16 granules, so one cluster of bits. */
+/* 24 + 5 bytes of name = 29, padded to 32; a disk of 1 MiB has 16 granules: one cluster of bits. */
 static const uint8_t golden[32] = {
 	0, 0, 0, 0, 0, 0x08, 0, 0,         /*  0 table at 0x80000 */
 	0, 0, 0, 1,                        /*  8 one entry */
@@ -113,6 +113,26 @@ START_TEST(each_rule_of_a_record)
 			       q2s_bitmap_decode(&geom, record, sizeof(record), AT, &bitmap, &used,
 						 &diag));
 		ck_assert_uint_eq(bitmap.flags, 77);
+	}
+}
+END_TEST
+
+/* What is in use may be of another disk size, but not of any. */
+START_TEST(limits_hold_for_bitmaps_in_use_too)
+{
+	static const uint64_t entries[] = { 0, 8193, (1 << 27) + 1, UINT32_MAX };
+	const struct q2s_geom geom = geom_v3(16, false, false);
+
+	for (size_t i = 0; i < COUNT(entries); i++) {
+		struct q2s_bitmap bitmap;
+		size_t used;
+
+		memcpy(record, golden, sizeof(golden));
+		put(12, 4, Q2S_BITMAP_IN_USE);
+		put(8, 4, entries[i]);
+		assert_refused(Q2S_E_BITMAP, AT.v + 8, entries[i],
+			       q2s_bitmap_decode(&geom, record, sizeof(record), AT, &bitmap, &used,
+						 &diag));
 	}
 }
 END_TEST
@@ -303,6 +323,6 @@ START_TEST(all_ones_have_no_cluster)
 END_TEST
 
 UNIT_MAIN("bitmap", known_bytes, a_short_buffer_says_what_it_needs, each_rule_of_a_record,
-	  what_must_be_tolerated, the_table_matches_the_disk,
+	  limits_hold_for_bitmaps_in_use_too, what_must_be_tolerated, the_table_matches_the_disk,
 	  nothing_is_written_that_does_not_fit, extra_data_make_the_round, table_entries,
 	  each_illegal_bit_of_a_table_entry, all_ones_have_no_cluster)

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Errors and diagnostics: what people read when something fails, and what it must never do. */
 #include <errno.h>
+#include <stdio.h>
 
 #include "base/diag.h"
+#include "base/text.h"
 #include "unit.h"
 
 static char line[512];
@@ -107,6 +109,10 @@ START_TEST(what_could_steer_a_terminal_is_escaped)
 		{ "\xe0\x80\x8a", "x: \\xe0\\x80\\x8a" },        /* the same in three bytes */
 		{ "\xed\xa0\x80", "x: \\xed\\xa0\\x80" },        /* a surrogate */
 		{ "\xf4\x90\x80\x80", "x: \\xf4\\x90\\x80\\x80" }, /* beyond U+10FFFF */
+		{ "\xf5\x80\x80\x80", "x: \\xf5\\x80\\x80\\x80" },
+		{ "\xc1\xbf", "x: \\xc1\\xbf" },                 /* overlong to the edge */
+		{ "\xe0\x9f\xbf", "x: \\xe0\\x9f\\xbf" },
+		{ "\xf0\x8f\xbf\xbf", "x: \\xf0\\x8f\\xbf\\xbf" },
 		{ "cut\xe2\x82", "x: cut\\xe2\\x82" },
 	};
 
@@ -115,6 +121,48 @@ START_TEST(what_could_steer_a_terminal_is_escaped)
 
 		q2si_fail_at(&diag, Q2S_E_POLICY, "x", Q2S_NOWHERE, "%s", rows[i].text);
 		ck_assert_str_eq(shown(&diag), rows[i].shown);
+	}
+}
+END_TEST
+
+/* As RFC 3629 says, also for the numbers that it forbids. */
+static void
+encode_utf8(uint32_t code, char *out)
+{
+	const unsigned more = code < 0x80 ? 0 : code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
+	static const uint8_t leads[] = { 0, 0xc0, 0xe0, 0xf0 };
+
+	for (unsigned i = more; i > 0; i--, code >>= 6)
+		out[i] = (char)(0x80 | (code & 0x3f));
+	out[0] = (char)(leads[more] | code);
+	out[more + 1] = '\0';
+}
+
+static void
+escape_all(const char *bytes, char *out)
+{
+	for (; *bytes; bytes++)
+		out += sprintf(out, "\\x%02x", (uint8_t)*bytes);
+}
+
+START_TEST(each_character_is_shown_or_escaped)
+{
+	for (uint32_t code = 1; code < 0x140000; code++) {
+		const bool control = code < 0x20 || (code >= 0x7f && code <= 0x9f);
+		const bool surrogate = code >= 0xd800 && code <= 0xdfff;
+		char bytes[5], expected[32], out[32];
+		struct q2si_text text = q2si_text_init(out, sizeof(out));
+
+		encode_utf8(code, bytes);
+		if (control || surrogate || code > 0x10ffff)
+			escape_all(bytes, expected);
+		else
+			strcpy(expected, bytes);
+		if (out[0] != '\0')
+			ck_abort_msg("a new text is not empty");
+		q2si_text_add_escaped(&text, bytes);
+		if (strcmp(out, expected) != 0) /* an assert a character would take seconds */
+			ck_abort_msg("U+%04X: %s", code, out);
 	}
 }
 END_TEST
@@ -197,5 +245,6 @@ END_TEST
 UNIT_MAIN("diag", place_value_and_rule_are_shown, parts_that_are_not_there_are_left_out,
 	  a_system_error_is_named, the_first_failure_wins, nobody_has_to_listen,
 	  the_innermost_file_is_named, what_could_steer_a_terminal_is_escaped,
+	  each_character_is_shown_or_escaped,
 	  no_buffer_is_overrun, long_words_are_cut_not_overrun, each_code_has_its_own_name,
 	  each_code_has_its_class)

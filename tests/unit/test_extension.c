@@ -42,6 +42,9 @@ START_TEST(known_bytes_are_walked)
 	ck_assert_uint_eq(ext.type, Q2S_EXT_END);
 	ck_assert_uint_eq(ext.len, 0);
 	ck_assert_uint_eq(ext.at.v, 136);
+	ck_assert_ptr_null(ext.data);
+	pos = 136; /* the area may end right behind the end record */
+	assert_ok(q2s_ext_next(buf, sizeof(buf), (q2s_host){ 144 }, &pos, &ext, &diag));
 }
 END_TEST
 
@@ -96,6 +99,23 @@ START_TEST(a_record_stays_in_its_area)
 	pos = 104;
 	assert_refused(Q2S_E_EXTENSION, 104, UINT32_MAX,
 		       q2s_ext_next(buf, sizeof(buf), END, &pos, &ext, &diag));
+}
+END_TEST
+
+START_TEST(a_record_of_one_byte)
+{
+	struct q2s_ext ext;
+	uint64_t pos = 104;
+
+	memset(buf, 0xff, sizeof(buf));
+	assert_ok(q2s_ext_encode(7, "x", 1, buf, sizeof(buf), &pos, &diag));
+	ck_assert_uint_eq(pos, 120);
+	ck_assert_mem_eq(buf + 104, "\0\0\0\x07\0\0\0\x01x\0\0\0\0\0\0\0", 16);
+	pos = 104;
+	assert_ok(q2s_ext_next(buf, sizeof(buf), END, &pos, &ext, &diag));
+	ck_assert_ptr_eq(ext.data, buf + 112);
+	pos = 104;
+	assert_refused(Q2S_E_EXTENSION, 104, 1, q2s_ext_next(buf, 112, END, &pos, &ext, &diag));
 }
 END_TEST
 
@@ -220,9 +240,29 @@ START_TEST(each_rule_of_the_bitmaps_extension)
 }
 END_TEST
 
+/* 65535 records of 1024 bytes each are the largest directory: 0xffff, 0x3fffc00. */
+START_TEST(the_largest_directory_is_legal)
+{
+	const struct q2s_geom geom = geom_v3(16, false, false);
+	struct q2s_ext_bitmaps bitmaps = { 65535, 1024ull * 65535, { 0x70000 } };
+	uint8_t raw[24];
+	const struct q2s_ext ext = bitmaps_ext(raw);
+
+	q2s_ext_bitmaps_encode(&bitmaps, raw);
+	assert_ok(q2s_ext_bitmaps_decode(&geom, &ext, &bitmaps, &diag));
+	bitmaps.directory_size++;
+	q2s_ext_bitmaps_encode(&bitmaps, raw);
+	assert_refused(Q2S_E_BITMAP, 0x110, 0x3fffc01,
+		       q2s_ext_bitmaps_decode(&geom, &ext, &bitmaps, &diag));
+}
+END_TEST
+
 START_TEST(the_encryption_header_is_located)
 {
-	static const uint8_t known[16] = { 0, 0, 0, 0, 0, 0x04, 0, 0, 0, 0, 0, 0, 0, 0x1f, 0x90, 0 };
+	static const uint8_t known[16] = {
+		0, 0, 0, 0, 0, 0x04, 0, 0,    /* at 0x40000 */
+		0, 0, 0, 0, 0, 0x1f, 0x90, 0, /* 2,068,480 bytes */
+	};
 	static const struct {
 		unsigned byte;
 		uint8_t value;
@@ -310,8 +350,8 @@ START_TEST(known_bits_have_names)
 	ck_assert_str_eq(q2s_feature_name(1, 0), "lazy refcounts");
 	ck_assert_str_eq(q2s_feature_name(2, 1), "raw external data");
 	for (unsigned bit = 0; bit < 70; bit++) {
-		ck_assert(!q2s_feature_name(0, bit) == !(bit < 64 && Q2S_INCOMPAT_KNOWN >> bit & 1));
-		ck_assert(!q2s_feature_name(1, bit) == (bit != 0));
+		ck_assert(!q2s_feature_name(0, bit) == (bit > 4));
+		ck_assert(!q2s_feature_name(1, bit) == (bit > 0));
 		ck_assert(!q2s_feature_name(2, bit) == (bit > 1));
 		ck_assert_ptr_null(q2s_feature_name(3, bit));
 	}
@@ -348,6 +388,8 @@ START_TEST(an_unknown_bit_is_named_by_its_image)
 	struct q2s_header header;
 
 	image_with_names();
+	ck_assert(q2s_feature_find(buf, sizeof(buf), 0, 5, &found));
+	ck_assert_str_eq(found.name, "five");
 	ck_assert(q2s_feature_find(buf, sizeof(buf), 0, 6, &found));
 	buf[79] = 0x40; /* incompatible bit 6 */
 	assert_refused(Q2S_E_UNSUPPORTED, 72, 0x40,
@@ -367,9 +409,9 @@ START_TEST(an_unknown_bit_is_named_by_its_image)
 END_TEST
 
 UNIT_MAIN("extension", known_bytes_are_walked, known_bytes_are_written,
-	  a_record_without_room_is_not_written, a_record_stays_in_its_area,
+	  a_record_without_room_is_not_written, a_record_stays_in_its_area, a_record_of_one_byte,
 	  the_area_may_end_without_a_record, bytes_behind_the_file_are_zero,
 	  the_area_ends_at_the_name_or_the_cluster, bitmaps_are_located,
-	  each_rule_of_the_bitmaps_extension, the_encryption_header_is_located,
-	  feature_items_make_the_round, known_bits_have_names,
+	  each_rule_of_the_bitmaps_extension, the_largest_directory_is_legal,
+	  the_encryption_header_is_located, feature_items_make_the_round, known_bits_have_names,
 	  an_unknown_bit_is_named_by_its_image)

@@ -21,7 +21,7 @@ static const uint8_t golden_v3[112] = {
 	0, 0, 0, 1,                            /*  56 refcount_table_clusters */
 	0, 0, 0, 2,                            /*  60 nb_snapshots */
 	0, 0, 0, 0, 0, 0x05, 0, 0,             /*  64 snapshots_offset: cluster 5 */
-	0, 0, 0, 0, 0, 0, 0, 0x19,             /*  72 incompatible: dirty, compression, extended L2 */
+	0, 0, 0, 0, 0, 0, 0, 0x19,             /*  72 dirty, compression, extended L2 */
 	0, 0, 0, 0, 0, 0, 0, 0x01,             /*  80 compatible: lazy refcounts */
 	0x80, 0, 0, 0, 0, 0, 0, 0x01,          /*  88 autoclear: bitmaps and an unknown bit */
 	0, 0, 0, 3,                            /*  96 refcount_order: 8 bits */
@@ -52,24 +52,24 @@ static const struct q2s_header decoded_v3 = {
 static void
 assert_same(const struct q2s_header *a, const struct q2s_header *b)
 {
-	ck_assert_uint_eq(a->version, b->version);
-	ck_assert_uint_eq(a->backing_file_offset.v, b->backing_file_offset.v);
-	ck_assert_uint_eq(a->backing_file_size, b->backing_file_size);
-	ck_assert_uint_eq(a->cluster_bits, b->cluster_bits);
-	ck_assert_uint_eq(a->size, b->size);
-	ck_assert_uint_eq(a->crypt_method, b->crypt_method);
-	ck_assert_uint_eq(a->l1_size, b->l1_size);
-	ck_assert_uint_eq(a->l1_table_offset.v, b->l1_table_offset.v);
-	ck_assert_uint_eq(a->refcount_table_offset.v, b->refcount_table_offset.v);
-	ck_assert_uint_eq(a->refcount_table_clusters, b->refcount_table_clusters);
-	ck_assert_uint_eq(a->nb_snapshots, b->nb_snapshots);
-	ck_assert_uint_eq(a->snapshots_offset.v, b->snapshots_offset.v);
-	ck_assert_uint_eq(a->incompatible_features, b->incompatible_features);
-	ck_assert_uint_eq(a->compatible_features, b->compatible_features);
-	ck_assert_uint_eq(a->autoclear_features, b->autoclear_features);
-	ck_assert_uint_eq(a->refcount_order, b->refcount_order);
-	ck_assert_uint_eq(a->header_length, b->header_length);
-	ck_assert_uint_eq(a->compression_type, b->compression_type);
+	quick_assert_eq(a->version, b->version);
+	quick_assert_eq(a->backing_file_offset.v, b->backing_file_offset.v);
+	quick_assert_eq(a->backing_file_size, b->backing_file_size);
+	quick_assert_eq(a->cluster_bits, b->cluster_bits);
+	quick_assert_eq(a->size, b->size);
+	quick_assert_eq(a->crypt_method, b->crypt_method);
+	quick_assert_eq(a->l1_size, b->l1_size);
+	quick_assert_eq(a->l1_table_offset.v, b->l1_table_offset.v);
+	quick_assert_eq(a->refcount_table_offset.v, b->refcount_table_offset.v);
+	quick_assert_eq(a->refcount_table_clusters, b->refcount_table_clusters);
+	quick_assert_eq(a->nb_snapshots, b->nb_snapshots);
+	quick_assert_eq(a->snapshots_offset.v, b->snapshots_offset.v);
+	quick_assert_eq(a->incompatible_features, b->incompatible_features);
+	quick_assert_eq(a->compatible_features, b->compatible_features);
+	quick_assert_eq(a->autoclear_features, b->autoclear_features);
+	quick_assert_eq(a->refcount_order, b->refcount_order);
+	quick_assert_eq(a->header_length, b->header_length);
+	quick_assert_eq(a->compression_type, b->compression_type);
 }
 
 /* Version 2, 100 MiB in clusters of 4 KiB: a table of 512 entries spans 2 MiB, so 50 entries. */
@@ -304,6 +304,20 @@ static const struct patch tolerated[][3] = {
 	{ { 105, 4, 0xdeadbeef } },               /* padding */
 };
 
+/* 128 clusters of 64 KiB are the largest refcount table. */
+START_TEST(the_largest_tables_are_legal)
+{
+	struct q2s_header header = decoded_v3;
+
+	header.refcount_table_clusters = 128;
+	header.nb_snapshots = 65536;
+	assert_ok(q2s_header_check_tables(&header, &diag));
+	header.nb_snapshots = 0;
+	header.snapshots_offset.v = 0;
+	assert_ok(q2s_header_check_tables(&header, &diag));
+}
+END_TEST
+
 START_TEST(what_must_be_tolerated)
 {
 	for (size_t i = 0; i < COUNT(tolerated); i++) {
@@ -361,6 +375,23 @@ START_TEST(missing_bytes_are_zero)
 END_TEST
 
 /* ---- encoding ------------------------------------------------------------------------------ */
+
+/* The shortest header of version 3 ends before compression_type; an extension may follow. */
+START_TEST(a_short_header_ends_where_it_says)
+{
+	struct q2s_header header = decoded_v3, again;
+	uint8_t raw[112];
+
+	header.incompatible_features = 0;
+	header.compression_type = 0;
+	header.header_length = 104;
+	memset(raw, 0xff, sizeof(raw));
+	assert_ok(q2s_header_encode(&header, raw, 104, &diag));
+	ck_assert_uint_eq(raw[104], 0xff);
+	assert_ok(q2s_header_decode(raw, sizeof(raw), &again, &diag));
+	assert_same(&header, &again);
+}
+END_TEST
 
 START_TEST(nothing_is_written_that_would_not_be_read)
 {
@@ -429,9 +460,10 @@ random_header(const struct q2s_geom *geom, uint64_t *seed)
 	};
 
 	if (unit_random(seed) & 1) {
-		h.backing_file_offset.v = 1 + unit_random(seed) % cluster;
-		h.backing_file_size =
-			(uint32_t)(unit_random(seed) % (cluster - h.backing_file_offset.v + 1) % 1024);
+		const uint64_t room = unit_random(seed) % cluster;
+
+		h.backing_file_offset.v = cluster - room;
+		h.backing_file_size = (uint32_t)(unit_random(seed) % (room + 1) % 1024);
 	}
 	if (h.version == 2)
 		return h;
@@ -462,15 +494,15 @@ START_TEST(every_kind_of_image_makes_the_round)
 		assert_ok(q2s_header_decode(raw, header.header_length, &again, &diag));
 		assert_same(&header, &again);
 		assert_ok(q2s_header_geom(&again, &derived, &diag));
-		ck_assert_uint_eq(derived.version, geom.version);
-		ck_assert_uint_eq(derived.cluster_bits, geom.cluster_bits);
-		ck_assert_uint_eq(derived.refcount_order, geom.refcount_order);
-		ck_assert(derived.extended == geom.extended);
-		ck_assert(derived.data_file == geom.data_file);
-		ck_assert_uint_eq(derived.size, geom.size);
+		quick_assert_eq(derived.version, geom.version);
+		quick_assert_eq(derived.cluster_bits, geom.cluster_bits);
+		quick_assert_eq(derived.refcount_order, geom.refcount_order);
+		quick_assert(derived.extended == geom.extended);
+		quick_assert(derived.data_file == geom.data_file);
+		quick_assert_eq(derived.size, geom.size);
 		rounds++;
 	}
-	ck_assert_uint_eq(rounds, GEOMS_LEGAL * 20);
+	quick_assert_eq(rounds, GEOMS_LEGAL * 20);
 }
 END_TEST
 
@@ -486,7 +518,8 @@ START_TEST(geometry_rounds_the_size_down)
 END_TEST
 
 UNIT_MAIN("header", known_bytes_of_version_3, known_bytes_of_version_2, each_rule_of_the_header,
-	  each_rule_of_the_other_tables, what_must_be_tolerated,
-	  other_files_are_told_from_short_ones, missing_bytes_are_zero,
-	  nothing_is_written_that_would_not_be_read, version_2_holds_nothing_of_version_3,
+	  each_rule_of_the_other_tables, the_largest_tables_are_legal,
+	  what_must_be_tolerated, other_files_are_told_from_short_ones, missing_bytes_are_zero,
+	  a_short_header_ends_where_it_says, nothing_is_written_that_would_not_be_read,
+	  version_2_holds_nothing_of_version_3,
 	  every_kind_of_image_makes_the_round, geometry_rounds_the_size_down)

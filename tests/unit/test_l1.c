@@ -112,8 +112,8 @@ START_TEST(every_kind_of_image_makes_the_round)
 		in.copied = in.l2.v && unit_random(&seed) & 1;
 		assert_ok(q2s_l1_encode(&geom, &in, raw, &diag));
 		assert_ok(q2s_l1_decode(&geom, raw, AT, &out, &diag));
-		ck_assert_uint_eq(in.l2.v, out.l2.v);
-		ck_assert(in.copied == out.copied);
+		quick_assert_eq(in.l2.v, out.l2.v);
+		quick_assert(in.copied == out.copied);
 	}
 }
 END_TEST

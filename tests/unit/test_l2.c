@@ -307,8 +307,62 @@ START_TEST(every_kind_of_image_makes_the_round)
 }
 END_TEST
 
+/* ---- runs ---------------------------------------------------------------------------------- */
+
+START_TEST(a_run_equals_its_entries_one_by_one)
+{
+	uint64_t seed = 6;
+
+	for (unsigned i = 0; i < GEOMS * 10; i++) {
+		const uint32_t count = (uint32_t)(unit_random_log(&seed) % 100);
+		uint8_t run[101 * 16], single[101 * 16];
+		struct q2s_l2_entry entry;
+		struct q2s_geom geom;
+
+		if (!geom_at(i % GEOMS, 0, &geom))
+			continue;
+		memset(run, 0xee, sizeof(run));
+		memset(single, 0xee, sizeof(single));
+		entry = random_entry(&geom, &seed);
+		if (entry.host.v)
+			entry.host.v = (entry.host.v >> 1 & -(uint64_t)geom.cluster_size) +
+				       geom.cluster_size; /* room for the run below 2^56 */
+		assert_ok(q2s_l2_encode_run(&geom, &entry, count, run, &diag));
+		for (uint32_t n = 0; n < count; n++) {
+			assert_ok(q2s_l2_encode(&geom, &entry, single + n * geom.l2_entry_size,
+						&diag));
+			entry.host.v += entry.has_host ? geom.cluster_size : 0;
+		}
+		quick_assert(memcmp(run, single, sizeof(run)) == 0);
+	}
+}
+END_TEST
+
+START_TEST(a_run_with_one_bad_entry_is_not_written)
+{
+	const struct q2s_geom geom = geom_v3(16, false, false);
+	const uint64_t last = (1ull << 56) - 0x10000;
+	struct q2s_l2_entry entry = { .has_host = true, .host = { last }, .alloc = 1 };
+	uint8_t raw[32], untouched[32];
+	struct q2s_diag why = { 0 };
+
+	memset(untouched, 0xee, sizeof(untouched));
+	memcpy(raw, untouched, sizeof(raw));
+	assert_refused(Q2S_E_OFFSET, NOWHERE, 1ull << 56,
+		       q2s_l2_encode_run(&geom, &entry, 2, raw, &diag));
+	assert_ok(q2s_l2_encode_run(&geom, &entry, 0, raw, &diag));
+	entry.host.v = 0; /* the second would be legal */
+	assert_refused(Q2S_E_OFFSET, NOWHERE, 0,
+		       q2s_l2_encode_run(&geom, &entry, 2, raw, &diag));
+	entry = (struct q2s_l2_entry){ .compressed = true, .comp_bytes = 1 };
+	ck_assert_int_eq(q2s_l2_encode_run(&geom, &entry, 1, raw, &why), Q2S_E_USAGE);
+	ck_assert_mem_eq(raw, untouched, sizeof(raw));
+}
+END_TEST
+
 UNIT_MAIN("l2", known_bytes, standard_entries, extended_entries, data_file_entries,
 	  copied_of_nothing_is_dropped, each_reserved_bit_is_refused_and_ignored_by_the_lenient,
 	  each_misaligned_bit_is_refused_by_all, version_2_has_no_zero_flag,
 	  impossible_subclusters_are_refused_by_all, what_no_entry_can_hold_is_refused,
-	  every_kind_of_image_makes_the_round)
+	  every_kind_of_image_makes_the_round, a_run_equals_its_entries_one_by_one,
+	  a_run_with_one_bad_entry_is_not_written)

@@ -214,12 +214,12 @@ START_TEST(every_kind_of_image_makes_the_round)
 			in.comp_at.v -= 2 * geom.cluster_size;
 		assert_ok(q2s_l2_encode(&geom, &in, raw, &diag));
 		assert_ok(q2s_l2_decode(&geom, raw, AT, &out, &diag));
-		ck_assert_uint_eq(out.comp_at.v, in.comp_at.v);
-		ck_assert_uint_ge(out.comp_bytes, in.comp_bytes);
-		ck_assert_uint_lt(out.comp_bytes - in.comp_bytes, 512);
-		ck_assert_uint_eq((out.comp_at.v + out.comp_bytes) % 512, 0);
+		quick_assert_eq(out.comp_at.v, in.comp_at.v);
+		quick_assert(out.comp_bytes >= in.comp_bytes);
+		quick_assert(out.comp_bytes - in.comp_bytes < 512);
+		quick_assert_eq((out.comp_at.v + out.comp_bytes) % 512, 0);
 		assert_ok(q2s_l2_encode(&geom, &out, same, &diag));
-		ck_assert_mem_eq(raw, same, geom.l2_entry_size);
+		quick_assert(memcmp(raw, same, geom.l2_entry_size) == 0);
 		assert_ok(q2s_l2_decode(&geom, same, AT, &again, &diag));
 		assert_same_l2(&out, &again);
 	}

@@ -98,8 +98,8 @@ START_TEST(all_widths_agree_with_single_bits)
 			assert_ok(q2s_refcount_set(&geom, block, i, model[i], &diag));
 		}
 		for (uint32_t i = 0; i < geom.block_entries; i++) {
-			ck_assert_uint_eq(q2s_refcount_get(&geom, block, i), model[i]);
-			ck_assert_uint_eq(count_by_bits(order, block, i), model[i]);
+			quick_assert_eq(q2s_refcount_get(&geom, block, i), model[i]);
+			quick_assert_eq(count_by_bits(order, block, i), model[i]);
 		}
 	}
 }
@@ -109,7 +109,7 @@ START_TEST(filling_equals_setting_one_by_one)
 {
 	uint64_t seed = 8;
 
-	for (unsigned round = 0; round < 20000; round++) {
+	for (unsigned round = 0; round < 5000; round++) {
 		const struct q2s_geom geom = geom_of(9, round % 7);
 		const uint32_t index = (uint32_t)(unit_random(&seed) % (geom.block_entries + 1));
 		const uint32_t n = (uint32_t)(unit_random_log(&seed) %
@@ -122,7 +122,7 @@ START_TEST(filling_equals_setting_one_by_one)
 		assert_ok(q2s_refcount_fill(&geom, filled, index, n, count, &diag));
 		for (uint32_t i = 0; i < n; i++)
 			assert_ok(q2s_refcount_set(&geom, set, index + i, count, &diag));
-		ck_assert_mem_eq(filled, set, sizeof(set));
+		quick_assert(memcmp(filled, set, sizeof(set)) == 0);
 	}
 }
 END_TEST
@@ -137,8 +137,8 @@ START_TEST(a_block_is_filled_to_its_end)
 		assert_ok(q2s_refcount_fill(&geom, block, 0, geom.block_entries, geom.refcount_max,
 					    &diag));
 		for (size_t i = 0; i < geom.cluster_size; i++)
-			ck_assert_uint_eq(block[i], 0xff);
-		ck_assert_uint_eq(block[geom.cluster_size], 0xee);
+			quick_assert_eq(block[i], 0xff);
+		quick_assert_eq(block[geom.cluster_size], 0xee);
 	}
 }
 END_TEST

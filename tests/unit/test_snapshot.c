@@ -138,6 +138,9 @@ START_TEST(extra_data_of_each_age)
 		ck_assert(s.has_icount == rows[i].icount);
 		ck_assert_uint_eq(s.name_len, 1);
 		ck_assert_uint_eq(s.name[0], 'n');
+		if (extra == 16)
+			assert_ok(q2s_snapshot_decode(&geom_3, record, sizeof(record), AT, &s,
+						      &used, &diag));
 		if (extra < 16)
 			assert_refused(Q2S_E_SNAPSHOT, AT.v + 36, extra,
 				       q2s_snapshot_decode(&geom_3, record, sizeof(record), AT, &s,
@@ -231,6 +234,9 @@ START_TEST(nothing_is_written_that_would_not_be_read)
 	assert_refused(Q2S_E_OFFSET, NOWHERE, 0x60200,
 		       q2s_snapshot_encode(&geom, &s, raw, 72, &used, &diag));
 	s.l1_offset.v = 0x60000;
+	s.l1_entries = 4194304;
+	assert_refused(Q2S_E_LIMIT, NOWHERE, 72, /* the room, no longer the L1 table */
+		       q2s_snapshot_encode(&geom, &s, raw, 0, &used, &diag));
 	s.l1_entries = 4194305;
 	assert_refused(Q2S_E_LIMIT, NOWHERE, 4194305,
 		       q2s_snapshot_encode(&geom, &s, raw, 72, &used, &diag));
@@ -263,17 +269,17 @@ START_TEST(random_records_make_the_round)
 		in.disk_size = unit_random(&seed) >> 1;
 		assert_ok(q2s_snapshot_encode(&geom, &in, raw, sizeof(raw), &used, &diag));
 		assert_ok(q2s_snapshot_decode(&geom, raw, used, AT, &out, &again, &diag));
-		ck_assert_uint_eq(used, again);
-		ck_assert_uint_eq(in.l1_offset.v, out.l1_offset.v);
-		ck_assert_uint_eq(in.l1_entries, out.l1_entries);
-		ck_assert_uint_eq(in.id_len, out.id_len);
-		ck_assert_uint_eq(in.name_len, out.name_len);
+		quick_assert_eq(used, again);
+		quick_assert_eq(in.l1_offset.v, out.l1_offset.v);
+		quick_assert_eq(in.l1_entries, out.l1_entries);
+		quick_assert_eq(in.id_len, out.id_len);
+		quick_assert_eq(in.name_len, out.name_len);
 		ck_assert_int_eq(memcmp(in.id, out.id, in.id_len), 0);
 		ck_assert_int_eq(memcmp(in.name, out.name, in.name_len), 0);
-		ck_assert_uint_eq(in.date_sec, out.date_sec);
-		ck_assert_uint_eq(in.vm_clock_nsec, out.vm_clock_nsec);
-		ck_assert_uint_eq(in.vm_state_size, out.vm_state_size);
-		ck_assert_uint_eq(in.disk_size, out.disk_size);
+		quick_assert_eq(in.date_sec, out.date_sec);
+		quick_assert_eq(in.vm_clock_nsec, out.vm_clock_nsec);
+		quick_assert_eq(in.vm_state_size, out.vm_state_size);
+		quick_assert_eq(in.disk_size, out.disk_size);
 	}
 }
 END_TEST

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Reading a kept plan. The file may come from anywhere: every count is checked, and the allocation
+ * is put together by the same calls that a scan uses, which refuse what is illegal.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include <zlib.h>
+
+#include "base/bytes.h"
+#include "base/cleanup.h"
+#include "base/diag.h"
+#include "plan/plan.h"
+#include "plan/plan_file.h"
+
+/* What is left of the body. */
+struct body {
+	const uint8_t *at;
+	size_t left;
+	struct q2s_diag *diag;
+};
+
+static enum q2s_err
+damaged(struct q2s_diag *diag, const char *why)
+{
+	return q2si_fail_at(diag, Q2S_E_DATA, "plan", Q2S_NOWHERE, "%s", why);
+}
+
+static enum q2s_err
+get_bytes(struct body *body, uint64_t len, struct q2s_bytes *out)
+{
+	if (len > body->left)
+		return damaged(body->diag, "it ends too early");
+	*out = (struct q2s_bytes){ body->at, (size_t)len };
+	body->at += len;
+	body->left -= (size_t)len;
+	return Q2S_OK;
+}
+
+static enum q2s_err
+get_number(struct body *body, uint64_t max, uint64_t *out)
+{
+	struct q2s_bytes raw = { 0 };
+
+	Q2SI_TRY(get_bytes(body, 8, &raw));
+	*out = q2si_get_be64(raw.data);
+	if (*out > max)
+		return q2si_fail(body->diag, Q2S_E_DATA, "plan", Q2S_NOWHERE, *out,
+				 "a number is out of range");
+	return Q2S_OK;
+}
+
+static enum q2s_err
+get_string(struct body *body, struct q2s_bytes *out)
+{
+	uint64_t len;
+
+	*out = (struct q2s_bytes){ 0 };
+	Q2SI_TRY(get_number(body, UINT64_MAX, &len));
+	if (len == UINT64_MAX)
+		return Q2S_OK;
+	if (len > Q2SI_PLAN_STRING_MAX)
+		return damaged(body->diag, "a string is too long");
+	return get_bytes(body, len, out);
+}
+
+static enum q2s_err
+get_spec(struct body *body, struct q2s_spec *out)
+{
+	uint64_t v[9];
+
+	for (size_t i = 0; i < 9; i++)
+		Q2SI_TRY(get_number(body, i == 5 ? UINT64_MAX : UINT8_MAX, &v[i]));
+	const struct q2s_geom_params params = {
+		.version = (uint32_t)v[0],
+		.cluster_bits = (uint32_t)v[1],
+		.refcount_order = (uint32_t)v[2],
+		.extended = v[3] != 0,
+		.data_file = v[4] != 0,
+		.size = v[5],
+	};
+
+	*out = (struct q2s_spec){
+		.compression_type = (uint8_t)v[6],
+		.lazy_refcounts = v[7] != 0,
+		.data_file_raw = v[8] != 0,
+	};
+	Q2SI_TRY(q2s_geom_init(&params, &out->geom, body->diag));
+	Q2SI_TRY(get_string(body, &out->backing_name));
+	Q2SI_TRY(get_string(body, &out->backing_format));
+	return get_string(body, &out->data_file_name);
+}
+
+static enum q2s_err
+get_note(struct body *body, struct q2s_plan_note *out)
+{
+	struct q2s_bytes encoder;
+	uint64_t compressed, type, has_level, level;
+
+	Q2SI_TRY(get_number(body, 1, &compressed));
+	Q2SI_TRY(get_number(body, UINT8_MAX, &type));
+	Q2SI_TRY(get_number(body, 1, &has_level));
+	Q2SI_TRY(get_number(body, UINT64_MAX, &level));
+	Q2SI_TRY(get_string(body, &encoder));
+	if (encoder.len >= sizeof(out->encoder))
+		return damaged(body->diag, "a string is too long");
+	*out = (struct q2s_plan_note){
+		.compressed = compressed != 0,
+		.type = (uint8_t)type,
+		.has_level = has_level != 0,
+		.level = (int32_t)(int64_t)level,
+	};
+	if (encoder.len > 0)
+		memcpy(out->encoder, encoder.data, encoder.len);
+	return Q2S_OK;
+}
+
+static enum q2s_err
+changed(struct q2s_diag *diag, const struct q2s_file *file, const char *what)
+{
+	const enum q2s_err err = q2si_fail_at(diag, Q2S_E_CHANGED, "source", Q2S_NOWHERE,
+					      "%s is not what it was when the plan was made", what);
+
+	return file ? q2si_in_file(diag, err, q2s_file_name(file)) : err;
+}
+
+static enum q2s_err
+match_file(struct body *body, const struct q2s_file *file)
+{
+	struct q2s_file_ident ident;
+	uint64_t size, sec, nsec;
+
+	Q2SI_TRY(get_number(body, UINT64_MAX, &size));
+	Q2SI_TRY(get_number(body, UINT64_MAX, &sec));
+	Q2SI_TRY(get_number(body, UINT32_MAX, &nsec));
+	if (!file)
+		return changed(body->diag, NULL, "the number of its files");
+	q2s_file_ident(file, &ident);
+	if (ident.size != size)
+		return changed(body->diag, file, "its size");
+	if ((uint64_t)ident.mtime_sec != sec || ident.mtime_nsec != nsec)
+		return changed(body->diag, file, "its modification time");
+	return Q2S_OK;
+}
+
+static enum q2s_err
+match_source(struct body *body, const struct q2s_disk *disk)
+{
+	uint64_t size, count;
+
+	Q2SI_TRY(get_number(body, UINT64_MAX, &size));
+	Q2SI_TRY(get_number(body, Q2SI_PLAN_FILES_MAX, &count));
+	if (size != q2s_disk_size(disk))
+		return changed(body->diag, NULL, "its size");
+	for (uint64_t i = 0; i < count; i++)
+		Q2SI_TRY(match_file(body, q2s_disk_file(disk, i)));
+	if (q2s_disk_file(disk, count))
+		return changed(body->diag, NULL, "the number of its files");
+	return Q2S_OK;
+}
+
+/* The runs of one table, decoded from a copy that ends in zeros, at which every number stops. */
+static enum q2s_err
+get_runs(struct body *body, struct q2s_bytes code, struct q2s_alloc *alloc)
+{
+	const uint8_t stop[Q2SI_SLOT_CODE_MAX] = { 0 };
+	struct q2si_store store = { 0 };
+	struct q2si_slot_run run;
+	enum q2s_err err = Q2S_OK;
+
+	for (size_t i = 0; err == Q2S_OK && i < code.len; i++)
+		err = q2si_store_put(&store, code.data[i], body->diag);
+	for (size_t i = 0; err == Q2S_OK && i < sizeof(stop); i++)
+		err = q2si_store_put(&store, stop[i], body->diag);
+	for (uint64_t pos = 0; err == Q2S_OK && pos < code.len;) {
+		q2si_slot_get(&store, &pos, alloc->geom.sub_mask, &run);
+		if (pos > code.len || run.count == 0)
+			err = damaged(body->diag, "a run of clusters is cut off");
+		else
+			err = q2s_alloc_add(alloc, &run.slot, run.count, body->diag);
+	}
+	q2si_store_free(&store);
+	return err;
+}
+
+static enum q2s_err
+get_table(struct body *body, struct q2s_alloc *alloc)
+{
+	const struct q2s_slot absent = { 0 };
+	const uint32_t bits = alloc->geom.l2_bits;
+	struct q2s_bytes code = { 0 };
+	uint64_t index, len;
+
+	Q2SI_TRY(get_number(body, UINT32_MAX, &index));
+	Q2SI_TRY(get_number(body, UINT64_MAX, &len));
+	Q2SI_TRY(get_bytes(body, len, &code));
+	if (index >= alloc->geom.l1_entries || index << bits < alloc->next)
+		return damaged(body->diag, "its tables are not in order");
+	Q2SI_TRY(q2s_alloc_add(alloc, &absent, (index << bits) - alloc->next, body->diag));
+	Q2SI_TRY(get_runs(body, code, alloc));
+	if (alloc->next > (index + 1) << bits)
+		return damaged(body->diag, "a table has too many clusters");
+	return Q2S_OK;
+}
+
+static enum q2s_err
+get_alloc(struct body *body, struct q2s_alloc *alloc)
+{
+	uint64_t count;
+
+	Q2SI_TRY(get_number(body, alloc->geom.l1_entries, &count));
+	for (uint64_t i = 0; i < count; i++)
+		Q2SI_TRY(get_table(body, alloc));
+	return body->left == 0 ? Q2S_OK : damaged(body->diag, "it goes on behind its end");
+}
+
+static enum q2s_err
+get_plan(struct body *body, const struct q2s_disk *disk, struct q2s_plan **out,
+	 struct q2s_plan_note *note)
+{
+	struct q2s_alloc *alloc;
+	struct q2s_spec spec;
+	enum q2s_err err;
+
+	Q2SI_TRY(get_spec(body, &spec));
+	Q2SI_TRY(get_note(body, note));
+	Q2SI_TRY(match_source(body, disk));
+	Q2SI_TRY(q2s_alloc_new(&spec.geom, &alloc, body->diag));
+	err = get_alloc(body, alloc);
+	if (err == Q2S_OK)
+		err = q2s_plan_new(&spec, alloc, out, body->diag);
+	if (err != Q2S_OK)
+		q2s_alloc_free(alloc);
+	return err;
+}
+
+/* The head says how long the body is; the checksum covers both. */
+static enum q2s_err
+check_frame(const uint8_t *raw, uint64_t size, struct q2s_diag *diag)
+{
+	if (size < Q2SI_PLAN_HEAD_SIZE + Q2SI_PLAN_TAIL_SIZE ||
+	    memcmp(raw, Q2SI_PLAN_MAGIC, Q2SI_PLAN_MAGIC_SIZE) != 0)
+		return q2si_fail_at(diag, Q2S_E_MAGIC, "plan", Q2S_NOWHERE, "not a kept plan");
+	if (q2si_get_be32(raw + 8) != Q2SI_PLAN_VERSION)
+		return q2si_fail(diag, Q2S_E_UNSUPPORTED, "plan", Q2S_NOWHERE,
+				 q2si_get_be32(raw + 8), "its version is not %u",
+				 Q2SI_PLAN_VERSION);
+	const uint64_t rest = size - Q2SI_PLAN_HEAD_SIZE - Q2SI_PLAN_TAIL_SIZE;
+
+	if (q2si_get_be64(raw + 16) != rest)
+		return damaged(diag, "it is not as long as it says");
+	const uint8_t *tail = raw + size - Q2SI_PLAN_TAIL_SIZE;
+
+	if (q2si_get_be32(tail) != (uint32_t)crc32_z(0, raw, (z_size_t)(tail - raw)))
+		return damaged(diag, "its checksum is wrong");
+	return Q2S_OK;
+}
+
+enum q2s_err
+q2s_plan_load(struct q2s_file *file, const struct q2s_disk *disk, struct q2s_plan **out,
+	      struct q2s_plan_note *note, struct q2s_diag *diag)
+{
+	const uint64_t size = q2s_file_size(file);
+	Q2SI_AUTO_FREE uint8_t *raw = NULL;
+	struct body body = { .diag = diag };
+
+	if (size > Q2SI_PLAN_MAX_BYTES)
+		return q2si_fail(diag, Q2S_E_LIMIT, "plan", Q2S_NOWHERE, size, "larger than any");
+	raw = malloc(size + 1);
+	if (!raw)
+		return q2si_fail_nomem(diag, "plan");
+	Q2SI_TRY(q2s_file_read(file, 0, raw, size, diag));
+	Q2SI_TRY(check_frame(raw, size, diag));
+	body.at = raw + Q2SI_PLAN_HEAD_SIZE;
+	body.left = size - Q2SI_PLAN_HEAD_SIZE - Q2SI_PLAN_TAIL_SIZE;
+	return get_plan(&body, disk, out, note);
+}

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Writing a plan to be kept. Every number is a big-endian u64, so that there is one kind of field. */
+#include <stdlib.h>
+#include <string.h>
+
+#include <zlib.h>
+
+#include "base/bytes.h"
+#include "base/diag.h"
+#include "plan/plan.h"
+#include "plan/plan_file.h"
+
+/* The body while it grows. */
+struct body {
+	struct q2si_store store;
+	struct q2s_diag *diag;
+};
+
+static enum q2s_err
+put_bytes(struct body *body, const void *data, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		Q2SI_TRY(q2si_store_put(&body->store, ((const uint8_t *)data)[i], body->diag));
+	return Q2S_OK;
+}
+
+static enum q2s_err
+put_number(struct body *body, uint64_t value)
+{
+	uint8_t raw[8];
+
+	q2si_put_be64(raw, value);
+	return put_bytes(body, raw, sizeof(raw));
+}
+
+/* A string that is not there has the length of all ones. */
+static enum q2s_err
+put_string(struct body *body, struct q2s_bytes string)
+{
+	Q2SI_TRY(put_number(body, string.data ? string.len : UINT64_MAX));
+	return string.data ? put_bytes(body, string.data, string.len) : Q2S_OK;
+}
+
+static enum q2s_err
+put_spec(struct body *body, const struct q2s_spec *spec)
+{
+	const uint64_t numbers[] = {
+		spec->geom.version,  spec->geom.cluster_bits, spec->geom.refcount_order,
+		spec->geom.extended, spec->geom.data_file,    spec->geom.size,
+		spec->compression_type, spec->lazy_refcounts, spec->data_file_raw,
+	};
+
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		Q2SI_TRY(put_number(body, numbers[i]));
+	Q2SI_TRY(put_string(body, spec->backing_name));
+	Q2SI_TRY(put_string(body, spec->backing_format));
+	return put_string(body, spec->data_file_name);
+}
+
+static enum q2s_err
+put_note(struct body *body, const struct q2s_plan_note *note)
+{
+	const struct q2s_bytes encoder = { (const uint8_t *)note->encoder,
+					   strnlen(note->encoder, sizeof(note->encoder)) };
+
+	Q2SI_TRY(put_number(body, note->compressed));
+	Q2SI_TRY(put_number(body, note->type));
+	Q2SI_TRY(put_number(body, note->has_level));
+	Q2SI_TRY(put_number(body, (uint64_t)(int64_t)note->level));
+	return put_string(body, encoder);
+}
+
+static enum q2s_err
+put_source(struct body *body, const struct q2s_disk *disk)
+{
+	struct q2s_file *file;
+	size_t count = 0;
+
+	while (q2s_disk_file(disk, count))
+		count++;
+	Q2SI_TRY(put_number(body, q2s_disk_size(disk)));
+	Q2SI_TRY(put_number(body, count));
+	for (size_t i = 0; (file = q2s_disk_file(disk, i)); i++) {
+		struct q2s_file_ident ident;
+
+		q2s_file_ident(file, &ident);
+		Q2SI_TRY(put_number(body, ident.size));
+		Q2SI_TRY(put_number(body, (uint64_t)ident.mtime_sec));
+		Q2SI_TRY(put_number(body, ident.mtime_nsec));
+	}
+	return Q2S_OK;
+}
+
+/* Each table's L1 index, the length of its code, and the code. */
+static enum q2s_err
+put_alloc(struct body *body, const struct q2s_alloc *alloc)
+{
+	Q2SI_TRY(put_number(body, alloc->table_count));
+	for (size_t i = 0; i < alloc->table_count; i++) {
+		const bool last = i + 1 == alloc->table_count;
+		const uint64_t end = last ? alloc->store.len : alloc->tables[i + 1].code;
+
+		Q2SI_TRY(put_number(body, alloc->tables[i].index));
+		Q2SI_TRY(put_number(body, end - alloc->tables[i].code));
+		for (uint64_t pos = alloc->tables[i].code; pos < end; pos++)
+			Q2SI_TRY(q2si_store_put(&body->store, q2si_store_get(&alloc->store, pos),
+						body->diag));
+	}
+	return Q2S_OK;
+}
+
+static enum q2s_err
+write_sum(struct q2s_sink *sink, const void *data, size_t len, uint32_t *sum,
+	  struct q2s_diag *diag)
+{
+	*sum = (uint32_t)crc32_z(*sum, data, len);
+	return q2s_sink_write(sink, data, len, diag);
+}
+
+static enum q2s_err
+write_all(const struct q2si_store *store, struct q2s_sink *sink, struct q2s_diag *diag)
+{
+	const size_t block = (size_t)1 << Q2SI_STORE_BLOCK_BITS;
+	uint8_t head[Q2SI_PLAN_HEAD_SIZE] = Q2SI_PLAN_MAGIC;
+	uint8_t tail[Q2SI_PLAN_TAIL_SIZE];
+	uint32_t sum = 0;
+
+	q2si_put_be32(head + 8, Q2SI_PLAN_VERSION);
+	q2si_put_be32(head + 12, 0);
+	q2si_put_be64(head + 16, store->len);
+	Q2SI_TRY(write_sum(sink, head, sizeof(head), &sum, diag));
+	for (size_t i = 0; i < store->count; i++) {
+		const uint64_t left = store->len - (uint64_t)i * block;
+
+		Q2SI_TRY(write_sum(sink, store->blocks[i], left < block ? (size_t)left : block,
+				   &sum, diag));
+	}
+	q2si_put_be32(tail, sum);
+	return q2s_sink_write(sink, tail, sizeof(tail), diag);
+}
+
+enum q2s_err
+q2s_plan_save(const struct q2s_plan *plan, const struct q2s_plan_note *note,
+	      const struct q2s_disk *disk, struct q2s_sink *sink, struct q2s_diag *diag)
+{
+	struct body body = { .diag = diag };
+	enum q2s_err err = put_spec(&body, &plan->spec);
+
+	if (err == Q2S_OK)
+		err = put_note(&body, note);
+	if (err == Q2S_OK)
+		err = put_source(&body, disk);
+	if (err == Q2S_OK)
+		err = put_alloc(&body, plan->alloc);
+	if (err == Q2S_OK)
+		err = write_all(&body.store, sink, diag);
+	q2si_store_free(&body.store);
+	return err;
+}

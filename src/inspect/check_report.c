@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Findings and counts as text and as JSON. */
+#include "inspect/check_report.h"
+
+#include <inttypes.h>
+
+/* ---- JSON -------------------------------------------------------------------------------- */
+
+static const char *severity_name(enum q2s_severity severity)
+{
+	static const char *const names[] = {
+		[Q2S_SEVERITY_CORRUPTION] = "corruption",
+		[Q2S_SEVERITY_LEAK] = "leak",
+		[Q2S_SEVERITY_NOTE] = "note",
+		[Q2S_SEVERITY_UNREADABLE] = "unreadable",
+	};
+
+	return names[severity];
+}
+
+/* What is not known is not there. */
+static json_t *finding_json(const struct q2s_finding *finding)
+{
+	json_t *object = json_pack("{s:s, s:s, s:s}", "id", finding->id, "severity",
+				   severity_name(finding->severity), "structure",
+				   finding->structure);
+
+	if (finding->host.v != Q2S_NOWHERE.v)
+		json_object_set_new(object, "host-offset", json_u64(finding->host.v));
+	if (finding->has_guest)
+		json_object_set_new(object, "guest-offset", json_u64(finding->guest.v));
+	if (finding->has_values) {
+		json_object_set_new(object, "found", json_u64(finding->found));
+		json_object_set_new(object, "expected", json_u64(finding->expected));
+	}
+	json_object_set_new(object, "text", json_text(finding->text));
+	return object;
+}
+
+/* qemu-img leaves out what is zero among these. */
+static void value_if(struct json_stream *stream, const char *key, uint64_t value)
+{
+	if (value)
+		json_stream_value(stream, key, json_u64(value));
+}
+
+static void end_json(struct check_report *report, const struct q2s_check_result *result,
+		     const struct q2s_diag *failure)
+{
+	struct json_stream *stream = &report->stream;
+	char text[512];
+
+	json_stream_close(stream);
+	json_stream_value(stream, "findings-omitted", json_u64(report->omitted));
+	json_stream_value(stream, "notes", json_u64(result->notes));
+	if (failure) {
+		q2s_diag_format(failure, text, sizeof(text));
+		json_stream_value(stream, "error", json_text(text));
+	}
+	json_stream_value(stream, "check-errors", json_u64(result->check_errors));
+	value_if(stream, "corruptions", result->corruptions);
+	value_if(stream, "leaks", result->leaks);
+	value_if(stream, "image-end-offset", result->image_end_offset);
+	value_if(stream, "total-clusters", result->total_clusters);
+	value_if(stream, "allocated-clusters", result->allocated_clusters);
+	value_if(stream, "fragmented-clusters", result->fragmented_clusters);
+	value_if(stream, "compressed-clusters", result->compressed_clusters);
+	json_stream_finish(stream);
+}
+
+/* ---- text -------------------------------------------------------------------------------- */
+
+/* Offsets are best read in hexadecimal, counts in decimal. */
+static void print_value(FILE *out, const char *what, uint64_t value)
+{
+	if (value < 512)
+		fprintf(out, "%s%" PRIu64, what, value);
+	else
+		fprintf(out, "%s0x%" PRIx64, what, value);
+}
+
+static void finding_text(FILE *out, const struct q2s_finding *finding)
+{
+	static const char *const labels[] = {
+		[Q2S_SEVERITY_CORRUPTION] = "ERROR",
+		[Q2S_SEVERITY_LEAK] = "LEAK",
+		[Q2S_SEVERITY_NOTE] = "NOTE",
+		[Q2S_SEVERITY_UNREADABLE] = "UNREADABLE",
+	};
+
+	fprintf(out, "%s %s: %s (%s", labels[finding->severity], finding->id, finding->text,
+		finding->structure);
+	if (finding->host.v != Q2S_NOWHERE.v)
+		fprintf(out, " at host offset 0x%" PRIx64, finding->host.v);
+	if (finding->has_guest)
+		fprintf(out, ", guest offset 0x%" PRIx64, finding->guest.v);
+	if (finding->has_values) {
+		print_value(out, "; found ", finding->found);
+		print_value(out, ", expected ", finding->expected);
+	}
+	fputs(")\n", out);
+}
+
+static double percent(uint64_t part, uint64_t whole)
+{
+	return whole ? (double)part * 100.0 / (double)whole : 0.0;
+}
+
+static void counts_text(FILE *out, const struct q2s_check_result *result)
+{
+	if (!result->corruptions && !result->leaks && !result->check_errors)
+		fprintf(out, "No errors were found on the image.\n");
+	if (result->corruptions)
+		fprintf(out, "\n%" PRIu64 " errors were found on the image.\n"
+			     "Data may be corrupted, or further writes to the image may corrupt it.\n",
+			result->corruptions);
+	if (result->leaks)
+		fprintf(out, "\n%" PRIu64 " leaked clusters were found on the image.\n"
+			     "This means waste of disk space, but no harm to data.\n",
+			result->leaks);
+	if (result->check_errors)
+		fprintf(out, "\n%" PRIu64 " structures could not be read: the check is not complete.\n",
+			result->check_errors);
+	if (result->notes)
+		fprintf(out, "%" PRIu64 " notes: odd, but sound.\n", result->notes);
+	if (result->total_clusters)
+		fprintf(out, "%" PRIu64 "/%" PRIu64 " = %0.2f%% allocated, %0.2f%% fragmented, "
+			     "%0.2f%% compressed clusters\n",
+			result->allocated_clusters, result->total_clusters,
+			percent(result->allocated_clusters, result->total_clusters),
+			percent(result->fragmented_clusters, result->allocated_clusters),
+			percent(result->compressed_clusters, result->allocated_clusters));
+	fprintf(out, "Image end offset: %" PRIu64 "\n", result->image_end_offset);
+}
+
+static void end_text(struct check_report *report, const struct q2s_check_result *result,
+		     const struct q2s_diag *failure)
+{
+	if (report->omitted)
+		fprintf(report->out, "%" PRIu64 " more findings are not shown (--max-findings).\n",
+			report->omitted);
+	if (!failure)
+		counts_text(report->out, result);
+}
+
+/* ---- both -------------------------------------------------------------------------------- */
+
+void check_report_begin(struct check_report *report)
+{
+	if (!report->json || report->quiet)
+		return;
+	json_stream_begin(&report->stream, report->out);
+	json_stream_open_object(&report->stream, NULL);
+	json_stream_value(&report->stream, "filename", json_text(report->name));
+	json_stream_value(&report->stream, "format", json_text("qcow2"));
+	json_stream_open_array(&report->stream, "findings");
+}
+
+void check_report_finding(void *opaque, const struct q2s_finding *finding)
+{
+	struct check_report *report = opaque;
+
+	if (report->shown == report->max) {
+		report->omitted++;
+		return;
+	}
+	report->shown++;
+	if (report->quiet)
+		return;
+	if (report->json)
+		json_stream_value(&report->stream, NULL, finding_json(finding));
+	else
+		finding_text(report->out, finding);
+}
+
+void check_report_end(struct check_report *report, const struct q2s_check_result *result,
+		      const struct q2s_diag *failure)
+{
+	if (report->quiet)
+		return;
+	if (report->json)
+		end_json(report, result, failure);
+	else
+		end_text(report, result, failure);
+}

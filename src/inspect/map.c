@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* q2s-inspect map: which ranges of the guest disk hold what, and where. */
+#include "inspect/map.h"
+
+#include <inttypes.h>
+
+#include "base/arith.h"
+#include "common/size.h"
+#include "common/tool.h"
+#include "inspect/options.h"
+#include "inspect/show.h"
+#include "inspect/verbs.h"
+
+static const char help_text[] =
+	"Usage: q2s-inspect map [OPTIONS] FILE\n"
+	"Which ranges of the guest disk hold what, and where. The JSON is that of\n"
+	"`qemu-img map`.\n\n"
+	"  -s, --start-offset=OFFSET      start here\n"
+	"  -l, --max-length=LEN           and look at no more than this\n"
+	"      --raw-entries              each subcluster of this file's L2 tables by itself\n"
+	OPTIONS_FOLLOW_HELP
+	OPTIONS_COMMON_HELP;
+
+struct map_options {
+	struct options common;
+	bool raw_entries;
+	uint64_t start;
+	uint64_t max;
+	const char *name;
+};
+
+/** What the table ends with: bytes of each kind. */
+struct totals {
+	uint64_t data;
+	uint64_t compressed;
+	uint64_t zero;
+	uint64_t absent;
+};
+
+/** Printing in progress. */
+struct printer {
+	FILE *out;
+	bool json;
+	const struct chain *chain;
+	struct totals totals;
+};
+
+/* ---- text -------------------------------------------------------------------------------- */
+
+static const char *
+state_text(const struct range *range, bool cut)
+{
+	if (range->compressed)
+		return "data, compressed";
+	if (range->data)
+		return range->zero ? "data, still a hole" : "data";
+	if (range->present)
+		return range->has_offset ? "zero, space kept" : "zero";
+	if (cut && !range->zero)
+		return range->has_offset ? "absent here, space kept" : "absent here";
+	return range->has_offset ? "absent, space kept" : "absent";
+}
+
+static void
+print_row(struct printer *printer, const struct range *range)
+{
+	const bool chained = printer->chain->count > 1;
+	char start[SHOW_HEX], length[SHOW_HEX], offset[SHOW_HEX], size[SIZE_TEXT];
+
+	fprintf(printer->out, "%16s  %14s %10s  ", show_hex(range->start, start),
+		show_hex(range->length, length), size_human(range->length, size));
+	if (range->has_offset || chained)
+		fprintf(printer->out, "%-23s  %14s", state_text(range, printer->chain->cut),
+			range->has_offset ? show_hex(range->offset, offset) : "");
+	else
+		fputs(state_text(range, printer->chain->cut), printer->out);
+	if (chained) {
+		fprintf(printer->out, "  %zu ", range->depth);
+		show_name(printer->out, q2s_file_name(printer->chain->layers[range->depth].file));
+	}
+	fputc('\n', printer->out);
+}
+
+static void
+count_range(struct totals *totals, const struct range *range)
+{
+	if (range->compressed)
+		totals->compressed += range->length;
+	else if (range->data)
+		totals->data += range->length;
+	else if (range->present)
+		totals->zero += range->length;
+	else
+		totals->absent += range->length;
+}
+
+static void
+print_head(const struct printer *printer)
+{
+	if (printer->json)
+		return;
+	fprintf(printer->out,
+		"    guest offset          length             state"
+		"                      host offset%s\n",
+		printer->chain->count > 1 ? "  layer" : "");
+}
+
+static void
+print_totals(const struct printer *printer)
+{
+	const struct totals *const totals = &printer->totals;
+	const struct q2s_image *const image = printer->chain->layers[0].image;
+	char a[SIZE_TEXT], b[SIZE_TEXT], c[SIZE_TEXT], d[SIZE_TEXT];
+
+	fprintf(printer->out, "\ndata %s, compressed %s, zero %s, absent %s\n",
+		size_human(totals->data, a), size_human(totals->compressed, b),
+		size_human(totals->zero, c), size_human(totals->absent, d));
+	if (image && q2s_image_geom(image)->data_file) {
+		fputs("host offsets of layer 0 lie in its external data file ", printer->out);
+		show_quoted(printer->out, q2s_image_data_file_name(image));
+		fputc('\n', printer->out);
+	}
+	if (!printer->chain->cut)
+		return;
+	fputs("what is absent here is in the backing file ", printer->out);
+	show_quoted(printer->out, q2s_image_backing_name(image));
+	fputs(", which was not opened (--follow)\n", printer->out);
+}
+
+/* ---- JSON -------------------------------------------------------------------------------- */
+
+static const char *
+truth(bool is)
+{
+	return is ? "true" : "false";
+}
+
+/* Byte for byte what qemu-img prints. */
+static void
+print_json(const struct printer *printer, const struct range *range, bool first)
+{
+	fprintf(printer->out,
+		"%s{ \"start\": %" PRIu64 ", \"length\": %" PRIu64 ", \"depth\": %zu, "
+		"\"present\": %s, \"zero\": %s, \"data\": %s, \"compressed\": %s",
+		first ? "[" : ",\n", range->start, range->length, range->depth,
+		truth(range->present), truth(range->zero), truth(range->data),
+		truth(range->compressed));
+	if (range->has_offset)
+		fprintf(printer->out, ", \"offset\": %" PRIu64, range->offset);
+	fputc('}', printer->out);
+}
+
+/* ---- the walk ---------------------------------------------------------------------------- */
+
+static bool
+continues(const struct range *a, const struct range *b)
+{
+	return a->length && a->depth == b->depth && a->present == b->present &&
+	       a->zero == b->zero && a->data == b->data && a->compressed == b->compressed &&
+	       a->has_offset == b->has_offset &&
+	       (!a->has_offset || a->offset + a->length == b->offset);
+}
+
+static void
+print_range(struct printer *printer, const struct range *range, bool first)
+{
+	if (printer->json) {
+		print_json(printer, range, first);
+		return;
+	}
+	count_range(&printer->totals, range);
+	if (range->length)
+		print_row(printer, range);
+}
+
+/* An empty stretch gives one range of length 0, as in QEMU. */
+static enum q2s_err
+print_ranges(struct printer *printer, struct walk *walk, const struct map_view *view,
+	     struct q2s_diag *diag)
+{
+	struct range now = { .start = view->start }, next;
+	bool first = true;
+
+	print_head(printer);
+	while (now.start + now.length < view->end) {
+		const uint64_t at = now.start + now.length;
+		const enum q2s_err err = walk_next(walk, at, view->end - at, &next, diag);
+
+		if (err != Q2S_OK)
+			return err;
+		if (continues(&now, &next)) {
+			now.length += next.length;
+			continue;
+		}
+		if (now.length) {
+			print_range(printer, &now, first);
+			first = false;
+		}
+		now = next;
+	}
+	print_range(printer, &now, first);
+	if (printer->json)
+		fputs("]\n", printer->out);
+	else
+		print_totals(printer);
+	return Q2S_OK;
+}
+
+static enum q2s_err
+map_chain(const struct map_options *options, const struct subject *subject, struct map_view *view,
+	  struct q2s_diag *diag)
+{
+	struct chain chain = { 0 };
+	struct walk walk = { 0 };
+	struct printer printer = { .out = stdout, .json = view->json, .chain = &chain };
+	enum q2s_err err = chain_open(subject, options->common.follow, &chain, diag);
+
+	if (err == Q2S_OK)
+		err = walk_open(&chain, &walk, diag);
+	if (err == Q2S_OK)
+		err = print_ranges(&printer, &walk, view, diag);
+	walk_close(&walk);
+	chain_close(&chain);
+	return err;
+}
+
+static int
+map_run(const struct map_options *options)
+{
+	struct map_view view = { .json = options->common.json, .start = options->start };
+	struct q2s_diag diag = { 0 };
+	struct subject subject = { 0 };
+	uint64_t size;
+	int status = 0;
+	enum q2s_err err =
+		options->raw_entries
+			? subject_open_image(options->name, &subject, &diag)
+			: subject_open_sound(options->name, subject_format(options->common.format),
+					     &subject, &diag);
+
+	if (err == Q2S_OK) {
+		size = subject.image ? q2s_image_geom(subject.image)->size
+				     : q2si_round_up(q2s_file_size(subject.file), Q2S_SECTOR);
+		view.end = size;
+		if (options->start < size)
+			view.end = options->start + q2si_min(options->max, size - options->start);
+		err = options->raw_entries ? map_raw_entries(stdout, subject.image, &view, &diag)
+					   : map_chain(options, &subject, &view, &diag);
+	}
+	if (err != Q2S_OK)
+		status = tool_fail(options->name, &diag);
+	subject_close(&subject);
+	return tool_finish(status);
+}
+
+int
+map_main(int argc, char **argv)
+{
+	static const struct option longs[] = {
+		{ "start-offset", required_argument, NULL, 's' },
+		{ "max-length", required_argument, NULL, 'l' },
+		{ "raw-entries", no_argument, NULL, OPTION_OWN },
+		OPTIONS_FOLLOW,
+		OPTIONS_COMMON,
+	};
+	struct map_options options = { .max = UINT64_MAX };
+	int got, status;
+
+	while ((got = getopt_long(argc, argv, ":s:l:f:", longs, NULL)) != -1) {
+		status = OPTIONS_GO_ON;
+		if (got == 's')
+			status = options_size("--start-offset", optarg, &options.start);
+		else if (got == 'l')
+			status = options_size("--max-length", optarg, &options.max);
+		else if (got == OPTION_OWN)
+			options.raw_entries = true;
+		else
+			status = options_take(&options.common, got, argv, help_text);
+		if (status != OPTIONS_GO_ON)
+			return status;
+	}
+	status = options_operands(argc, argv, 1, "FILE");
+	if (status != OPTIONS_GO_ON)
+		return status;
+	options.name = argv[optind];
+	return map_run(&options);
+}

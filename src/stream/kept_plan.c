@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "stream/kept_plan.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/fault.h"
+
+static struct q2s_plan_note note_of(const struct target *target)
+{
+	struct q2s_plan_note note = {
+		.compressed = target->compressed,
+		.type = target->compression.type,
+		.has_level = target->compression.has_level,
+		.level = target->compression.level,
+	};
+
+	if (note.compressed)
+		(void)snprintf(note.encoder, sizeof(note.encoder), "%s",
+			       q2s_encoder_name(&target->compression));
+	return note;
+}
+
+enum q2s_err kept_plan_save(const struct target *target, const char *path, struct q2s_diag *diag)
+{
+	const struct q2s_plan_note note = note_of(target);
+	struct q2s_sink *sink = NULL;
+	enum q2s_err err = q2s_sink_open(path, Q2S_SINK_REPLACE, 0, &sink, diag);
+
+	if (err != Q2S_OK)
+		return err;
+	err = q2s_plan_save(target->plan, &note, target->disk, sink, diag);
+	if (err == Q2S_OK)
+		return q2s_sink_commit(sink, diag);
+	q2s_sink_abort(sink);
+	return err;
+}
+
+/* Another library, or another version of it, may make other bytes of the same data. */
+static enum q2s_err check_encoder(const struct target *target, const struct q2s_plan_note *note,
+				  struct q2s_diag *diag)
+{
+	const char *const mine = q2s_encoder_name(&target->compression);
+
+	if (!note->compressed || strcmp(note->encoder, mine) == 0)
+		return Q2S_OK;
+	return fault(diag, Q2S_E_MISSING, "plan", "its clusters were compressed by %s, not %s",
+		     note->encoder, mine);
+}
+
+enum q2s_err kept_plan_load(struct target *target, const char *path, struct q2s_diag *diag)
+{
+	struct q2s_plan_note note = { 0 };
+	struct q2s_file *file = NULL;
+	enum q2s_err err = q2s_file_open(path, &file, diag);
+
+	if (err == Q2S_OK)
+		err = q2s_plan_load(file, target->disk, &target->plan, &note, diag);
+	q2s_file_close(file);
+	if (err != Q2S_OK)
+		return err;
+	target->compressed = note.compressed;
+	target->compression = (struct q2s_compression){
+		.type = note.type,
+		.has_level = note.has_level,
+		.level = note.level,
+	};
+	err = check_encoder(target, &note, diag);
+	return err != Q2S_OK ? err : q2s_plan_measure(target->plan, &target->measure, diag);
+}

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The checker on a hostile file. What it finds does not matter; that it stays within its memory,
+ * says no more than such a file can be guilty of, and counts what it says, does.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <q2s/check.h>
+
+#include "../hostile/model.h"
+#include "fuzz.h"
+
+/* One byte of metadata can break few rules. */
+enum { FINDINGS_A_BYTE = 4, FINDINGS_ANYWAY = 1000 };
+
+struct heard {
+	uint64_t findings;
+	uint64_t allowed;
+};
+
+static void
+hear(void *opaque, const struct q2s_finding *finding)
+{
+	struct heard *heard = opaque;
+
+	if (++heard->findings > heard->allowed)
+		abort();
+	if (!finding->id[0] || !finding->structure[0] || !finding->text[0])
+		abort();
+}
+
+static void
+judge(struct q2s_image *image, size_t size)
+{
+	struct heard heard = { .allowed = FINDINGS_A_BYTE * size + FINDINGS_ANYWAY };
+	const struct q2s_check_options options = { .finding = hear, .opaque = &heard,
+						   .decode = true };
+	struct q2s_check_result result;
+	struct q2s_diag diag = { 0 };
+
+	if (q2s_check(image, &options, &result, &diag) != diag.err)
+		abort();
+	if (heard.findings !=
+	    result.corruptions + result.leaks + result.notes + result.check_errors)
+		abort();
+	if (diag.err == Q2S_OK && result.image_end_offset > size + 2 * (2ull << 20))
+		abort();
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	const int fd = memfd_create("fuzz", MFD_CLOEXEC);
+	struct q2s_file *file;
+	struct q2s_image *image;
+
+	if (fd < 0 || write(fd, data, size) != (ssize_t)size ||
+	    q2s_file_from_fd(fd, "fuzz", &file, NULL) != Q2S_OK)
+		abort();
+	if (q2s_image_open(file, Q2S_IMAGE_DAMAGED, &image, NULL) == Q2S_OK) {
+		judge(image, size);
+		q2s_image_close(image);
+	}
+	q2s_file_close(file);
+	return 0;
+}
+
+/* ---- seeds ------------------------------------------------------------------------------- */
+
+void
+die(const char *fmt, ...)
+{
+	(void)fmt;
+	abort();
+}
+
+/* All that fits into one image with the smallest clusters. */
+static void
+seed_standard(struct model *model, uint32_t order)
+{
+	model->params.cluster_bits = 9;
+	model->params.refcount_order = order;
+	model->params.size = 64 << 10;
+	model_begin(model);
+	model_data(model, 0, 1, 0);
+	model_data(model, 1, 1, 0);
+	model_data(model, 2, 0, 1);
+	model_zero(model, 3);
+	model_compressed(model, 4);
+	model_compressed(model, 70);
+	model_snapshot(model, "one", 0);
+	model_data(model, 1, 1, 0);
+	model_bitmap(model, "map", 512, 2);
+}
+
+/* Extended clusters are large: the L2 table lies on the L1 table, which it maps, too. */
+static void
+seed_extended(struct model *model)
+{
+	model->params.cluster_bits = 14;
+	model->params.extended = true;
+	model->params.size = 64 << 10;
+	assignment(model, "l1[0] = @l1 | 0x8000000000000000");
+	assignment(model, "u64[@l1 + 8] = 0xff");
+	assignment(model, "u64[@l1 + 24] = 0xff00000000");
+	assignment(model, "u64[@l1 + 32] = 0x4000000000000200");
+}
+
+static void
+seed_data_file(struct model *model)
+{
+	model->params.cluster_bits = 9;
+	model->params.size = 64 << 10;
+	strcpy(model->data_file, "x");
+	model_begin(model);
+	model_data(model, 0, 1, 0);
+	model_data(model, 100, 1, 0);
+}
+
+/* Seed number @index into @data; its length. */
+static size_t
+seed_make(unsigned int index, uint8_t *data, size_t capacity)
+{
+	static const uint32_t orders[] = { 2, 4, 6 };
+	static struct model model;
+	size_t size;
+
+	model = (struct model){ .params = { .version = 3, .refcount_order = 4 },
+				.header_length = Q2S_HEADER_V3_SIZE };
+	if (index < 3)
+		seed_standard(&model, orders[index]);
+	else if (index == 3)
+		seed_extended(&model);
+	else
+		seed_data_file(&model);
+	model_finish(&model);
+	size = model.clusters << model.geom.cluster_bits;
+	if (size > capacity)
+		abort();
+	memcpy(data, model.bytes, size);
+	free(model.bytes);
+	free(model.counts);
+	return size;
+}
+
+/* Asked for again and again, so made once. */
+size_t
+fuzz_seed(unsigned int index, uint8_t *data, size_t capacity)
+{
+	static struct {
+		size_t size;
+		uint8_t data[65536];
+	} seeds[5];
+
+	if (index >= sizeof(seeds) / sizeof(seeds[0]))
+		return 0;
+	if (seeds[index].size == 0)
+		seeds[index].size = seed_make(index, seeds[index].data, sizeof(seeds[index].data));
+	if (seeds[index].size > capacity)
+		abort();
+	memcpy(data, seeds[index].data, seeds[index].size);
+	return seeds[index].size;
+}
