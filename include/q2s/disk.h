@@ -112,7 +112,12 @@ struct q2s_disk_qcow2_options {
  * be opened. Takes a reference on @file.
  *
  * A backing file's format is the recorded one; a missing one means raw unless the qcow2 magic is
- * there, as for a file named without -f.
+ * there, as for a file named without -f. What a backing file of such a guessed format refers to is
+ * opened with Q2S_FOLLOW_ANY only: its bytes may be a guest's.
+ *
+ * Returns Q2S_OK, Q2S_E_POLICY (a file is needed that must not be opened), Q2S_E_KEY or
+ * Q2S_E_MISSING (encrypted), Q2S_E_USAGE (no such snapshot), Q2S_E_LIMIT (more than 200 layers),
+ * Q2S_E_HEADER (a chain that is a loop), or what opening one of the files reports.
  */
 enum q2s_err q2s_disk_qcow2(struct q2s_file *file, const struct q2s_disk_qcow2_options *options,
 			    struct q2s_disk **out, struct q2s_diag *diag);

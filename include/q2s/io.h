@@ -156,6 +156,51 @@ enum q2s_err q2s_sink_commit(struct q2s_sink *sink, struct q2s_diag *diag);
 /** Give up: removes what was written beside the name. NULL is fine. */
 void q2s_sink_abort(struct q2s_sink *sink);
 
+/* ---- sinks around another one -------------------------------------------------------------- */
+
+#define Q2S_DIGEST_MAX 64
+
+/** The digest of the bytes that went through a sink: @len of @bytes. */
+struct q2s_digest {
+	size_t len;
+	uint8_t bytes[Q2S_DIGEST_MAX];
+};
+
+/** The algorithms of q2s_sink_digest(), separated by ", ". Static storage. */
+const char *q2s_digest_names(void);
+
+/**
+ * Can this build compute such digests? Q2S_E_USAGE for an unknown name, Q2S_E_MISSING without
+ * libgcrypt, Q2S_E_UNSUPPORTED where the system forbids the algorithm.
+ */
+enum q2s_err q2s_digest_check(const char *algorithm, struct q2s_diag *diag);
+
+/**
+ * A sink that hands on all that it takes, and computes a digest of it: of exactly the bytes that
+ * are written, zeros included. What the kernel would copy by itself therefore has to be read, so
+ * no block of the destination is shared with the source.
+ *
+ * @inner   taken over on success: it ends when this one ends
+ * @result  filled by a commit that succeeds; must live until then
+ * Fails as q2s_digest_check() does.
+ */
+enum q2s_err q2s_sink_digest(struct q2s_sink *inner, const char *algorithm,
+			     struct q2s_digest *result, struct q2s_sink **out,
+			     struct q2s_diag *diag);
+
+/**
+ * A sink that hands on @rate bytes a second at most, in small steps. Zeros that become holes cost
+ * nothing and do not count.
+ *
+ * @inner     taken over on success
+ * @rate      Q2S_E_USAGE for 0
+ * @observer  or NULL; asked while a long move waits (Q2S_PHASE_WRITE, bytes taken by this sink, of
+ *            @total), and may end it (Q2S_E_CANCELLED)
+ */
+enum q2s_err q2s_sink_limit(struct q2s_sink *inner, uint64_t rate,
+			    const struct q2s_observer *observer, uint64_t total,
+			    struct q2s_sink **out, struct q2s_diag *diag);
+
 /* ---- spools ------------------------------------------------------------------------------ */
 
 /**

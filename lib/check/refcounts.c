@@ -55,7 +55,7 @@ static bool piece_uniform(const struct q2s_geom *geom, const uint8_t *raw, uint3
 static enum q2s_err load_runs(struct q2si_checker *ck, const struct loader *loader,
 			      uint64_t first, uint32_t from, uint32_t end)
 {
-	bool touched;
+	bool touched = false;
 
 	while (from < end) {
 		const uint64_t count = q2s_refcount_get(ck->geom, loader->raw, from);
@@ -72,7 +72,7 @@ static enum q2s_err load_runs(struct q2si_checker *ck, const struct loader *load
 static enum q2s_err load_piece(struct q2si_checker *ck, const struct loader *loader,
 			       uint64_t first, uint32_t from, uint32_t n)
 {
-	bool touched;
+	bool touched = false;
 
 	if (n % 8 == 0 && piece_uniform(ck->geom, loader->raw, from, n))
 		return q2si_counts_add(&ck->stored, first + from, n,
@@ -134,7 +134,7 @@ static enum q2s_err visit_entry(struct q2si_checker *ck, void *opaque, q2s_host 
 	struct loader *loader = opaque;
 	enum q2s_err err;
 	q2s_host block;
-	bool touched;
+	bool touched = false;
 
 	(void)weight;
 	err = q2s_reftable_decode(ck->geom, raw, at, &block, NULL);

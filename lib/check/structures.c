@@ -14,7 +14,7 @@ enum q2s_err q2si_count_structure(struct q2si_checker *ck, enum q2si_extent_kind
 	const uint32_t bits = ck->geom->cluster_bits;
 	const uint64_t first = at >> bits;
 	uint64_t end = ck->counted.limit;
-	bool touched;
+	bool touched = false;
 
 	if (len == 0)
 		return Q2S_OK;
@@ -71,7 +71,7 @@ static void separate(struct q2si_checker *ck)
 
 enum q2s_err q2si_check_overlaps(struct q2si_checker *ck)
 {
-	bool touched;
+	bool touched = false;
 
 	q2si_tables_settle(&ck->tables);
 	for (size_t i = 0; i < ck->tables.count; i++) {

@@ -82,9 +82,9 @@ nbd_read(struct q2s_cursor *base, q2s_guest guest, void *buf, size_t len, struct
 }
 
 static struct q2s_file *
-nbd_file(const struct q2s_disk *base, size_t index)
+nbd_file(const struct q2s_disk *disk, size_t index)
 {
-	return index == 0 ? ((const struct nbd_disk *)base)->watched : NULL;
+	return index == 0 ? ((const struct nbd_disk *)disk)->watched : NULL;
 }
 
 static void

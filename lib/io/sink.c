@@ -67,6 +67,11 @@ uint64_t q2s_sink_pos(const struct q2s_sink *sink)
 	return sink->pos;
 }
 
+const char *q2s_sink_temp_path(const struct q2s_sink *sink)
+{
+	return sink->ops->temp_path ? sink->ops->temp_path(sink) : NULL;
+}
+
 enum q2s_err q2s_sink_write(struct q2s_sink *sink, const void *buf, size_t len,
 			    struct q2s_diag *diag)
 {
@@ -201,5 +206,7 @@ enum q2s_err q2s_sink_open(const char *path, unsigned flags, uint64_t length,
 		err = open_regular(path, flags, out, diag);
 	if (err == Q2S_OK)
 		(*out)->flags = flags;
+	if (err == Q2S_OK && flags & (Q2S_SINK_ALLOCATE | Q2S_SINK_FULL))
+		(*out)->free_zeros = false;
 	return q2si_in_file(diag, err, path);
 }

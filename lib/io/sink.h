@@ -13,6 +13,8 @@ struct q2si_sink_ops {
 			     uint64_t len, struct q2s_diag *diag);
 	enum q2s_err (*zero)(struct q2s_sink *sink, uint64_t len, struct q2s_diag *diag);
 	enum q2s_err (*commit)(struct q2s_sink *sink, struct q2s_diag *diag);
+	/** NULL: it has none. */
+	const char *(*temp_path)(const struct q2s_sink *sink);
 	/** Release what the kind owns, and undo what was not committed. The frame frees the sink. */
 	void (*close)(struct q2s_sink *sink);
 };
@@ -21,8 +23,9 @@ struct q2s_sink {
 	const struct q2si_sink_ops *ops;
 	char *name;
 	int fd;
-	unsigned flags; /* Q2S_SINK_... that q2s_sink_open() was given */
-	uint64_t pos;   /* bytes taken before the call in progress */
+	unsigned flags;  /* Q2S_SINK_... that q2s_sink_open() was given */
+	uint64_t pos;    /* bytes taken before the call in progress */
+	bool free_zeros; /* zeros become holes, and nothing is moved for them */
 };
 
 /** A failed system call on @sink. */
@@ -56,6 +59,23 @@ enum q2s_err q2si_place_open(const char *path, unsigned flags, int *fd, struct q
 enum q2s_err q2si_place_commit(struct q2si_place *place, int fd, struct q2s_diag *diag);
 /** Remove what has not been committed, and free the strings. */
 void q2si_place_drop(struct q2si_place *place);
+
+/* ---- sinks around another one -------------------------------------------------------------- */
+
+/** Comes first in a sink that watches or changes how bytes get into @inner, which it owns. */
+struct q2si_wrapper {
+	struct q2s_sink sink;
+	struct q2s_sink *inner;
+};
+
+/** Fill the common part; @inner becomes its own on success. */
+enum q2s_err q2si_wrapper_init(struct q2si_wrapper *wrapper, const struct q2si_sink_ops *ops,
+			       struct q2s_sink *inner, struct q2s_diag *diag);
+
+/** What most of them do to commit, to close, and to be asked for a name: let @inner do it. */
+enum q2s_err q2si_wrapper_commit(struct q2s_sink *sink, struct q2s_diag *diag);
+void q2si_wrapper_close(struct q2s_sink *sink);
+const char *q2si_wrapper_temp_path(const struct q2s_sink *sink);
 
 /* ---- movers: each moves some bytes from a file to a descriptor, and says how many ---------- */
 

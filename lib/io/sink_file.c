@@ -164,6 +164,11 @@ static enum q2s_err file_commit(struct q2s_sink *sink, struct q2s_diag *diag)
 	return Q2S_OK;
 }
 
+static const char *file_temp_path(const struct q2s_sink *sink)
+{
+	return ((const struct file_sink *)sink)->place.temp;
+}
+
 static void file_close(struct q2s_sink *sink)
 {
 	struct file_sink *file = file_of(sink);
@@ -178,6 +183,7 @@ static const struct q2si_sink_ops file_ops = {
 	.copy = file_copy,
 	.zero = file_zero,
 	.commit = file_commit,
+	.temp_path = file_temp_path,
 	.close = file_close,
 };
 
@@ -212,6 +218,7 @@ enum q2s_err q2si_sink_file(int fd, bool owned, const char *name, struct q2si_pl
 		free(copy);
 		return q2si_fail_errno(diag, errno, "output", Q2S_NOWHERE, "cannot be used");
 	}
+	file->sink.free_zeros = !file->device && file->base >= file->old_end;
 	file->owned = owned;
 	if (place) {
 		file->place = *place;
@@ -221,9 +228,3 @@ enum q2s_err q2si_sink_file(int fd, bool owned, const char *name, struct q2si_pl
 	return Q2S_OK;
 }
 
-const char *q2s_sink_temp_path(const struct q2s_sink *sink)
-{
-	if (sink->ops != &file_ops)
-		return NULL;
-	return ((const struct file_sink *)sink)->place.temp;
-}

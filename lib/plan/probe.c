@@ -16,6 +16,8 @@
 #define PEEK_UNIT (32u << 10)
 /* Small enough to stay in the nearest caches between reading and looking, also on a shared core. */
 #define WINDOW (64u << 10)
+/* Extents that are skipped at a time: some disks have to read to know that they are empty. */
+#define SKIP_MAX 16
 
 enum q2s_err
 q2si_prober_open(struct q2si_prober *prober, struct q2s_disk *disk, const struct q2s_geom *geom,
@@ -67,7 +69,7 @@ extent_end(const struct q2si_prober *prober)
 enum q2s_err
 q2si_skip_empty(struct q2si_prober *prober, uint64_t from, uint64_t *out, struct q2s_diag *diag)
 {
-	while (from < prober->size) {
+	for (int skipped = 0; skipped < SKIP_MAX && from < prober->size; skipped++) {
 		Q2SI_TRY(cover(prober, from, diag));
 		if (prober->extent.state != Q2S_ABSENT)
 			break;

@@ -32,8 +32,9 @@ enum q2s_err q2si_probe(struct q2si_prober *prober, uint64_t first, uint64_t end
 			struct q2si_runs *runs, struct q2s_diag *diag);
 
 /**
- * Skip what holds nothing: the first guest offset >= @from that the disk does not call absent (or
- * zero, where zeros are not kept); the disk's size when there is none.
+ * Skip what holds nothing: *@out is a guest offset >= @from, or the disk's size, and all before it
+ * is absent (or zero, where zeros are not kept). Does not skip far where that takes long: a disk
+ * may have to read to answer, and somebody waits for progress.
  */
 enum q2s_err q2si_skip_empty(struct q2si_prober *prober, uint64_t from, uint64_t *out,
 			     struct q2s_diag *diag);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* q2s-create: make an empty qcow2 image. */
+/* q2s-create: make a qcow2 image from options alone. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>

@@ -9,28 +9,34 @@
 
 static const char usage[] =
 	"Usage: q2s-create [OPTION]... FILE [SIZE]\n"
-	"Create an empty qcow2 image of SIZE bytes.\n"
+	"Create a qcow2 image of SIZE bytes, empty but for what is written into it.\n"
 	"\n"
 	"  -o KEY=VALUE[,KEY=VALUE]...   creation options; -o help lists them\n"
 	"  -b, --backing=FILE            what unallocated clusters show; sets the default of SIZE\n"
 	"  -F, --backing-format=FMT      its format; must be given with -b\n"
 	"  -u, --unsafe                  do not open the backing file\n"
+	"  -w, --write=SPEC              fill the image; SPEC is KIND@OFFSET+LENGTH[:ARG],...\n"
+	"      --write-file=FILE         read SPECs from FILE, one a line\n"
 	"      --force                   replace FILE (and a data file) if it exists\n"
 	"  -q, --quiet                   print nothing when all is well\n"
 	"      --help                    print this and exit\n"
 	"      --version                 print version and libraries and exit\n"
 	"\n"
+	"KIND is data, zero, discard (unallocated), zero-alloc (zeros, space kept) or compressed.\n"
+	"ARG is a seed for the data, or a byte 0xNN. A later SPEC overrides an earlier one.\n"
 	"SIZE takes b, k, M, G, T, P or E (powers of 1024), and is rounded up to 512 bytes.\n"
 	"An existing FILE is kept unless --force is given; what was there before stays until the\n"
 	"new image is complete.\n";
 
-enum { OPTION_FORCE = 256, OPTION_HELP, OPTION_VERSION };
+enum { OPTION_FORCE = 256, OPTION_WRITE_FILE, OPTION_HELP, OPTION_VERSION };
 
-static const char short_options[] = ":o:b:F:uq";
+static const char short_options[] = ":o:b:F:uqw:";
 static const struct option long_options[] = {
 	{ "backing", required_argument, NULL, 'b' },
 	{ "backing-format", required_argument, NULL, 'F' },
 	{ "unsafe", no_argument, NULL, 'u' },
+	{ "write", required_argument, NULL, 'w' },
+	{ "write-file", required_argument, NULL, OPTION_WRITE_FILE },
 	{ "force", no_argument, NULL, OPTION_FORCE },
 	{ "quiet", no_argument, NULL, 'q' },
 	{ "help", no_argument, NULL, OPTION_HELP },
@@ -76,6 +82,15 @@ take_option(struct create_options *out, struct words *words, int got, char **arg
 		break;
 	case 'q':
 		out->quiet = true;
+		break;
+	case 'w':
+		if (spec_add(&out->writes, optarg, &diag) != Q2S_OK)
+			return tool_usage_fail(&diag);
+		break;
+	case OPTION_WRITE_FILE:
+		if (spec_add_file(&out->writes, optarg, &diag) != Q2S_OK)
+			return diag.err == Q2S_E_USAGE ? tool_usage_fail(&diag)
+						       : tool_fail(optarg, &diag);
 		break;
 	case OPTION_FORCE:
 		out->force = true;
@@ -172,4 +187,5 @@ void
 options_free(struct create_options *options)
 {
 	image_options_free(&options->image);
+	spec_free(&options->writes);
 }

@@ -4,11 +4,13 @@
 #define CREATE_OPTIONS_H
 
 #include "common/image_options.h"
+#include "create/spec.h"
 
 /** What was asked for. SIZE and -b, -F are found in @image, as if they had come by -o. */
 struct create_options {
 	const char *file;
 	struct image_options image;
+	struct spec_list writes; /* -w and --write-file, in the order of the command line */
 	bool unsafe; /* do not open the backing file */
 	bool force;  /* replace what exists */
 	bool quiet;

@@ -19,5 +19,7 @@ struct verb {
 int info_main(int argc, char **argv);
 int map_main(int argc, char **argv);
 int dump_main(int argc, char **argv);
+int check_main(int argc, char **argv);
+int safety_main(int argc, char **argv);
 
 #endif

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* q2s-stream: a disk in, a complete image out, in one sequence of bytes. */
-#include <unistd.h>
-
 #include "common/progress.h"
 #include "common/tool.h"
 #include "stream/compare.h"
@@ -14,7 +12,7 @@ static bool output_is_harmful(const struct stream_options *options)
 {
 	if (options->measure)
 		return false;
-	if (!options->dest && isatty(STDOUT_FILENO))
+	if (output_is_terminal(options->dest))
 		(void)tool_error("refusing to write an image to a terminal; "
 				 "redirect it or name a DEST");
 	else if (source_is_output(options, options->dest))
@@ -22,6 +20,14 @@ static bool output_is_harmful(const struct stream_options *options)
 	else
 		return false;
 	return true;
+}
+
+/* What is wrong with the options may show only when the source is known. */
+static int report(const struct stream_options *options, const struct q2s_diag *diag)
+{
+	if (q2s_err_class(diag->err) == Q2S_CLASS_USAGE && !diag->file[0])
+		return tool_usage_fail(diag);
+	return tool_fail(source_shown(options->source), diag);
 }
 
 static int stream(const struct stream_options *options)
@@ -41,7 +47,7 @@ static int stream(const struct stream_options *options)
 	int status = 0;
 
 	if (err != Q2S_OK)
-		status = tool_fail(source_shown(options->source), &diag);
+		status = report(options, &diag);
 	else if (options->measure)
 		status = target_print_measure(&target, options->json);
 	target_free(&target);

@@ -137,7 +137,7 @@ static bool parse_threads(struct stream_options *options, const char *arg)
 		options->threads = (unsigned)count;
 		return true;
 	}
-	(void)tool_usage_error("--threads: %s", why ? why : "must be from 1 to 1024");
+	(void)tool_usage_error("--threads: '%s': %s", arg, why ? why : "not from 1 to 1024");
 	return false;
 }
 
@@ -190,7 +190,7 @@ static bool parse_progress(struct stream_options *options, const char *arg)
 {
 	if (progress_mode_parse(arg, &options->progress))
 		return true;
-	(void)tool_usage_error("--progress: unknown mode; known: bar, json, none");
+	(void)tool_usage_error("--progress: unknown mode '%s'; known: bar, json, none", arg);
 	return false;
 }
 

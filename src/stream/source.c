@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "stream/source.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -188,4 +189,20 @@ bool source_is_output(const struct stream_options *options, const char *path)
 		return source.st_rdev == output.st_rdev;
 	return S_ISREG(output.st_mode) && source.st_dev == output.st_dev &&
 	       source.st_ino == output.st_ino;
+}
+
+bool output_is_terminal(const char *path)
+{
+	struct stat st;
+
+	if (!path)
+		return isatty(STDOUT_FILENO);
+	if (stat(path, &st) != 0 || !S_ISCHR(st.st_mode))
+		return false;
+	const int fd = open(path, O_WRONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+	const bool terminal = fd >= 0 && isatty(fd);
+
+	if (fd >= 0)
+		close(fd);
+	return terminal;
 }

@@ -28,4 +28,7 @@ const char *source_shown(const char *name);
 /** Would writing to @path (NULL: standard output) destroy SOURCE while it is read? */
 bool source_is_output(const struct stream_options *options, const char *path);
 
+/** Would the image go to a terminal? @path as above. */
+bool output_is_terminal(const char *path);
+
 #endif

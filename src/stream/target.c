@@ -109,25 +109,17 @@ static enum q2s_err plan_qcow2(const struct stream_options *options, struct targ
 	return q2s_plan_measure(target->plan, &target->measure, diag);
 }
 
-/* As qemu-img measure -O raw: what the disk calls data, and all of it. */
-static enum q2s_err measure_raw(struct target *target, struct q2s_diag *diag)
+/* As qemu-img measure -O raw: holes count too. */
+static void measure_raw(struct target *target)
 {
 	const uint64_t size = q2s_disk_size(target->disk);
-	struct q2s_cursor *cursor = NULL;
-	struct q2s_extent extent = { 0 };
-	enum q2s_err err = q2s_cursor_open(target->disk, &cursor, diag);
+	const uint64_t length = (size + Q2S_SECTOR - 1) / Q2S_SECTOR * Q2S_SECTOR;
 
-	target->measure.length = (size + Q2S_SECTOR - 1) / Q2S_SECTOR * Q2S_SECTOR;
-	target->measure.fully_allocated = target->measure.length;
-	/* what is data is only asked for by --measure */
-	for (uint64_t at = target->options->measure ? 0 : size; err == Q2S_OK && at < size;
-	     at += extent.len) {
-		err = q2s_cursor_extent(cursor, (q2s_guest){ at }, size - at, &extent, diag);
-		if (err == Q2S_OK && extent.state == Q2S_DATA)
-			target->measure.required += extent.len;
-	}
-	q2s_cursor_close(cursor);
-	return err;
+	target->measure = (struct q2s_measure){
+		.required = length,
+		.fully_allocated = length,
+		.length = length,
+	};
 }
 
 enum q2s_err target_plan(const struct stream_options *options, struct q2s_disk *disk,
@@ -139,8 +131,10 @@ enum q2s_err target_plan(const struct stream_options *options, struct q2s_disk *
 		.compressed = options->compress,
 		.compression = options->compression,
 	};
-	if (options->raw_output)
-		return measure_raw(out, diag);
+	if (options->raw_output) {
+		measure_raw(out);
+		return Q2S_OK;
+	}
 	if (options->plan)
 		return kept_plan_load(out, options->plan, diag);
 	const enum q2s_err err = plan_qcow2(options, out, diag);

@@ -3,10 +3,6 @@
 #ifndef Q2S_TESTS_DISK_MODEL_H
 #define Q2S_TESTS_DISK_MODEL_H
 
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-
 #include "disk/disk.h"
 #include "unit.h"
 
@@ -89,7 +85,6 @@ struct watched_disk {
 	struct q2s_disk *inner;
 	uint64_t bytes_read;
 	uint64_t broken_at;
-	struct q2s_file *file; /* what it claims to lie in */
 };
 
 struct watched_cursor {
@@ -139,39 +134,10 @@ watched_read(struct q2s_cursor *cursor, q2s_guest guest, void *buf, size_t len,
 	return q2s_cursor_read(((struct watched_cursor *)cursor)->inner, guest, buf, len, diag);
 }
 
-static inline struct q2s_file *
-watched_file(const struct q2s_disk *disk, size_t index)
-{
-	return index == 0 ? ((const struct watched_disk *)disk)->file : NULL;
-}
-
-/* The file was written to a second ago, or not at all. */
-static inline void
-watched_change(struct watched_disk *watched, bool changed)
-{
-	const struct timespec times[2] = { { 0, 0 }, { changed, 0 } };
-
-	ck_assert_int_eq(futimens(q2s_file_fd(watched->file), times), 0);
-}
-
-static inline struct q2s_file *
-watched_file_new(void)
-{
-	const struct timespec never[2] = { { 0, 0 }, { 0, 0 } };
-	const int fd = memfd_create("watched", MFD_CLOEXEC);
-	struct q2s_file *file;
-
-	ck_assert_int_ge(fd, 0);
-	ck_assert_int_eq(futimens(fd, never), 0);
-	assert_ok(q2s_file_from_fd(fd, "watched", &file, &diag));
-	return file;
-}
-
 static inline void
 watched_close(struct q2s_disk *disk)
 {
 	q2s_disk_close(((struct watched_disk *)disk)->inner);
-	q2s_file_close(((struct watched_disk *)disk)->file);
 	free(disk);
 }
 
@@ -184,7 +150,6 @@ watch(struct q2s_disk *inner)
 		.cursor_close = watched_cursor_close,
 		.extent = watched_extent,
 		.read = watched_read,
-		.file = watched_file,
 		.close = watched_close,
 	};
 	struct watched_disk *watched = calloc(1, sizeof(*watched));
@@ -192,7 +157,6 @@ watch(struct q2s_disk *inner)
 	ck_assert_ptr_nonnull(watched);
 	assert_ok(q2si_disk_init(&watched->disk, &ops, "watched", q2s_disk_size(inner), &diag));
 	watched->inner = inner;
-	watched->file = watched_file_new();
 	watched->broken_at = UINT64_MAX;
 	return watched;
 }

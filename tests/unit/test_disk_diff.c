@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include <q2s/plan.h>
+
 #include "base/diag.h"
 #include "disk_model.h"
 
@@ -21,31 +23,38 @@ model_state(const uint8_t *source, const uint8_t *base, uint64_t len)
 	return model_is_zero(source, len) ? Q2S_ZERO : Q2S_DATA;
 }
 
-static enum q2s_state
-model_state_at(const uint8_t *source, const uint8_t *base, uint64_t size, uint32_t unit,
-	       uint64_t at)
-{
-	const uint64_t start = at - at % unit;
-	const uint64_t len = size - start < unit ? size - start : unit;
+/* What the model says of each unit. */
+struct model {
+	uint64_t size;
+	uint32_t unit;
+	enum q2s_state states[MAX_SIZE / 512 + 8];
+};
 
-	return model_state(source + start, base + start, len);
+static void
+model_compare(struct model *model, const uint8_t *source, const uint8_t *base)
+{
+	for (uint64_t at = 0; at < model->size; at += model->unit) {
+		const uint64_t left = model->size - at;
+
+		model->states[at / model->unit] =
+			model_state(source + at, base + at, left < model->unit ? left : model->unit);
+	}
 }
 
 /* The extent at @at must be what the model says, over all of its length; returns its end. */
 static uint64_t
-judge_extent(struct q2s_cursor *cursor, const uint8_t *source, const uint8_t *base, uint64_t size,
-	     uint32_t unit, uint64_t at, uint64_t max)
+judge_extent(struct q2s_cursor *cursor, const struct model *model, uint64_t at, uint64_t max)
 {
 	struct q2s_extent extent;
 
 	assert_ok(q2s_cursor_extent(cursor, (q2s_guest){ at }, max, &extent, &diag));
 	ck_assert_uint_gt(extent.len, 0);
 	ck_assert_uint_le(extent.len, max);
-	ck_assert_uint_le(extent.len, size - at);
-	for (uint64_t i = at; i < at + extent.len; i = (i / 512 + 1) * 512)
-		ck_assert_msg(extent.state == model_state_at(source, base, size, unit, i),
-			      "0x%" PRIx64 " in an extent at 0x%" PRIx64 " is %d", i, at,
-			      (int)extent.state);
+	ck_assert_uint_le(extent.len, model->size - at);
+	for (uint64_t i = at / model->unit; i * model->unit < at + extent.len; i++)
+		if (extent.state != model->states[i])
+			ck_abort_msg("unit %" PRIu64 " in an extent at 0x%" PRIx64 " is %d", i, at,
+				     (int)extent.state);
 	return at + extent.len;
 }
 
@@ -54,19 +63,23 @@ judge(struct q2s_disk *source, struct q2s_disk *base, uint64_t size, uint32_t un
       uint64_t *chance)
 {
 	uint8_t *const mine = model_bytes(source, size), *const other = model_bytes(base, size);
+	static struct model model;
 	struct q2s_cursor *cursor;
 	struct q2s_disk *diff;
 	uint8_t *shown;
 
+	model.size = size;
+	model.unit = unit;
+	model_compare(&model, mine, other);
 	assert_ok(q2s_disk_diff(source, base, size, unit, &diff, &diag));
 	ck_assert_uint_eq(q2s_disk_size(diff), size);
 	shown = model_bytes(diff, size);
 	ck_assert_int_eq(memcmp(shown, mine, size), 0);
 	assert_ok(q2s_cursor_open(diff, &cursor, &diag));
 	for (uint64_t at = 0; at < size;)
-		at = judge_extent(cursor, mine, other, size, unit, at, UINT64_MAX);
+		at = judge_extent(cursor, &model, at, UINT64_MAX);
 	for (int i = 0; i < 30 && size > 0; i++)
-		(void)judge_extent(cursor, mine, other, size, unit, unit_random(chance) % size,
+		(void)judge_extent(cursor, &model, unit_random(chance) % size,
 				   1 + unit_random_log(chance) % size);
 	q2s_cursor_close(cursor);
 	q2s_disk_close(diff);
@@ -116,16 +129,18 @@ static struct q2s_file *
 make_file(uint64_t size, uint64_t start, uint64_t end, uint8_t seed)
 {
 	FILE *const file = tmpfile();
+	uint8_t *const bytes = malloc(end - start + 1);
 	struct q2s_file *out;
 
-	ck_assert_ptr_nonnull(file);
-	ck_assert_int_eq(ftruncate(fileno(file), (off_t)size), 0);
-	ck_assert_int_eq(fseek(file, (long)start, SEEK_SET), 0);
+	ck_assert(file && bytes);
 	for (uint64_t i = start; i < end; i++)
-		ck_assert_int_ne(putc((int)(seed + i * 7 + i / 256) & 0xff, file), EOF);
-	ck_assert_int_eq(fflush(file), 0);
+		bytes[i - start] = (uint8_t)(seed + i * 7 + i / 256);
+	ck_assert_int_eq(ftruncate(fileno(file), (off_t)size), 0);
+	ck_assert_int_eq(pwrite(fileno(file), bytes, end - start, (off_t)start),
+			 (ssize_t)(end - start));
 	assert_ok(q2s_file_from_fd(dup(fileno(file)), "test", &out, &diag));
 	ck_assert_int_eq(fclose(file), 0);
+	free(bytes);
 	return out;
 }
 
@@ -277,19 +292,20 @@ END_TEST
 
 START_TEST(either_side_may_have_changed)
 {
-	struct watched_disk *const source = full_disk(512, 1), *const base = full_disk(512, 2);
+	struct q2s_file *const a = make_file(512, 0, 9, 1), *const b = make_file(512, 0, 9, 2);
+	struct q2s_file *const changed = _i ? a : b;
+	struct q2s_disk *const source = raw_disk(a), *const base = raw_disk(b);
 	struct q2s_disk *diff;
 
-	assert_ok(q2s_disk_diff(&source->disk, &base->disk, 512, 512, &diff, &diag));
+	assert_ok(q2s_disk_diff(source, base, 512, 512, &diff, &diag));
 	assert_ok(q2s_disk_verify(diff, &diag));
-	watched_change(source, true);
-	assert_refused(Q2S_E_CHANGED, NOWHERE, 0, q2s_disk_verify(diff, &diag));
-	watched_change(source, false);
-	watched_change(base, true);
-	assert_refused(Q2S_E_CHANGED, NOWHERE, 0, q2s_disk_verify(diff, &diag));
+	ck_assert_int_eq(ftruncate(q2s_file_fd(changed), 1024), 0);
+	assert_refused(Q2S_E_CHANGED, NOWHERE, 1024, q2s_disk_verify(diff, &diag));
 	q2s_disk_close(diff);
-	q2s_disk_close(&source->disk);
-	q2s_disk_close(&base->disk);
+	q2s_disk_close(source);
+	q2s_disk_close(base);
+	q2s_file_close(a);
+	q2s_file_close(b);
 }
 END_TEST
 
@@ -314,6 +330,40 @@ START_TEST(it_uses_the_files_of_both)
 	q2s_disk_close(base);
 	q2s_file_close(a);
 	q2s_file_close(b);
+}
+END_TEST
+
+static bool
+stop_soon(void *opaque, enum q2s_phase phase, uint64_t done, uint64_t total)
+{
+	(void)done;
+	(void)total;
+	ck_assert_int_eq(phase, Q2S_PHASE_SCAN);
+	return ++*(unsigned *)opaque < 3;
+}
+
+/* Where nothing differs there is nothing to hand out, but it takes as long as where all does. */
+START_TEST(a_scan_of_equal_disks_can_be_stopped)
+{
+	const uint64_t size = 512 << 20;
+	const struct q2s_geom_params params = { .version = 3, .cluster_bits = 16,
+						.refcount_order = 4, .size = size };
+	const struct q2s_pattern all = { .len = size, .state = Q2S_DATA, .fill = 1 };
+	unsigned asked = 0;
+	const struct q2s_observer observer = { stop_soon, &asked };
+	const struct q2s_scan_options options = { .threads = 1, .keep_zeros = true,
+						  .observer = &observer };
+	struct q2s_disk *source, *diff;
+	struct q2s_alloc *alloc;
+	struct q2s_geom geom;
+
+	assert_ok(q2s_geom_init(&params, &geom, &diag));
+	assert_ok(q2s_disk_pattern(size, &all, 1, &source, &diag));
+	assert_ok(q2s_disk_diff(source, source, size, geom.sub_size, &diff, &diag));
+	ck_assert_int_eq(q2s_scan(diff, &geom, &options, &alloc, NULL), Q2S_E_CANCELLED);
+	ck_assert_uint_eq(asked, 3);
+	q2s_disk_close(diff);
+	q2s_disk_close(source);
 }
 END_TEST
 
@@ -344,8 +394,9 @@ main(void)
 	tcase_add_test(tcase, what_metadata_call_the_same_is_not_read);
 	tcase_add_test(tcase, another_file_is_compared);
 	tcase_add_loop_test(tcase, a_side_that_cannot_be_read_is_an_error_each_time, 0, 2);
-	tcase_add_test(tcase, either_side_may_have_changed);
+	tcase_add_loop_test(tcase, either_side_may_have_changed, 0, 2);
 	tcase_add_test(tcase, it_uses_the_files_of_both);
+	tcase_add_test(tcase, a_scan_of_equal_disks_can_be_stopped);
 	tcase_add_test(tcase, wrong_arguments_are_refused);
 	suite_add_tcase(suite, tcase);
 	srunner_run_all(runner, CK_NORMAL);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A disk that somebody described: the description is believed, and what it calls empty is left alone. */
+#include <stdio.h>
+#include <unistd.h>
+
 #include "base/diag.h"
 #include "disk_model.h"
 
@@ -107,11 +110,31 @@ START_TEST(what_is_called_empty_is_never_touched)
 	ck_assert_uint_eq(watched->bytes_read, 4096);
 	ck_assert_uint_eq(shown[4095] + shown[8192], 0);
 	ck_assert_uint_eq(shown[4096] + shown[8191], 18);
-	assert_ok(q2s_disk_verify(hinted, &diag));
-	watched_change(watched, true);
-	assert_refused(Q2S_E_CHANGED, NOWHERE, 0, q2s_disk_verify(hinted, &diag));
 	q2s_disk_close(hinted);
 	free(shown);
+}
+END_TEST
+
+START_TEST(it_lies_where_the_disk_lies)
+{
+	static const struct q2s_hint hint = { .len = 512, .state = Q2S_ZERO };
+	FILE *const file = tmpfile();
+	struct q2s_file *opened;
+	struct q2s_disk *inner, *hinted;
+
+	ck_assert_ptr_nonnull(file);
+	ck_assert_int_eq(ftruncate(fileno(file), 512), 0);
+	assert_ok(q2s_file_from_fd(dup(fileno(file)), "test", &opened, &diag));
+	assert_ok(q2s_disk_raw(opened, &inner, &diag));
+	assert_ok(q2s_disk_hinted(inner, &hint, 1, &hinted, &diag));
+	ck_assert(q2s_disk_file(hinted, 0) == opened);
+	ck_assert_ptr_null(q2s_disk_file(hinted, 1));
+	assert_ok(q2s_disk_verify(hinted, &diag));
+	ck_assert_int_eq(ftruncate(fileno(file), 513), 0);
+	assert_refused(Q2S_E_CHANGED, NOWHERE, 513, q2s_disk_verify(hinted, &diag));
+	q2s_disk_close(hinted);
+	q2s_file_close(opened);
+	fclose(file);
 }
 END_TEST
 
@@ -144,4 +167,5 @@ START_TEST(hints_that_leave_gaps_or_overlap_are_refused)
 END_TEST
 
 UNIT_MAIN("disk_hinted", data_is_the_disks_and_the_rest_is_zero,
-	  what_is_called_empty_is_never_touched, hints_that_leave_gaps_or_overlap_are_refused)
+	  what_is_called_empty_is_never_touched, it_lies_where_the_disk_lies,
+	  hints_that_leave_gaps_or_overlap_are_refused)
