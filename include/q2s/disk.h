@@ -143,8 +143,8 @@ bool q2s_nbd_is_uri(const char *name);
  * @sockets       @socket_count connections on which the server, which serves its default export
  *                on all of them, waits for the handshake; taken over, also on failure
  * @name          for messages; NULL: the URI
- * @watched       a local file that the server reads, which q2s_disk_verify() looks at, or NULL;
- *                a reference is taken
+ * @watched       a local file that the server reads, or NULL: the disk's file, which
+ *                q2s_disk_verify() looks at; a reference is taken
  */
 struct q2s_disk_nbd_options {
 	const char *uri;

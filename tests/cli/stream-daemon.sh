@@ -82,7 +82,7 @@ start() {
 	assert_equal '' "$(find run temp -mindepth 1)" "what can be seen while it runs"
 }
 
-for signal in TERM INT HUP KILL SEGV; do
+for signal in TERM INT HUP KILL ABRT; do
 	daemon_is "$the_real_one"
 	start
 	kill -"$signal" $!

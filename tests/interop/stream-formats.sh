@@ -15,13 +15,13 @@ seq 1 500000 | dd of="$raw" conv=notrunc bs=1M seek=1 status=none
 head -c 700000 "$(command -v qemu-img)" | dd of="$raw" conv=notrunc bs=1M seek=18 status=none
 q2s-stream "$raw" want.qcow2
 
-# same FORMAT IMAGE: as QEMU's, apart from the format.
+# same FORMAT IMAGE [RAW]: QEMU sees in the image what we make of it; and it is the raw disk.
 same() {
 	expect_exit 0 q2s-stream -f "$1" "$2" got.qcow2
 	expect_silence
 	qemu_check_clean got.qcow2
 	qemu_same_content "$2" got.qcow2 "$1"
-	expect_exit 0 q2s-stream --compare -f "$1" "$2" "$raw"
+	expect_exit 0 q2s-stream --compare -f "$1" "$2" "${3:-$raw}"
 }
 
 for format in parallels qcow qed vdi vhdx vmdk vpc; do
@@ -39,8 +39,35 @@ same vpc fixed.vpc
 qemu-img convert -f raw -O vdi -o static=on "$raw" static.vdi
 same vdi static.vdi
 
-# Unallocated parts are not read: the plan is that of the raw disk with its holes.
-expect_exit 0 q2s-stream --trust-holes --measure -f vhdx image.vhdx
+# qemu-img cannot make a dmg: a megabyte of zeros, then one of plain data, in Apple's words.
+be32() { printf %b "$(printf %08x "$1" | sed 's/../\\x&/g')"; }
+be64() { printf %b "$(printf %016x "$1" | sed 's/../\\x&/g')"; }
+zeros() { head -c "$1" /dev/zero; }
+# chunk TYPE SECTOR COUNT OFFSET LENGTH
+chunk() { be32 "$1"; be32 0; be64 "$2"; be64 "$3"; be64 "$4"; be64 "$5"; }
+head -c 1M "$(command -v qemu-img)" >dmg.data
+{
+	printf mish; be32 1; be64 0; be64 4096; be64 0; be32 520; zeros 168
+	chunk 2 0 2048 0 0
+	chunk 1 2048 2048 0 1048576
+	chunk 0xffffffff 4096 0 1048576 0
+} >dmg.mish
+printf '<?xml version="1.0"?><plist><dict><key>resource-fork</key><dict><key>blkx</key><array>
+<dict><key>Data</key><data>%s</data></dict></array></dict></dict></plist>' \
+	"$(base64 -w 0 dmg.mish)" >dmg.xml
+{
+	cat dmg.data dmg.xml
+	printf koly; be32 4; be32 512; be32 1; be64 0; be64 0; be64 1048576; be64 0; be64 0; zeros 160
+	be64 1048576; be64 "$(stat -c %s dmg.xml)"; zeros 260; be64 4096; zeros 12
+} >image.dmg
+cat <(zeros 1M) dmg.data >dmg.raw
+same dmg image.dmg dmg.raw
+
+# What is not allocated is not looked at, and yet not stored.
+for format in qcow qed vdi vmdk; do
+	q2s-stream --trust-holes -f "$format" "image.$format" got.qcow2
+	[ "$(stat -c %s got.qcow2)" -lt 12000000 ] || fail "$format: holes are stored"
+done
 expect_exit 0 q2s-stream -f vmdk image.vmdk got.qcow2
 assert_same_bytes want.qcow2 got.qcow2
 
