@@ -112,7 +112,12 @@ struct q2s_disk_qcow2_options {
  * be opened. Takes a reference on @file.
  *
  * A backing file's format is the recorded one; a missing one means raw unless the qcow2 magic is
- * there, as for a file named without -f.
+ * there, as for a file named without -f. What a backing file of such a guessed format refers to is
+ * opened with Q2S_FOLLOW_ANY only: its bytes may be a guest's.
+ *
+ * Returns Q2S_OK, Q2S_E_POLICY (a file is needed that must not be opened), Q2S_E_KEY or
+ * Q2S_E_MISSING (encrypted), Q2S_E_USAGE (no such snapshot), Q2S_E_LIMIT (more than 200 layers),
+ * Q2S_E_HEADER (a chain that is a loop), or what opening one of the files reports.
  */
 enum q2s_err q2s_disk_qcow2(struct q2s_file *file, const struct q2s_disk_qcow2_options *options,
 			    struct q2s_disk **out, struct q2s_diag *diag);
@@ -126,6 +131,40 @@ enum q2s_err q2s_disk_qcow2(struct q2s_file *file, const struct q2s_disk_qcow2_o
  */
 enum q2s_err q2s_disk_spool(const struct q2s_stream *stream, uint64_t budget,
 			    struct q2s_disk **out, struct q2s_diag *diag);
+
+/** Would q2s_disk_nbd() take @name for a URI? Pure; says nothing of whether it works. */
+bool q2s_nbd_is_uri(const char *name);
+
+/**
+ * Where an NBD disk is. Zero-initialise, then set @uri or @sockets.
+ *
+ * @uri           nbd://, nbds://, nbd+unix://, nbds+unix://, nbd+vsock:// or nbds+vsock://; it
+ *                may name files with TLS keys
+ * @sockets       @socket_count connections on which the server, which serves its default export
+ *                on all of them, waits for the handshake; taken over, also on failure
+ * @name          for messages; NULL: the URI
+ * @watched       a local file that the server reads, which q2s_disk_verify() looks at, or NULL;
+ *                a reference is taken
+ */
+struct q2s_disk_nbd_options {
+	const char *uri;
+	const int *sockets;
+	size_t socket_count;
+	const char *name;
+	struct q2s_file *watched;
+};
+
+/**
+ * The content of an NBD export. Where the server tells what is allocated, holes and zeros are not
+ * read. Cursors have connections of their own where the server promises that these agree, up to
+ * a fixed number; else they share one. Each cursor keeps several requests in flight, in up to
+ * 4 MiB of memory.
+ *
+ * Returns Q2S_OK, Q2S_E_IO with the reason that libnbd gives, Q2S_E_MISSING in a build without
+ * libnbd, Q2S_E_NOMEM.
+ */
+enum q2s_err q2s_disk_nbd(const struct q2s_disk_nbd_options *options, struct q2s_disk **out,
+			  struct q2s_diag *diag);
 
 /** What q2s_disk_compare() found. @at: the first guest byte that differs, unless @same. */
 struct q2s_comparison {

@@ -86,8 +86,9 @@ void q2s_bitmaps_free(struct q2s_bitmaps *bitmaps);
 /* ---- mapping of one layer ---------------------------------------------------------------- */
 
 /**
- * A walker over the mapping of one L1 table. Owns its caches (a slice of L1, one L2 table), so
- * each thread has its own; memory is two clusters, whatever the image.
+ * A walker over the mapping of one L1 table. Owns its caches, so each thread has its own. Memory
+ * is 64 KiB of L1 and one L2 table, whatever the image; from the first compressed cluster on, two
+ * clusters more and a decoder (zstd, for a cluster whose frame asks for it: 128 MiB meanwhile).
  */
 struct q2s_map;
 

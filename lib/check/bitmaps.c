@@ -28,7 +28,8 @@ struct bitmap_walk {
 /* ---- names ------------------------------------------------------------------------------- */
 
 /* FNV-1a: only to find candidates, which are then compared. */
-static uint64_t name_hash(const uint8_t *name, size_t len)
+static uint64_t
+name_hash(const uint8_t *name, size_t len)
 {
 	uint64_t hash = 0xcbf29ce484222325u;
 
@@ -37,7 +38,8 @@ static uint64_t name_hash(const uint8_t *name, size_t len)
 	return hash;
 }
 
-static int by_hash(const void *a, const void *b)
+static int
+by_hash(const void *a, const void *b)
 {
 	const struct bitmap_name *x = a, *y = b;
 
@@ -46,8 +48,8 @@ static int by_hash(const void *a, const void *b)
 	return (x->at > y->at) - (x->at < y->at);
 }
 
-static bool same_name(struct q2si_checker *ck, const struct bitmap_name *a,
-		      const struct bitmap_name *b)
+static bool
+same_name(struct q2si_checker *ck, const struct bitmap_name *a, const struct bitmap_name *b)
 {
 	uint8_t bytes[2][Q2S_BITMAP_NAME_MAX];
 
@@ -57,7 +59,8 @@ static bool same_name(struct q2si_checker *ck, const struct bitmap_name *a,
 	       memcmp(bytes[0], bytes[1], a->len) == 0;
 }
 
-static void check_names(struct q2si_checker *ck, struct bitmap_walk *walk)
+static void
+check_names(struct q2si_checker *ck, struct bitmap_walk *walk)
 {
 	qsort(walk->names, walk->count, sizeof(*walk->names), by_hash);
 	for (size_t i = 1; i < walk->count; i++)
@@ -67,8 +70,9 @@ static void check_names(struct q2si_checker *ck, struct bitmap_walk *walk)
 
 /* ---- directory --------------------------------------------------------------------------- */
 
-static enum q2s_err check_record(struct q2si_checker *ck, struct bitmap_walk *walk, q2s_host at,
-				 const uint8_t *raw, const struct q2s_bitmap *bitmap)
+static enum q2s_err
+check_record(struct q2si_checker *ck, struct bitmap_walk *walk, q2s_host at, const uint8_t *raw,
+	     const struct q2s_bitmap *bitmap)
 {
 	const uint64_t bytes = (uint64_t)bitmap->table_entries * Q2S_BITMAP_TABLE_ENTRY_SIZE;
 
@@ -79,13 +83,14 @@ static enum q2s_err check_record(struct q2si_checker *ck, struct bitmap_walk *wa
 		.at = at.v + (uint64_t)(bitmap->name - raw),
 		.len = bitmap->name_len,
 	};
-	walk->tables[walk->count++] = (struct q2si_words){
-		bitmap->table_offset.v, bitmap->table_entries, 1 };
+	walk->tables[walk->count++] =
+		(struct q2si_words){ bitmap->table_offset.v, bitmap->table_entries, 1 };
 	return q2si_count_structure(ck, Q2SI_EXTENT_BITMAP_TABLE, bitmap->table_offset.v, bytes,
 				    Q2SI_FOUND_BITMAP_TABLE_PAST_END);
 }
 
-static enum q2s_err walk_record(struct q2si_checker *ck, struct bitmap_walk *walk, bool *more)
+static enum q2s_err
+walk_record(struct q2si_checker *ck, struct bitmap_walk *walk, bool *more)
 {
 	const q2s_host at = { walk->records.pos };
 	struct q2s_diag diag = { 0 };
@@ -110,8 +115,8 @@ static enum q2s_err walk_record(struct q2si_checker *ck, struct bitmap_walk *wal
 	return err == Q2S_OK ? check_record(ck, walk, at, raw, &bitmap) : Q2S_OK;
 }
 
-static enum q2s_err walk_directory(struct q2si_checker *ck, struct bitmap_walk *walk,
-				   uint32_t count)
+static enum q2s_err
+walk_directory(struct q2si_checker *ck, struct bitmap_walk *walk, uint32_t count)
 {
 	const struct q2si_records *records = &walk->records;
 	bool more = true;
@@ -120,17 +125,17 @@ static enum q2s_err walk_directory(struct q2si_checker *ck, struct bitmap_walk *
 	for (i = 0; more && i < count && records->pos < records->end; i++)
 		Q2SI_TRY(walk_record(ck, walk, &more));
 	if (more && (i < count || records->pos != records->end))
-		q2si_report(ck, BITMAP_DIRECTORY_SIZE, .host = { records->pos },
-			    Q2SI_VALUES(records->end - records->start,
-					records->pos - records->start));
+		q2si_report(
+			ck, BITMAP_DIRECTORY_SIZE, .host = { records->pos },
+			Q2SI_VALUES(records->end - records->start, records->pos - records->start));
 	check_names(ck, walk);
 	return Q2S_OK;
 }
 
 /* ---- tables ------------------------------------------------------------------------------ */
 
-static enum q2s_err visit_entry(struct q2si_checker *ck, void *opaque, q2s_host at,
-				const uint8_t *raw, uint64_t weight)
+static enum q2s_err
+visit_entry(struct q2si_checker *ck, void *opaque, q2s_host at, const uint8_t *raw, uint64_t weight)
 {
 	struct q2s_bitmap_table_entry entry;
 	struct q2s_diag diag = { 0 };
@@ -144,17 +149,19 @@ static enum q2s_err visit_entry(struct q2si_checker *ck, void *opaque, q2s_host 
 	}
 	if (entry.cluster.v == 0)
 		return Q2S_OK;
-	return q2si_count_structure(ck, Q2SI_EXTENT_BITMAP, entry.cluster.v,
-				    ck->geom->cluster_size, Q2SI_FOUND_BITMAP_DATA_PAST_END);
+	return q2si_count_structure(ck, Q2SI_EXTENT_BITMAP, entry.cluster.v, ck->geom->cluster_size,
+				    Q2SI_FOUND_BITMAP_DATA_PAST_END);
 }
 
-static enum q2s_err check_all(struct q2si_checker *ck, struct bitmap_walk *walk, uint32_t count)
+static enum q2s_err
+check_all(struct q2si_checker *ck, struct bitmap_walk *walk, uint32_t count)
 {
 	Q2SI_TRY(walk_directory(ck, walk, count));
 	return q2si_visit_words(ck, walk->tables, walk->count, "bitmap table", visit_entry, NULL);
 }
 
-enum q2s_err q2si_check_bitmaps(struct q2si_checker *ck)
+enum q2s_err
+q2si_check_bitmaps(struct q2si_checker *ck)
 {
 	const struct q2s_ext_bitmaps *bitmaps = q2s_image_bitmaps(ck->image);
 	struct bitmap_walk walk = { .count = 0 };

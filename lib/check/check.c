@@ -13,8 +13,9 @@
  */
 #define BUDGET (512ull << 20)
 
-static enum q2s_err checker_open(struct q2si_checker *ck, struct q2s_image *image,
-				 const struct q2s_check_options *options)
+static enum q2s_err
+checker_open(struct q2si_checker *ck, struct q2s_image *image,
+	     const struct q2s_check_options *options)
 {
 	static const struct q2s_check_options none;
 	const struct q2s_geom *geom = q2s_image_geom(image);
@@ -45,7 +46,8 @@ static enum q2s_err checker_open(struct q2si_checker *ck, struct q2s_image *imag
 	return q2si_counts_init(&ck->compressed, limit, &ck->budget);
 }
 
-static void checker_close(struct q2si_checker *ck)
+static void
+checker_close(struct q2si_checker *ck)
 {
 	q2si_counts_free(&ck->stored);
 	q2si_counts_free(&ck->counted);
@@ -55,7 +57,8 @@ static void checker_close(struct q2si_checker *ck)
 	free(ck->window);
 }
 
-static enum q2s_err check_stages(struct q2si_checker *ck)
+static enum q2s_err
+check_stages(struct q2si_checker *ck)
 {
 	q2si_check_header(ck);
 	Q2SI_TRY(q2si_load_refcounts(ck));
@@ -73,7 +76,8 @@ static enum q2s_err check_stages(struct q2si_checker *ck)
 	return Q2S_OK;
 }
 
-static enum q2s_err explain(enum q2s_err err, struct q2s_diag *diag)
+static enum q2s_err
+explain(enum q2s_err err, struct q2s_diag *diag)
 {
 	switch (err) {
 	case Q2S_OK:
@@ -89,8 +93,9 @@ static enum q2s_err explain(enum q2s_err err, struct q2s_diag *diag)
 	}
 }
 
-enum q2s_err q2s_check(struct q2s_image *image, const struct q2s_check_options *options,
-		       struct q2s_check_result *out, struct q2s_diag *diag)
+enum q2s_err
+q2s_check(struct q2s_image *image, const struct q2s_check_options *options,
+	  struct q2s_check_result *out, struct q2s_diag *diag)
 {
 	struct q2si_checker ck;
 	enum q2s_err err = checker_open(&ck, image, options);

@@ -69,7 +69,7 @@ struct q2si_place {
 /** Count a finding and hand it to the caller. */
 void q2si_report_place(struct q2si_checker *ck, enum q2si_finding_id id,
 		       const struct q2si_place *place);
-#define q2si_report(ck, name, ...)                                                                \
+#define q2si_report(ck, name, ...) \
 	q2si_report_place(ck, Q2SI_FOUND_##name, &(const struct q2si_place){ __VA_ARGS__ })
 #define Q2SI_VALUES(f, e) .has_values = true, .found = (f), .expected = (e)
 

@@ -36,8 +36,8 @@ void q2si_counts_free(struct q2si_counts *counts);
 uint64_t q2si_counts_get(const struct q2si_counts *counts, uint64_t cluster);
 
 /**
- * Add @k, not 0, to the counts of @n clusters from @first on, all below @limit. Counts stay at UINT64_MAX
- * once they get there.
+ * Add @k, not 0, to the counts of @n clusters from @first on, all below @limit. Counts stay at
+ * UINT64_MAX once they get there.
  *
  * @touched  set to true when one of them was not 0 before, else left alone
  *
@@ -52,8 +52,7 @@ void q2si_counts_prefetch(const struct q2si_counts *counts, uint64_t cluster);
 /** Are the counts of [@first, @first + @n) all @value? */
 bool q2si_counts_all(const struct q2si_counts *counts, uint64_t first, uint64_t n, uint64_t value);
 /** Is none of the counts of [@first, @first + @n) @value? */
-bool q2si_counts_none(const struct q2si_counts *counts, uint64_t first, uint64_t n,
-		      uint64_t value);
+bool q2si_counts_none(const struct q2si_counts *counts, uint64_t first, uint64_t n, uint64_t value);
 
 /** One past the last cluster whose count is not 0; 0 when all are. */
 uint64_t q2si_counts_end(const struct q2si_counts *counts);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Decompression of single clusters, with a memory of what was tried: one stream may be mapped often. */
+/* Decompression of single clusters; what decoded is remembered, as it may be mapped often. */
 #include "decoder.h"
 
 #include <stdlib.h>
@@ -18,8 +18,8 @@ struct q2si_decoder {
 	} good[1u << MEMORY_BITS];
 };
 
-enum q2s_err q2si_decoder_open(struct q2s_image *image, struct q2si_decoder **out,
-			       struct q2s_diag *diag)
+enum q2s_err
+q2si_decoder_open(struct q2s_image *image, struct q2si_decoder **out, struct q2s_diag *diag)
 {
 	const struct q2s_l1_table l1 = q2s_image_active_l1(image);
 	struct q2si_decoder *decoder = calloc(1, sizeof(*decoder));
@@ -28,8 +28,8 @@ enum q2s_err q2si_decoder_open(struct q2s_image *image, struct q2si_decoder **ou
 	if (!decoder)
 		return q2si_fail_nomem(diag, "decoder");
 	decoder->cluster = malloc(q2s_image_geom(image)->cluster_size);
-	err = decoder->cluster ? q2s_map_open(image, &l1, &decoder->map, diag) :
-				 q2si_fail_nomem(diag, "decoder");
+	err = decoder->cluster ? q2s_map_open(image, &l1, &decoder->map, diag)
+			       : q2si_fail_nomem(diag, "decoder");
 	if (err != Q2S_OK) {
 		q2si_decoder_close(decoder);
 		return err;
@@ -38,7 +38,8 @@ enum q2s_err q2si_decoder_open(struct q2s_image *image, struct q2si_decoder **ou
 	return Q2S_OK;
 }
 
-void q2si_decoder_close(struct q2si_decoder *decoder)
+void
+q2si_decoder_close(struct q2si_decoder *decoder)
 {
 	if (!decoder)
 		return;
@@ -47,13 +48,14 @@ void q2si_decoder_close(struct q2si_decoder *decoder)
 	free(decoder);
 }
 
-static size_t slot_of(const struct q2s_l2_entry *entry)
+static size_t
+slot_of(const struct q2s_l2_entry *entry)
 {
 	return (entry->comp_at.v * 0x9e3779b97f4a7c15u) >> (64 - MEMORY_BITS);
 }
 
-bool q2si_decodes(struct q2si_decoder *decoder, const struct q2s_l2_entry *entry,
-		  struct q2s_diag *diag)
+bool
+q2si_decodes(struct q2si_decoder *decoder, const struct q2s_l2_entry *entry, struct q2s_diag *diag)
 {
 	const struct q2s_run run = {
 		.state = Q2S_DATA,

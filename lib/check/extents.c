@@ -7,7 +7,8 @@
 #include "base/arith.h"
 #include "base/diag.h"
 
-const char *q2si_extent_name(enum q2si_extent_kind kind)
+const char *
+q2si_extent_name(enum q2si_extent_kind kind)
 {
 	static const char *const names[] = {
 		[Q2SI_EXTENT_HEADER] = "header",
@@ -26,25 +27,28 @@ const char *q2si_extent_name(enum q2si_extent_kind kind)
 	return names[kind];
 }
 
-void q2si_extents_init(struct q2si_extents *extents, struct q2si_budget *budget)
+void
+q2si_extents_init(struct q2si_extents *extents, struct q2si_budget *budget)
 {
 	*extents = (struct q2si_extents){ .budget = budget };
 }
 
-void q2si_extents_free(struct q2si_extents *extents)
+void
+q2si_extents_free(struct q2si_extents *extents)
 {
 	free(extents->list);
 	extents->list = NULL;
 	extents->count = extents->room = 0;
 }
 
-static enum q2s_err extents_grow(struct q2si_extents *extents)
+static enum q2s_err
+extents_grow(struct q2si_extents *extents)
 {
 	const size_t room = extents->room ? 2 * extents->room : 64;
 	struct q2si_extent *list;
 
-	Q2SI_TRY(q2si_budget_take(extents->budget,
-				  (room - extents->room) * sizeof(*extents->list)));
+	Q2SI_TRY(
+		q2si_budget_take(extents->budget, (room - extents->room) * sizeof(*extents->list)));
 	list = realloc(extents->list, room * sizeof(*list));
 	if (!list)
 		return Q2S_E_NOMEM;
@@ -53,8 +57,9 @@ static enum q2s_err extents_grow(struct q2si_extents *extents)
 	return Q2S_OK;
 }
 
-enum q2s_err q2si_extents_add(struct q2si_extents *extents, enum q2si_extent_kind kind,
-			      uint64_t first, uint64_t n)
+enum q2s_err
+q2si_extents_add(struct q2si_extents *extents, enum q2si_extent_kind kind, uint64_t first,
+		 uint64_t n)
 {
 	struct q2si_extent *last = extents->count ? &extents->list[extents->count - 1] : NULL;
 
@@ -76,7 +81,8 @@ enum q2s_err q2si_extents_add(struct q2si_extents *extents, enum q2si_extent_kin
 }
 
 /* Kinds break ties, so that the order does not depend on the sort. */
-static int by_first(const void *a, const void *b)
+static int
+by_first(const void *a, const void *b)
 {
 	const struct q2si_extent *x = a, *y = b;
 
@@ -87,13 +93,15 @@ static int by_first(const void *a, const void *b)
 	return (x->n > y->n) - (x->n < y->n);
 }
 
-void q2si_extents_sort(struct q2si_extents *extents)
+void
+q2si_extents_sort(struct q2si_extents *extents)
 {
 	if (extents->count > 1)
 		qsort(extents->list, extents->count, sizeof(*extents->list), by_first);
 }
 
-size_t q2si_extents_find(const struct q2si_extents *extents, uint64_t cluster)
+size_t
+q2si_extents_find(const struct q2si_extents *extents, uint64_t cluster)
 {
 	size_t low = 0, high = extents->count;
 

@@ -11,15 +11,23 @@
 #define HERE(offset) .host = { offset }
 
 /* Offsets of the header fields that findings point at. */
-enum { AT_BACKING = 8, AT_SIZE = 24, AT_INCOMPATIBLE = 72, AT_COMPATIBLE = 80, AT_AUTOCLEAR = 88,
-       AT_LENGTH = 100, AT_PADDING = 105 };
+enum {
+	AT_BACKING = 8,
+	AT_SIZE = 24,
+	AT_INCOMPATIBLE = 72,
+	AT_COMPATIBLE = 80,
+	AT_AUTOCLEAR = 88,
+	AT_LENGTH = 100,
+	AT_PADDING = 105
+};
 
-static void check_features(struct q2si_checker *ck)
+static void
+check_features(struct q2si_checker *ck)
 {
 	const struct q2s_header *header = ck->header;
 	const uint64_t compatible = header->compatible_features & ~Q2S_COMPAT_LAZY_REFCOUNTS;
-	const uint64_t autoclear = header->autoclear_features &
-				   ~(Q2S_AUTOCLEAR_BITMAPS | Q2S_AUTOCLEAR_DATA_FILE_RAW);
+	const uint64_t autoclear =
+		header->autoclear_features & ~(Q2S_AUTOCLEAR_BITMAPS | Q2S_AUTOCLEAR_DATA_FILE_RAW);
 
 	if (header->incompatible_features & Q2S_INCOMPAT_DIRTY)
 		q2si_report(ck, HEADER_DIRTY, HERE(AT_INCOMPATIBLE));
@@ -33,7 +41,8 @@ static void check_features(struct q2si_checker *ck)
 			    Q2SI_VALUES(autoclear, 0));
 }
 
-static void check_fields(struct q2si_checker *ck)
+static void
+check_fields(struct q2si_checker *ck)
 {
 	const struct q2s_header *header = ck->header;
 	const uint8_t *raw = q2s_image_cluster0(ck->image);
@@ -54,7 +63,8 @@ static void check_fields(struct q2si_checker *ck)
 
 /* ---- extensions -------------------------------------------------------------------------- */
 
-static void check_bitmaps_extension(struct q2si_checker *ck, const struct q2s_ext *ext)
+static void
+check_bitmaps_extension(struct q2si_checker *ck, const struct q2s_ext *ext)
 {
 	struct q2s_ext_bitmaps bitmaps;
 	struct q2s_diag diag = { 0 };
@@ -65,7 +75,8 @@ static void check_bitmaps_extension(struct q2si_checker *ck, const struct q2s_ex
 		q2si_report(ck, EXTENSION_BITMAPS_BAD, .host = ext->at, .detail = diag.text);
 }
 
-static void check_feature_names(struct q2si_checker *ck, const struct q2s_ext *ext)
+static void
+check_feature_names(struct q2si_checker *ck, const struct q2s_ext *ext)
 {
 	const uint32_t items = ext->len / Q2S_FEATURE_NAME_SIZE;
 	bool good = ext->len % Q2S_FEATURE_NAME_SIZE == 0;
@@ -77,14 +88,15 @@ static void check_feature_names(struct q2si_checker *ck, const struct q2s_ext *e
 		q2si_report(ck, EXTENSION_FEATURE_NAMES, .host = ext->at);
 }
 
-static void check_pointless(struct q2si_checker *ck, const struct q2s_ext *ext, bool used,
-			    const char *name)
+static void
+check_pointless(struct q2si_checker *ck, const struct q2s_ext *ext, bool used, const char *name)
 {
 	if (!used)
 		q2si_report(ck, EXTENSION_POINTLESS, .host = ext->at, .detail = name);
 }
 
-static void check_unknown(struct q2si_checker *ck, const struct q2s_ext *ext)
+static void
+check_unknown(struct q2si_checker *ck, const struct q2s_ext *ext)
 {
 	char type[16];
 
@@ -92,7 +104,8 @@ static void check_unknown(struct q2si_checker *ck, const struct q2s_ext *ext)
 	q2si_report(ck, EXTENSION_UNKNOWN, .host = ext->at, .detail = type);
 }
 
-static void check_extension(struct q2si_checker *ck, const struct q2s_ext *ext)
+static void
+check_extension(struct q2si_checker *ck, const struct q2s_ext *ext)
 {
 	const bool backing = ck->header->backing_file_offset.v != 0;
 
@@ -116,7 +129,8 @@ static void check_extension(struct q2si_checker *ck, const struct q2s_ext *ext)
 	}
 }
 
-static void check_extensions(struct q2si_checker *ck)
+static void
+check_extensions(struct q2si_checker *ck)
 {
 	const uint8_t *raw = q2s_image_cluster0(ck->image);
 	const q2s_host end = q2s_ext_area_end(ck->header);
@@ -133,7 +147,8 @@ static void check_extensions(struct q2si_checker *ck)
 		q2si_report(ck, EXTENSION_BITMAPS_MISSING, HERE(AT_AUTOCLEAR));
 }
 
-void q2si_check_header(struct q2si_checker *ck)
+void
+q2si_check_header(struct q2si_checker *ck)
 {
 	check_features(ck);
 	check_fields(ck);

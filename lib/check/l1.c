@@ -6,8 +6,8 @@
 #include "base/bytes.h"
 #include "base/diag.h"
 
-struct q2si_words q2si_l1_words(const struct q2si_checker *ck, uint64_t at, uint64_t entries,
-				uint64_t weight)
+struct q2si_words
+q2si_l1_words(const struct q2si_checker *ck, uint64_t at, uint64_t entries, uint64_t weight)
 {
 	const uint64_t left = at < ck->file_size ? ck->file_size - at : 0;
 	const uint64_t fit = q2si_div_up(left, Q2S_L1_ENTRY_SIZE);
@@ -15,8 +15,8 @@ struct q2si_words q2si_l1_words(const struct q2si_checker *ck, uint64_t at, uint
 	return (struct q2si_words){ at, q2si_min(entries, fit), weight };
 }
 
-bool q2si_l1_entry(struct q2si_checker *ck, q2s_host at, const uint8_t *raw,
-		   struct q2s_l1_entry *out)
+bool
+q2si_l1_entry(struct q2si_checker *ck, q2s_host at, const uint8_t *raw, struct q2s_l1_entry *out)
 {
 	enum q2s_err err = q2s_l1_decode(ck->geom, raw, at, out, NULL);
 
@@ -44,8 +44,9 @@ bool q2si_l1_entry(struct q2si_checker *ck, q2s_host at, const uint8_t *raw,
 	return true;
 }
 
-static void check_copied(struct q2si_checker *ck, q2s_host at, q2s_guest guest,
-			 const struct q2s_l1_entry *entry)
+static void
+check_copied(struct q2si_checker *ck, q2s_host at, q2s_guest guest,
+	     const struct q2s_l1_entry *entry)
 {
 	const uint64_t refs = q2si_counts_get(&ck->stored, entry->l2.v >> ck->geom->cluster_bits);
 
@@ -56,8 +57,8 @@ static void check_copied(struct q2si_checker *ck, q2s_host at, q2s_guest guest,
 		q2si_report(ck, L1_COPIED_CLEAR, .host = at, .has_guest = true, .guest = guest);
 }
 
-static enum q2s_err visit_entry(struct q2si_checker *ck, void *opaque, q2s_host at,
-				const uint8_t *raw, uint64_t weight)
+static enum q2s_err
+visit_entry(struct q2si_checker *ck, void *opaque, q2s_host at, const uint8_t *raw, uint64_t weight)
 {
 	const uint64_t index = (at.v - ck->header->l1_table_offset.v) / Q2S_L1_ENTRY_SIZE;
 	const q2s_guest guest = { index * ck->geom->l2_span };
@@ -77,11 +78,14 @@ static enum q2s_err visit_entry(struct q2si_checker *ck, void *opaque, q2s_host 
 	if (index >= ck->geom->l1_entries)
 		q2si_report(ck, L1_PAST_DISK, .host = at);
 	table = (struct q2si_table){ .cluster = entry.l2.v >> ck->geom->cluster_bits,
-				     .refs = weight, .active = 1, .l1_index = (uint32_t)index };
+				     .refs = weight,
+				     .active = 1,
+				     .l1_index = (uint32_t)index };
 	return q2si_tables_add(&ck->tables, &table);
 }
 
-enum q2s_err q2si_check_active_l1(struct q2si_checker *ck)
+enum q2s_err
+q2si_check_active_l1(struct q2si_checker *ck)
 {
 	const uint64_t at = ck->header->l1_table_offset.v;
 	const uint64_t entries = ck->header->l1_size;

@@ -18,13 +18,15 @@
 
 /* ---- one table --------------------------------------------------------------------------- */
 
-static inline uint64_t entry_at(const uint8_t *raw, uint32_t index, unsigned shift)
+static inline uint64_t
+entry_at(const uint8_t *raw, uint32_t index, unsigned shift)
 {
 	return q2si_get_be64(raw + ((size_t)index << shift));
 }
 
 /* The first entry behind @i that is not its predecessor plus one cluster. */
-static uint32_t standard_run(const uint8_t *raw, uint32_t i, uint32_t n, uint64_t step)
+static uint32_t
+standard_run(const uint8_t *raw, uint32_t i, uint32_t n, uint64_t step)
 {
 	uint64_t entry = entry_at(raw, i, 3);
 
@@ -36,22 +38,26 @@ static uint32_t standard_run(const uint8_t *raw, uint32_t i, uint32_t n, uint64_
 /* The counts of entries a few places ahead, while those before them are counted. */
 #define PREFETCH 16u
 
-static inline void prefetch(const struct q2si_l2_walk *walk, uint32_t i, unsigned shift)
+static inline void
+prefetch(const struct q2si_l2_walk *walk, uint32_t i, unsigned shift)
 {
 	const struct q2s_geom *geom = walk->ck->geom;
+	uint64_t host;
 
-	if (i + PREFETCH < geom->l2_entries)
-		q2si_counts_prefetch(&walk->ck->counted,
-				     (entry_at(walk->raw, i + PREFETCH, shift) &
-				      Q2S_ENTRY_HOST_MASK) >> geom->cluster_bits);
+	if (i + PREFETCH >= geom->l2_entries)
+		return;
+	host = entry_at(walk->raw, i + PREFETCH, shift) & Q2S_ENTRY_HOST_MASK;
+	q2si_counts_prefetch(&walk->ck->counted, host >> geom->cluster_bits);
 }
 
-static bool bitmap_is_legal(uint64_t map)
+static bool
+bitmap_is_legal(uint64_t map)
 {
 	return !(map >> 32 & map & UINT32_MAX);
 }
 
-static uint32_t extended_run(const uint8_t *raw, uint32_t i, uint32_t n, uint64_t step)
+static uint32_t
+extended_run(const uint8_t *raw, uint32_t i, uint32_t n, uint64_t step)
 {
 	uint64_t entry = entry_at(raw, i, 4);
 
@@ -61,12 +67,14 @@ static uint32_t extended_run(const uint8_t *raw, uint32_t i, uint32_t n, uint64_
 	return i;
 }
 
-static enum q2s_err scan_standard(struct q2si_l2_walk *walk)
+static enum q2s_err
+scan_standard(struct q2si_l2_walk *walk)
 {
 	const struct q2s_geom *geom = walk->ck->geom;
 	const uint64_t zero = geom->version >= 3 ? Q2S_ENTRY_ZERO : 0;
 	const uint64_t host = Q2S_ENTRY_HOST_MASK & ~(uint64_t)(geom->cluster_size - 1);
 	const uint64_t odd = ~(Q2S_ENTRY_COPIED | zero | host);
+	struct q2si_l2_run run;
 
 	for (uint32_t i = 0, next; i < geom->l2_entries; i = next) {
 		const uint64_t entry = entry_at(walk->raw, i, 3);
@@ -80,17 +88,19 @@ static enum q2s_err scan_standard(struct q2si_l2_walk *walk)
 		}
 		prefetch(walk, i, 3);
 		next = standard_run(walk->raw, i, geom->l2_entries, geom->cluster_size);
-		Q2SI_TRY(q2si_l2_count_run(walk, &(const struct q2si_l2_run){
-			i, next - i, entry & host, entry & Q2S_ENTRY_COPIED }));
+		run = (struct q2si_l2_run){ i, next - i, entry & host, entry & Q2S_ENTRY_COPIED };
+		Q2SI_TRY(q2si_l2_count_run(walk, &run));
 	}
 	return Q2S_OK;
 }
 
-static enum q2s_err scan_extended(struct q2si_l2_walk *walk)
+static enum q2s_err
+scan_extended(struct q2si_l2_walk *walk)
 {
 	const struct q2s_geom *geom = walk->ck->geom;
 	const uint64_t host = Q2S_ENTRY_HOST_MASK & ~(uint64_t)(geom->cluster_size - 1);
 	const uint64_t odd = ~(Q2S_ENTRY_COPIED | host);
+	struct q2si_l2_run run;
 
 	for (uint32_t i = 0, next; i < geom->l2_entries; i = next) {
 		const uint64_t entry = entry_at(walk->raw, i, 4);
@@ -105,14 +115,15 @@ static enum q2s_err scan_extended(struct q2si_l2_walk *walk)
 		}
 		prefetch(walk, i, 4);
 		next = extended_run(walk->raw, i, geom->l2_entries, geom->cluster_size);
-		Q2SI_TRY(q2si_l2_count_run(walk, &(const struct q2si_l2_run){
-			i, next - i, entry & host, entry & Q2S_ENTRY_COPIED }));
+		run = (struct q2si_l2_run){ i, next - i, entry & host, entry & Q2S_ENTRY_COPIED };
+		Q2SI_TRY(q2si_l2_count_run(walk, &run));
 	}
 	return Q2S_OK;
 }
 
 /* Entries that no guest offset leads to; only the last table of the disk can have them. */
-static void check_past_disk(const struct q2si_l2_walk *walk)
+static void
+check_past_disk(const struct q2si_l2_walk *walk)
 {
 	const struct q2s_geom *geom = walk->ck->geom;
 	const uint64_t first = (uint64_t)walk->table->l1_index * geom->l2_entries;
@@ -128,8 +139,9 @@ static void check_past_disk(const struct q2si_l2_walk *walk)
 		q2si_report(walk->ck, L2_PAST_DISK, .host = { walk->at }, Q2SI_VALUES(stray, 0));
 }
 
-static enum q2s_err check_table(struct q2si_checker *ck, const struct q2si_table *table,
-				struct q2si_decoder *decoder, const uint8_t *raw)
+static enum q2s_err
+check_table(struct q2si_checker *ck, const struct q2si_table *table, struct q2si_decoder *decoder,
+	    const uint8_t *raw)
 {
 	struct q2si_l2_walk walk = {
 		.ck = ck,
@@ -149,13 +161,15 @@ static enum q2s_err check_table(struct q2si_checker *ck, const struct q2si_table
 
 /* ---- all tables -------------------------------------------------------------------------- */
 
-static uint64_t table_at(const struct q2si_checker *ck, size_t index)
+static uint64_t
+table_at(const struct q2si_checker *ck, size_t index)
 {
 	return ck->tables.list[index].cluster << ck->geom->cluster_bits;
 }
 
 /* One past the last of the tables from @i on that are read together. */
-static size_t group_end(const struct q2si_checker *ck, size_t i)
+static size_t
+group_end(const struct q2si_checker *ck, size_t i)
 {
 	const uint64_t size = ck->geom->cluster_size;
 	const uint64_t start = table_at(ck, i);
@@ -168,7 +182,8 @@ static size_t group_end(const struct q2si_checker *ck, size_t i)
 }
 
 /* Ask for the tables up to @end; neighbours in one request. Returns the first not asked for. */
-static size_t ask_ahead(const struct q2si_checker *ck, size_t i, size_t end)
+static size_t
+ask_ahead(const struct q2si_checker *ck, size_t i, size_t end)
 {
 	const uint64_t size = ck->geom->cluster_size;
 
@@ -184,8 +199,8 @@ static size_t ask_ahead(const struct q2si_checker *ck, size_t i, size_t end)
 	return i;
 }
 
-static enum q2s_err check_group(struct q2si_checker *ck, size_t i, size_t end,
-				struct q2si_decoder *decoder)
+static enum q2s_err
+check_group(struct q2si_checker *ck, size_t i, size_t end, struct q2si_decoder *decoder)
 {
 	const uint64_t start = table_at(ck, i);
 	const size_t len = (size_t)(table_at(ck, end - 1) + ck->geom->cluster_size - start);
@@ -201,18 +216,19 @@ static enum q2s_err check_group(struct q2si_checker *ck, size_t i, size_t end,
 	return Q2S_OK;
 }
 
-static enum q2s_err tell_progress(const struct q2si_checker *ck, size_t done)
+static enum q2s_err
+tell_progress(const struct q2si_checker *ck, size_t done)
 {
 	const struct q2s_observer *observer = ck->options->observer;
 
-	if (!observer || observer->step(observer->opaque, Q2S_PHASE_CHECK,
-					done * ck->geom->l2_span,
+	if (!observer || observer->step(observer->opaque, Q2S_PHASE_CHECK, done * ck->geom->l2_span,
 					ck->tables.count * ck->geom->l2_span))
 		return Q2S_OK;
 	return Q2S_E_CANCELLED;
 }
 
-static enum q2s_err check_tables(struct q2si_checker *ck, struct q2si_decoder *decoder)
+static enum q2s_err
+check_tables(struct q2si_checker *ck, struct q2si_decoder *decoder)
 {
 	size_t asked = 0;
 
@@ -226,7 +242,8 @@ static enum q2s_err check_tables(struct q2si_checker *ck, struct q2si_decoder *d
 	return Q2S_OK;
 }
 
-enum q2s_err q2si_check_l2(struct q2si_checker *ck)
+enum q2s_err
+q2si_check_l2(struct q2si_checker *ck)
 {
 	struct q2si_decoder *decoder = NULL;
 	enum q2s_err err;

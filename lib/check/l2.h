@@ -45,7 +45,8 @@ enum q2s_err q2si_l2_count_run(struct q2si_l2_walk *walk, const struct q2si_l2_r
 enum q2s_err q2si_l2_count_entry(struct q2si_l2_walk *walk, uint32_t index);
 
 /** Host offset of an entry. */
-static inline q2s_host q2si_l2_entry_at(const struct q2si_l2_walk *walk, uint32_t index)
+static inline q2s_host
+q2si_l2_entry_at(const struct q2si_l2_walk *walk, uint32_t index)
 {
 	return (q2s_host){ walk->at + (uint64_t)index * walk->ck->geom->l2_entry_size };
 }
@@ -56,8 +57,8 @@ static inline q2s_host q2si_l2_entry_at(const struct q2si_l2_walk *walk, uint32_
  */
 void q2si_l2_report_entry(struct q2si_l2_walk *walk, enum q2si_finding_id id, uint32_t index,
 			  struct q2si_place place);
-#define q2si_l2_report(walk, name, index, ...)                                                    \
-	q2si_l2_report_entry(walk, Q2SI_FOUND_##name, index,                                      \
+#define q2si_l2_report(walk, name, index, ...)               \
+	q2si_l2_report_entry(walk, Q2SI_FOUND_##name, index, \
 			     (struct q2si_place){ .has_guest = false, ##__VA_ARGS__ })
 
 /**

@@ -14,7 +14,8 @@ struct raw_entry {
 	uint64_t map;
 };
 
-static struct raw_entry entry_load(const struct q2si_l2_walk *walk, uint32_t index)
+static struct raw_entry
+entry_load(const struct q2si_l2_walk *walk, uint32_t index)
 {
 	const struct q2s_geom *geom = walk->ck->geom;
 	const uint8_t *bytes = walk->raw + (size_t)index * geom->l2_entry_size;
@@ -28,18 +29,18 @@ static struct raw_entry entry_load(const struct q2si_l2_walk *walk, uint32_t ind
 
 /* ---- broken entries ---------------------------------------------------------------------- */
 
-static enum q2si_finding_id broken_reserved(const struct q2s_geom *geom,
-					    const struct raw_entry *raw)
+static enum q2si_finding_id
+broken_reserved(const struct q2s_geom *geom, const struct raw_entry *raw)
 {
 	const uint64_t known = Q2S_ENTRY_COPIED | Q2S_ENTRY_HOST_MASK | Q2S_ENTRY_ZERO;
 
-	return geom->extended && !(raw->desc & ~known) ? Q2SI_FOUND_L2_EXTENDED_BIT0 :
-							 Q2SI_FOUND_L2_RESERVED;
+	return geom->extended && !(raw->desc & ~known) ? Q2SI_FOUND_L2_EXTENDED_BIT0
+						       : Q2SI_FOUND_L2_RESERVED;
 }
 
 /* The finding for a rule that a decoder saw broken. */
-static enum q2si_finding_id broken_rule(const struct q2s_geom *geom, enum q2s_err err,
-					const struct raw_entry *raw)
+static enum q2si_finding_id
+broken_rule(const struct q2s_geom *geom, enum q2s_err err, const struct raw_entry *raw)
 {
 	switch (err) {
 	case Q2S_E_RESERVED:
@@ -51,8 +52,8 @@ static enum q2si_finding_id broken_rule(const struct q2s_geom *geom, enum q2s_er
 	case Q2S_E_ZERO_FLAG:
 		return Q2SI_FOUND_L2_ZERO_FLAG;
 	case Q2S_E_SUBCLUSTER:
-		return raw->map >> 32 & raw->map ? Q2SI_FOUND_L2_SUBCLUSTER_BOTH :
-						   Q2SI_FOUND_L2_SUBCLUSTER_NO_HOST;
+		return raw->map >> 32 & raw->map ? Q2SI_FOUND_L2_SUBCLUSTER_BOTH
+						 : Q2SI_FOUND_L2_SUBCLUSTER_NO_HOST;
 	default: /* Q2S_E_COMPRESSED */
 		if (geom->data_file)
 			return Q2SI_FOUND_COMPRESSED_DATA_FILE;
@@ -60,8 +61,9 @@ static enum q2si_finding_id broken_rule(const struct q2s_geom *geom, enum q2s_er
 	}
 }
 
-static void report_broken(struct q2si_l2_walk *walk, uint32_t index, enum q2s_err err,
-			  const struct raw_entry *raw)
+static void
+report_broken(struct q2si_l2_walk *walk, uint32_t index, enum q2s_err err,
+	      const struct raw_entry *raw)
 {
 	const enum q2si_finding_id id = broken_rule(walk->ck->geom, err, raw);
 
@@ -69,8 +71,8 @@ static void report_broken(struct q2si_l2_walk *walk, uint32_t index, enum q2s_er
 }
 
 /* What an unreadable entry points at is still not free. */
-static enum q2s_err count_owned(struct q2si_l2_walk *walk, uint32_t index,
-				const struct raw_entry *raw)
+static enum q2s_err
+count_owned(struct q2si_l2_walk *walk, uint32_t index, const struct raw_entry *raw)
 {
 	const uint64_t host = raw->desc & Q2S_ENTRY_HOST_MASK;
 	const struct q2si_l2_run run = { index, 1, host, raw->desc & Q2S_ENTRY_COPIED };
@@ -84,8 +86,8 @@ static enum q2s_err count_owned(struct q2si_l2_walk *walk, uint32_t index,
 /* ---- compressed clusters ----------------------------------------------------------------- */
 
 /* One host cluster that a stream touches. */
-static enum q2s_err count_stream_cluster(struct q2si_l2_walk *walk, uint32_t index,
-					 uint64_t cluster)
+static enum q2s_err
+count_stream_cluster(struct q2si_l2_walk *walk, uint32_t index, uint64_t cluster)
 {
 	struct q2si_checker *ck = walk->ck;
 	const bool known = q2si_counts_get(&ck->compressed, cluster) != 0;
@@ -99,13 +101,12 @@ static enum q2s_err count_stream_cluster(struct q2si_l2_walk *walk, uint32_t ind
 	return q2si_counts_add(&ck->compressed, cluster, 1, 1, &touched);
 }
 
-static void check_stream(struct q2si_l2_walk *walk, uint32_t index,
-			 const struct q2s_l2_entry *entry)
+static void
+check_stream(struct q2si_l2_walk *walk, uint32_t index, const struct q2s_l2_entry *entry)
 {
 	struct q2s_diag diag = { 0 };
 
-	if (walk->ck->header->crypt_method != Q2S_CRYPT_NONE &&
-	    !walk->ck->told_compressed_clear) {
+	if (walk->ck->header->crypt_method != Q2S_CRYPT_NONE && !walk->ck->told_compressed_clear) {
 		q2si_l2_report(walk, COMPRESSED_CLEAR, index);
 		walk->ck->told_compressed_clear = true;
 	}
@@ -113,8 +114,8 @@ static void check_stream(struct q2si_l2_walk *walk, uint32_t index,
 		q2si_l2_report(walk, COMPRESSED_UNDECODABLE, index, .detail = diag.text);
 }
 
-static enum q2s_err count_compressed(struct q2si_l2_walk *walk, uint32_t index,
-				     const struct q2s_l2_entry *entry)
+static enum q2s_err
+count_compressed(struct q2si_l2_walk *walk, uint32_t index, const struct q2s_l2_entry *entry)
 {
 	struct q2si_checker *ck = walk->ck;
 	const struct q2s_comp_range range = q2s_comp_sectors(entry->comp_at, entry->comp_bytes);
@@ -138,7 +139,8 @@ static enum q2s_err count_compressed(struct q2si_l2_walk *walk, uint32_t index,
 	return Q2S_OK;
 }
 
-enum q2s_err q2si_l2_count_entry(struct q2si_l2_walk *walk, uint32_t index)
+enum q2s_err
+q2si_l2_count_entry(struct q2si_l2_walk *walk, uint32_t index)
 {
 	const struct q2s_geom *geom = walk->ck->geom;
 	const struct raw_entry raw = entry_load(walk, index);
@@ -159,8 +161,8 @@ enum q2s_err q2si_l2_count_entry(struct q2si_l2_walk *walk, uint32_t index)
 	if (entry.compressed)
 		return count_compressed(walk, index, &entry);
 	if (entry.has_host)
-		return q2si_l2_count_run(walk, &(const struct q2si_l2_run){
-						       index, 1, entry.host.v, entry.copied });
+		return q2si_l2_count_run(
+			walk, &(const struct q2si_l2_run){ index, 1, entry.host.v, entry.copied });
 	if (raw.desc & Q2S_ENTRY_COPIED)
 		q2si_l2_report(walk, L2_COPIED_EMPTY, index);
 	return Q2S_OK;

@@ -5,8 +5,9 @@
 #include "base/arith.h"
 #include "base/diag.h"
 
-void q2si_l2_report_entry(struct q2si_l2_walk *walk, enum q2si_finding_id id, uint32_t index,
-			  struct q2si_place place)
+void
+q2si_l2_report_entry(struct q2si_l2_walk *walk, enum q2si_finding_id id, uint32_t index,
+		     struct q2si_place place)
 {
 	const struct q2s_geom *geom = walk->ck->geom;
 
@@ -20,7 +21,8 @@ void q2si_l2_report_entry(struct q2si_l2_walk *walk, enum q2si_finding_id id, ui
 }
 
 /* QEMU's measure: a cluster that does not follow the one before it in the same L2 table. */
-static void count_blocks(struct q2si_l2_walk *walk, const struct q2si_l2_run *run)
+static void
+count_blocks(struct q2si_l2_walk *walk, const struct q2si_l2_run *run)
 {
 	struct q2s_check_result *result = &walk->ck->result;
 	const uint64_t active = walk->table->active;
@@ -35,7 +37,8 @@ static void count_blocks(struct q2si_l2_walk *walk, const struct q2si_l2_run *ru
 
 /* ---- external data file ------------------------------------------------------------------ */
 
-static void check_data_file(struct q2si_l2_walk *walk, const struct q2si_l2_run *run)
+static void
+check_data_file(struct q2si_l2_walk *walk, const struct q2si_l2_run *run)
 {
 	const struct q2s_geom *geom = walk->ck->geom;
 	const uint64_t guest = walk->table->l1_index * geom->l2_span +
@@ -57,7 +60,8 @@ static void check_data_file(struct q2si_l2_walk *walk, const struct q2si_l2_run 
 /* ---- COPIED ------------------------------------------------------------------------------ */
 
 /* COPIED in tables of snapshots has no meaning; it is only a trap for who believes it. */
-static void check_copied_inactive(struct q2si_l2_walk *walk, uint64_t first, uint64_t n)
+static void
+check_copied_inactive(struct q2si_l2_walk *walk, uint64_t first, uint64_t n)
 {
 	const struct q2si_counts *stored = &walk->ck->stored;
 
@@ -67,8 +71,8 @@ static void check_copied_inactive(struct q2si_l2_walk *walk, uint64_t first, uin
 		walk->inactive_copied += q2si_counts_get(stored, first + i) != 1;
 }
 
-static void check_copied(struct q2si_l2_walk *walk, const struct q2si_l2_run *run, uint64_t first,
-			 uint32_t n)
+static void
+check_copied(struct q2si_l2_walk *walk, const struct q2si_l2_run *run, uint64_t first, uint32_t n)
 {
 	const struct q2si_counts *stored = &walk->ck->stored;
 
@@ -77,8 +81,8 @@ static void check_copied(struct q2si_l2_walk *walk, const struct q2si_l2_run *ru
 			check_copied_inactive(walk, first, n);
 		return;
 	}
-	if (run->copied ? q2si_counts_all(stored, first, n, 1) :
-			  q2si_counts_none(stored, first, n, 1))
+	if (run->copied ? q2si_counts_all(stored, first, n, 1)
+			: q2si_counts_none(stored, first, n, 1))
 		return;
 	for (uint32_t i = 0; i < n; i++) {
 		const uint64_t refs = q2si_counts_get(stored, first + i);
@@ -92,8 +96,9 @@ static void check_copied(struct q2si_l2_walk *walk, const struct q2si_l2_run *ru
 
 /* ---- two owners -------------------------------------------------------------------------- */
 
-bool q2si_l2_report_metadata(struct q2si_l2_walk *walk, uint32_t index, uint32_t step,
-			     uint64_t first, uint64_t n)
+bool
+q2si_l2_report_metadata(struct q2si_l2_walk *walk, uint32_t index, uint32_t step, uint64_t first,
+			uint64_t n)
 {
 	const struct q2si_extents *metadata = &walk->ck->metadata;
 	const uint64_t end = first + n;
@@ -114,8 +119,8 @@ bool q2si_l2_report_metadata(struct q2si_l2_walk *walk, uint32_t index, uint32_t
 	return found;
 }
 
-static void check_shared(struct q2si_l2_walk *walk, const struct q2si_l2_run *run, uint64_t first,
-			 uint32_t n)
+static void
+check_shared(struct q2si_l2_walk *walk, const struct q2si_l2_run *run, uint64_t first, uint32_t n)
 {
 	const struct q2si_counts *compressed = &walk->ck->compressed;
 
@@ -127,7 +132,8 @@ static void check_shared(struct q2si_l2_walk *walk, const struct q2si_l2_run *ru
 			q2si_l2_report(walk, OVERLAP_COMPRESSED, run->index + i);
 }
 
-enum q2s_err q2si_l2_count_run(struct q2si_l2_walk *walk, const struct q2si_l2_run *run)
+enum q2s_err
+q2si_l2_count_run(struct q2si_l2_walk *walk, const struct q2si_l2_run *run)
 {
 	struct q2si_checker *ck = walk->ck;
 	const uint64_t first = run->host >> ck->geom->cluster_bits;

@@ -8,8 +8,8 @@
 #define RECORD_ROOM (160u << 10)
 _Static_assert(RECORD_ROOM < Q2SI_WINDOW, "a window holds a record");
 
-const uint8_t *q2si_record(struct q2si_checker *ck, struct q2si_records *records, size_t *len,
-			   const char *what)
+const uint8_t *
+q2si_record(struct q2si_checker *ck, struct q2si_records *records, size_t *len, const char *what)
 {
 	const uint64_t want = q2si_min(records->end - records->pos, RECORD_ROOM);
 

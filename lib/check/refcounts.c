@@ -27,7 +27,8 @@ struct loader {
 
 /* ---- loading ----------------------------------------------------------------------------- */
 
-static size_t count_bytes(const struct q2s_geom *geom, uint32_t n)
+static size_t
+count_bytes(const struct q2s_geom *geom, uint32_t n)
 {
 	return ((size_t)n * geom->refcount_bits + 7) / 8;
 }
@@ -36,8 +37,8 @@ static size_t count_bytes(const struct q2s_geom *geom, uint32_t n)
  * Are counts [@from, @from + @n) all alike? Only asked where they are whole bytes: what repeats
  * every count, or every byte for narrow ones, equals itself when shifted by that much.
  */
-static bool piece_uniform(const struct q2s_geom *geom, const uint8_t *raw, uint32_t from,
-			  uint32_t n)
+static bool
+piece_uniform(const struct q2s_geom *geom, const uint8_t *raw, uint32_t from, uint32_t n)
 {
 	const size_t step = geom->refcount_bits < 8 ? 1 : geom->refcount_bits / 8;
 	const uint8_t *piece = raw + count_bytes(geom, from);
@@ -52,10 +53,11 @@ static bool piece_uniform(const struct q2s_geom *geom, const uint8_t *raw, uint3
 }
 
 /* Add counts [@from, @end) of the block in @loader, which stand for clusters from @first on. */
-static enum q2s_err load_runs(struct q2si_checker *ck, const struct loader *loader,
-			      uint64_t first, uint32_t from, uint32_t end)
+static enum q2s_err
+load_runs(struct q2si_checker *ck, const struct loader *loader, uint64_t first, uint32_t from,
+	  uint32_t end)
 {
-	bool touched;
+	bool touched = false;
 
 	while (from < end) {
 		const uint64_t count = q2s_refcount_get(ck->geom, loader->raw, from);
@@ -69,10 +71,11 @@ static enum q2s_err load_runs(struct q2si_checker *ck, const struct loader *load
 	return Q2S_OK;
 }
 
-static enum q2s_err load_piece(struct q2si_checker *ck, const struct loader *loader,
-			       uint64_t first, uint32_t from, uint32_t n)
+static enum q2s_err
+load_piece(struct q2si_checker *ck, const struct loader *loader, uint64_t first, uint32_t from,
+	   uint32_t n)
 {
-	bool touched;
+	bool touched = false;
 
 	if (n % 8 == 0 && piece_uniform(ck->geom, loader->raw, from, n))
 		return q2si_counts_add(&ck->stored, first + from, n,
@@ -81,8 +84,8 @@ static enum q2s_err load_piece(struct q2si_checker *ck, const struct loader *loa
 }
 
 /* Counts from @from on belong to clusters that the file does not have. */
-static void note_past_end(struct q2si_checker *ck, const struct loader *loader, uint64_t block,
-			  uint32_t from)
+static void
+note_past_end(struct q2si_checker *ck, const struct loader *loader, uint64_t block, uint32_t from)
 {
 	const struct q2s_geom *geom = ck->geom;
 	const size_t skip = (size_t)from * geom->refcount_bits / 8;
@@ -97,7 +100,8 @@ static void note_past_end(struct q2si_checker *ck, const struct loader *loader, 
 }
 
 /* A block wholly for clusters past the end: look at it once, however often it is referred to. */
-static enum q2s_err load_stray(struct q2si_checker *ck, struct loader *loader, uint64_t block)
+static enum q2s_err
+load_stray(struct q2si_checker *ck, struct loader *loader, uint64_t block)
 {
 	bool touched = false;
 
@@ -108,8 +112,8 @@ static enum q2s_err load_stray(struct q2si_checker *ck, struct loader *loader, u
 	return Q2S_OK;
 }
 
-static enum q2s_err load_block(struct q2si_checker *ck, struct loader *loader, uint64_t index,
-			       uint64_t block)
+static enum q2s_err
+load_block(struct q2si_checker *ck, struct loader *loader, uint64_t index, uint64_t block)
 {
 	const struct q2s_geom *geom = ck->geom;
 	const uint64_t limit = ck->stored.limit;
@@ -127,14 +131,14 @@ static enum q2s_err load_block(struct q2si_checker *ck, struct loader *loader, u
 	return Q2S_OK;
 }
 
-static enum q2s_err visit_entry(struct q2si_checker *ck, void *opaque, q2s_host at,
-				const uint8_t *raw, uint64_t weight)
+static enum q2s_err
+visit_entry(struct q2si_checker *ck, void *opaque, q2s_host at, const uint8_t *raw, uint64_t weight)
 {
 	const uint64_t clusters = ck->file_clusters;
 	struct loader *loader = opaque;
 	enum q2s_err err;
 	q2s_host block;
-	bool touched;
+	bool touched = false;
 
 	(void)weight;
 	err = q2s_reftable_decode(ck->geom, raw, at, &block, NULL);
@@ -157,7 +161,8 @@ static enum q2s_err visit_entry(struct q2si_checker *ck, void *opaque, q2s_host 
 }
 
 /* The bytes of a table that is just large enough for this file, in whole clusters. */
-static uint64_t table_needed(const struct q2si_checker *ck)
+static uint64_t
+table_needed(const struct q2si_checker *ck)
 {
 	const uint64_t blocks = q2si_div_up(ck->file_clusters, ck->geom->block_entries);
 
@@ -166,7 +171,8 @@ static uint64_t table_needed(const struct q2si_checker *ck)
 }
 
 /* Can the refcount table be used? How much of it, in bytes, goes to @bytes. */
-static bool table_usable(struct q2si_checker *ck, uint64_t *bytes)
+static bool
+table_usable(struct q2si_checker *ck, uint64_t *bytes)
 {
 	const q2s_host at = ck->header->refcount_table_offset;
 
@@ -187,7 +193,8 @@ static bool table_usable(struct q2si_checker *ck, uint64_t *bytes)
 	return true;
 }
 
-enum q2s_err q2si_load_refcounts(struct q2si_checker *ck)
+enum q2s_err
+q2si_load_refcounts(struct q2si_checker *ck)
 {
 	const uint64_t at = ck->header->refcount_table_offset.v;
 	struct loader loader = { .table = at };
@@ -204,8 +211,8 @@ enum q2s_err q2si_load_refcounts(struct q2si_checker *ck)
 	Q2SI_TRY(q2si_counts_init(&loader.seen, ck->file_clusters, &ck->budget));
 	loader.raw = q2si_read_buffer(ck->geom->cluster_size);
 	table = (struct q2si_words){ at, bytes / Q2S_REFTABLE_ENTRY_SIZE, 1 };
-	err = loader.raw ? q2si_visit_words(ck, &table, 1, "refcount table", visit_entry, &loader) :
-			   Q2S_E_NOMEM;
+	err = loader.raw ? q2si_visit_words(ck, &table, 1, "refcount table", visit_entry, &loader)
+			 : Q2S_E_NOMEM;
 	free(loader.raw);
 	q2si_counts_free(&loader.seen);
 	return err;
@@ -214,7 +221,8 @@ enum q2s_err q2si_load_refcounts(struct q2si_checker *ck)
 /* ---- comparing --------------------------------------------------------------------------- */
 
 /* A refcount block that something else uses too destroys counts on the next write. */
-static void compare_blocks(struct q2si_checker *ck)
+static void
+compare_blocks(struct q2si_checker *ck)
 {
 	for (size_t i = 0; i < ck->metadata.count; i++) {
 		const struct q2si_extent *extent = &ck->metadata.list[i];
@@ -232,7 +240,8 @@ static void compare_blocks(struct q2si_checker *ck)
 	}
 }
 
-static void compare_cluster(struct q2si_checker *ck, const struct q2si_count_diff *diff)
+static void
+compare_cluster(struct q2si_checker *ck, const struct q2si_count_diff *diff)
 {
 	const uint64_t stored = diff->a, refs = diff->b, max = ck->geom->refcount_max;
 	const struct q2si_place place = {
@@ -258,7 +267,8 @@ static void compare_cluster(struct q2si_checker *ck, const struct q2si_count_dif
  * The cluster behind the last one of the file is there only if a structure reaches into it: else
  * its stored count is one for a cluster past the end.
  */
-static void settle_limit(struct q2si_checker *ck)
+static void
+settle_limit(struct q2si_checker *ck)
 {
 	const uint64_t last = ck->file_clusters;
 	const uint64_t stored = q2si_counts_get(&ck->stored, last);
@@ -271,7 +281,8 @@ static void settle_limit(struct q2si_checker *ck)
 	ck->stored.limit = ck->counted.limit = last;
 }
 
-void q2si_compare_refcounts(struct q2si_checker *ck)
+void
+q2si_compare_refcounts(struct q2si_checker *ck)
 {
 	struct q2si_count_diff diff = { 0 };
 	uint64_t end;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Findings: counted here, shown by the caller; and the reading of the file, which may itself fail. */
+/* Findings: counted here, shown by the caller; and the reading of the file, which may itself fail.
+ */
 #include "checker.h"
 
 #include <stdio.h>
@@ -9,13 +10,14 @@
 #include "base/diag.h"
 
 const struct q2si_finding_kind q2si_finding_kinds[Q2SI_FINDINGS] = {
-#define FINDING(name, id, severity, structure, text)                                              \
+#define FINDING(name, id, severity, structure, text) \
 	{ id, Q2S_SEVERITY_##severity, structure, text },
 #include "findings.def"
 #undef FINDING
 };
 
-static void count_finding(struct q2s_check_result *result, enum q2s_severity severity)
+static void
+count_finding(struct q2s_check_result *result, enum q2s_severity severity)
 {
 	switch (severity) {
 	case Q2S_SEVERITY_CORRUPTION:
@@ -33,8 +35,8 @@ static void count_finding(struct q2s_check_result *result, enum q2s_severity sev
 	}
 }
 
-void q2si_report_place(struct q2si_checker *ck, enum q2si_finding_id id,
-		       const struct q2si_place *place)
+void
+q2si_report_place(struct q2si_checker *ck, enum q2si_finding_id id, const struct q2si_place *place)
 {
 	const struct q2si_finding_kind *kind = &q2si_finding_kinds[id];
 	char text[Q2S_DIAG_TEXT];
@@ -61,12 +63,14 @@ void q2si_report_place(struct q2si_checker *ck, enum q2si_finding_id id,
 	ck->options->finding(ck->options->opaque, &finding);
 }
 
-uint8_t *q2si_read_buffer(size_t size)
+uint8_t *
+q2si_read_buffer(size_t size)
 {
 	return aligned_alloc(4096, q2si_round_up(size, 4096));
 }
 
-bool q2si_past_end(const struct q2si_checker *ck, uint64_t at, uint64_t len)
+bool
+q2si_past_end(const struct q2si_checker *ck, uint64_t at, uint64_t len)
 {
 	uint64_t end;
 
@@ -75,7 +79,8 @@ bool q2si_past_end(const struct q2si_checker *ck, uint64_t at, uint64_t len)
 	return end > ck->file_size && end - ck->file_size >= ck->geom->cluster_size;
 }
 
-static void learn_stretch(struct q2si_checker *ck, uint64_t at)
+static void
+learn_stretch(struct q2si_checker *ck, uint64_t at)
 {
 	struct q2s_stretch stretch;
 
@@ -86,7 +91,8 @@ static void learn_stretch(struct q2si_checker *ck, uint64_t at)
 	ck->stretch_is_hole = stretch.hole;
 }
 
-bool q2si_in_hole(struct q2si_checker *ck, uint64_t at, uint64_t len)
+bool
+q2si_in_hole(struct q2si_checker *ck, uint64_t at, uint64_t len)
 {
 	if (at >= ck->file_size)
 		return true;
@@ -96,7 +102,8 @@ bool q2si_in_hole(struct q2si_checker *ck, uint64_t at, uint64_t len)
 	return ck->stretch_is_hole && at + len <= ck->stretch_end;
 }
 
-bool q2si_read(struct q2si_checker *ck, uint64_t at, void *buf, size_t len, const char *what)
+bool
+q2si_read(struct q2si_checker *ck, uint64_t at, void *buf, size_t len, const char *what)
 {
 	struct q2s_diag diag = { 0 };
 

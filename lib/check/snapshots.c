@@ -20,8 +20,9 @@ struct snapshot_walk {
  * Decode one record; what only a lack of extra data makes illegal is reported and used all the
  * same, as in QEMU: the references of the snapshot are known.
  */
-static enum q2s_err decode(struct q2si_checker *ck, const uint8_t *raw, size_t len, q2s_host at,
-			   struct q2s_snapshot *out, size_t *used, struct q2s_diag *diag)
+static enum q2s_err
+decode(struct q2si_checker *ck, const uint8_t *raw, size_t len, q2s_host at,
+       struct q2s_snapshot *out, size_t *used, struct q2s_diag *diag)
 {
 	struct q2s_geom version2 = *ck->geom;
 	enum q2s_err err = q2s_snapshot_decode(ck->geom, raw, len, at, out, used, diag);
@@ -36,8 +37,9 @@ static enum q2s_err decode(struct q2si_checker *ck, const uint8_t *raw, size_t l
 	return err;
 }
 
-static enum q2s_err check_record(struct q2si_checker *ck, struct snapshot_walk *walk,
-				 const struct q2s_snapshot *snapshot)
+static enum q2s_err
+check_record(struct q2si_checker *ck, struct snapshot_walk *walk,
+	     const struct q2s_snapshot *snapshot)
 {
 	const uint64_t at = snapshot->l1_offset.v;
 	const uint64_t bytes = (uint64_t)snapshot->l1_entries * Q2S_L1_ENTRY_SIZE;
@@ -48,7 +50,8 @@ static enum q2s_err check_record(struct q2si_checker *ck, struct snapshot_walk *
 }
 
 /* The table goes on where nothing of it can be. */
-static void report_end(struct q2si_checker *ck, const struct q2si_records *records)
+static void
+report_end(struct q2si_checker *ck, const struct q2si_records *records)
 {
 	const q2s_host at = { records->start };
 
@@ -60,7 +63,8 @@ static void report_end(struct q2si_checker *ck, const struct q2si_records *recor
 }
 
 /* One record. *@more turns false when where the next one starts cannot be known. */
-static enum q2s_err walk_record(struct q2si_checker *ck, struct snapshot_walk *walk, bool *more)
+static enum q2s_err
+walk_record(struct q2si_checker *ck, struct snapshot_walk *walk, bool *more)
 {
 	const q2s_host at = { walk->records.pos };
 	struct q2s_diag diag = { 0 };
@@ -87,8 +91,8 @@ static enum q2s_err walk_record(struct q2si_checker *ck, struct snapshot_walk *w
 	return err == Q2S_OK ? check_record(ck, walk, &snapshot) : Q2S_OK;
 }
 
-static enum q2s_err walk_records(struct q2si_checker *ck, struct snapshot_walk *walk,
-				 uint32_t count)
+static enum q2s_err
+walk_records(struct q2si_checker *ck, struct snapshot_walk *walk, uint32_t count)
 {
 	bool more = true;
 
@@ -102,8 +106,8 @@ static enum q2s_err walk_records(struct q2si_checker *ck, struct snapshot_walk *
 	return Q2S_OK;
 }
 
-static enum q2s_err visit_entry(struct q2si_checker *ck, void *opaque, q2s_host at,
-				const uint8_t *raw, uint64_t weight)
+static enum q2s_err
+visit_entry(struct q2si_checker *ck, void *opaque, q2s_host at, const uint8_t *raw, uint64_t weight)
 {
 	struct q2s_l1_entry entry;
 	struct q2si_table table;
@@ -112,27 +116,28 @@ static enum q2s_err visit_entry(struct q2si_checker *ck, void *opaque, q2s_host 
 	if (!q2si_l1_entry(ck, at, raw, &entry) || entry.l2.v == 0)
 		return Q2S_OK;
 	table = (struct q2si_table){ .cluster = entry.l2.v >> ck->geom->cluster_bits,
-				     .refs = weight, .l1_index = Q2SI_NO_INDEX };
+				     .refs = weight,
+				     .l1_index = Q2SI_NO_INDEX };
 	return q2si_tables_add(&ck->tables, &table);
 }
 
-static enum q2s_err check_table(struct q2si_checker *ck, struct snapshot_walk *walk,
-				uint32_t count)
+static enum q2s_err
+check_table(struct q2si_checker *ck, struct snapshot_walk *walk, uint32_t count)
 {
 	const struct q2si_records *records = &walk->records;
 
 	Q2SI_TRY(walk_records(ck, walk, count));
 	/* Padding of the last record may not be there. */
-	Q2SI_TRY(q2si_count_structure(ck, Q2SI_EXTENT_SNAPSHOT_TABLE, records->start,
-				      q2si_max(records->start,
-					       q2si_min(records->pos, records->end)) -
-					      records->start,
-				      Q2SI_FOUND_SNAPSHOT_TABLE_PAST_END));
+	Q2SI_TRY(q2si_count_structure(
+		ck, Q2SI_EXTENT_SNAPSHOT_TABLE, records->start,
+		q2si_max(records->start, q2si_min(records->pos, records->end)) - records->start,
+		Q2SI_FOUND_SNAPSHOT_TABLE_PAST_END));
 	return q2si_visit_words(ck, walk->tables, walk->count, "snapshot L1 table", visit_entry,
 				NULL);
 }
 
-enum q2s_err q2si_check_snapshots(struct q2si_checker *ck)
+enum q2s_err
+q2si_check_snapshots(struct q2si_checker *ck)
 {
 	const q2s_host at = ck->header->snapshots_offset;
 	uint32_t count = ck->header->nb_snapshots;

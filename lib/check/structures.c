@@ -8,19 +8,21 @@
 #include "base/arith.h"
 #include "base/diag.h"
 
-enum q2s_err q2si_count_structure(struct q2si_checker *ck, enum q2si_extent_kind kind, uint64_t at,
-				  uint64_t len, enum q2si_finding_id lost)
+enum q2s_err
+q2si_count_structure(struct q2si_checker *ck, enum q2si_extent_kind kind, uint64_t at, uint64_t len,
+		     enum q2si_finding_id lost)
 {
 	const uint32_t bits = ck->geom->cluster_bits;
 	const uint64_t first = at >> bits;
 	uint64_t end = ck->counted.limit;
-	bool touched;
+	bool touched = false;
 
 	if (len == 0)
 		return Q2S_OK;
 	if (q2si_past_end(ck, at, len)) {
-		q2si_report_place(ck, lost, &(const struct q2si_place){
-			.host = { at }, Q2SI_VALUES(at, ck->file_size) });
+		q2si_report_place(ck, lost,
+				  &(const struct q2si_place){ .host = { at },
+							      Q2SI_VALUES(at, ck->file_size) });
 		end = ck->file_clusters;
 	}
 	if (first >= end)
@@ -32,8 +34,8 @@ enum q2s_err q2si_count_structure(struct q2si_checker *ck, enum q2si_extent_kind
 	return q2si_extents_add(&ck->metadata, kind, first, end - first);
 }
 
-static void report_overlap(struct q2si_checker *ck, const struct q2si_extent *a,
-			   const struct q2si_extent *b)
+static void
+report_overlap(struct q2si_checker *ck, const struct q2si_extent *a, const struct q2si_extent *b)
 {
 	char detail[80];
 
@@ -47,7 +49,8 @@ static void report_overlap(struct q2si_checker *ck, const struct q2si_extent *a,
 }
 
 /* Report each extent that starts within an earlier one, and cut off what they share. */
-static void separate(struct q2si_checker *ck)
+static void
+separate(struct q2si_checker *ck)
 {
 	struct q2si_extents *all = &ck->metadata;
 	size_t kept = 0;
@@ -69,9 +72,10 @@ static void separate(struct q2si_checker *ck)
 		all->count = kept + 1;
 }
 
-enum q2s_err q2si_check_overlaps(struct q2si_checker *ck)
+enum q2s_err
+q2si_check_overlaps(struct q2si_checker *ck)
 {
-	bool touched;
+	bool touched = false;
 
 	q2si_tables_settle(&ck->tables);
 	for (size_t i = 0; i < ck->tables.count; i++) {
@@ -85,7 +89,8 @@ enum q2s_err q2si_check_overlaps(struct q2si_checker *ck)
 	return Q2S_OK;
 }
 
-enum q2s_err q2si_check_crypto(struct q2si_checker *ck)
+enum q2s_err
+q2si_check_crypto(struct q2si_checker *ck)
 {
 	static const uint8_t magic[6] = { 'L', 'U', 'K', 'S', 0xba, 0xbe };
 	const struct q2s_ext_crypto *crypto = q2s_image_crypto(ck->image);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A vector that is sorted and merged whenever it is full, so that it holds each table about once. */
+/* A vector that is sorted and merged whenever it is full, so that it holds each table about once.
+ */
 #include "tables.h"
 
 #include <stdlib.h>
@@ -7,12 +8,14 @@
 #include "base/arith.h"
 #include "base/diag.h"
 
-void q2si_tables_init(struct q2si_tables *tables, struct q2si_budget *budget)
+void
+q2si_tables_init(struct q2si_tables *tables, struct q2si_budget *budget)
 {
 	*tables = (struct q2si_tables){ .budget = budget };
 }
 
-void q2si_tables_free(struct q2si_tables *tables)
+void
+q2si_tables_free(struct q2si_tables *tables)
 {
 	free(tables->list);
 	tables->list = NULL;
@@ -20,7 +23,8 @@ void q2si_tables_free(struct q2si_tables *tables)
 }
 
 /* Into @to, which is of the same cluster. */
-static void table_merge(struct q2si_table *to, const struct q2si_table *from)
+static void
+table_merge(struct q2si_table *to, const struct q2si_table *from)
 {
 	to->refs += from->refs;
 	to->active += from->active;
@@ -28,7 +32,8 @@ static void table_merge(struct q2si_table *to, const struct q2si_table *from)
 		to->l1_index = from->l1_index;
 }
 
-static enum q2s_err tables_grow(struct q2si_tables *tables)
+static enum q2s_err
+tables_grow(struct q2si_tables *tables)
 {
 	const size_t room = tables->room ? 2 * tables->room : 64;
 	struct q2si_table *list;
@@ -42,7 +47,8 @@ static enum q2s_err tables_grow(struct q2si_tables *tables)
 	return Q2S_OK;
 }
 
-enum q2s_err q2si_tables_add(struct q2si_tables *tables, const struct q2si_table *table)
+enum q2s_err
+q2si_tables_add(struct q2si_tables *tables, const struct q2si_table *table)
 {
 	struct q2si_table *last = tables->count ? &tables->list[tables->count - 1] : NULL;
 
@@ -59,14 +65,16 @@ enum q2s_err q2si_tables_add(struct q2si_tables *tables, const struct q2si_table
 	return Q2S_OK;
 }
 
-static int by_cluster(const void *a, const void *b)
+static int
+by_cluster(const void *a, const void *b)
 {
 	const struct q2si_table *x = a, *y = b;
 
 	return (x->cluster > y->cluster) - (x->cluster < y->cluster);
 }
 
-static bool tables_ascend(const struct q2si_tables *tables)
+static bool
+tables_ascend(const struct q2si_tables *tables)
 {
 	for (size_t i = 1; i < tables->count; i++)
 		if (tables->list[i - 1].cluster >= tables->list[i].cluster)
@@ -74,7 +82,8 @@ static bool tables_ascend(const struct q2si_tables *tables)
 	return true;
 }
 
-void q2si_tables_settle(struct q2si_tables *tables)
+void
+q2si_tables_settle(struct q2si_tables *tables)
 {
 	size_t kept = 0;
 

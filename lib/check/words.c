@@ -15,7 +15,8 @@ struct edge {
 	uint64_t delta;
 };
 
-static int by_offset(const void *a, const void *b)
+static int
+by_offset(const void *a, const void *b)
 {
 	const struct edge *x = a, *y = b;
 
@@ -23,7 +24,8 @@ static int by_offset(const void *a, const void *b)
 }
 
 /* The first word of [@i, @n) that is not zero, or @n. */
-static size_t skip_zeros(const uint8_t *raw, size_t i, size_t n)
+static size_t
+skip_zeros(const uint8_t *raw, size_t i, size_t n)
 {
 	uint64_t word;
 
@@ -35,8 +37,9 @@ static size_t skip_zeros(const uint8_t *raw, size_t i, size_t n)
 	return i;
 }
 
-static enum q2s_err visit_window(struct q2si_checker *ck, uint64_t at, size_t words,
-				 uint64_t weight, q2si_word_visitor visit, void *opaque)
+static enum q2s_err
+visit_window(struct q2si_checker *ck, uint64_t at, size_t words, uint64_t weight,
+	     q2si_word_visitor visit, void *opaque)
 {
 	uint8_t raw[8];
 
@@ -47,9 +50,9 @@ static enum q2s_err visit_window(struct q2si_checker *ck, uint64_t at, size_t wo
 	return Q2S_OK;
 }
 
-static enum q2s_err visit_stretch(struct q2si_checker *ck, uint64_t at, uint64_t end,
-				  uint64_t weight, const char *what, q2si_word_visitor visit,
-				  void *opaque)
+static enum q2s_err
+visit_stretch(struct q2si_checker *ck, uint64_t at, uint64_t end, uint64_t weight, const char *what,
+	      q2si_word_visitor visit, void *opaque)
 {
 	end = q2si_min(end, ck->file_size);
 	while (at < end) {
@@ -67,8 +70,9 @@ static enum q2s_err visit_stretch(struct q2si_checker *ck, uint64_t at, uint64_t
 	return Q2S_OK;
 }
 
-enum q2s_err q2si_visit_words(struct q2si_checker *ck, const struct q2si_words *tables,
-			      size_t count, const char *what, q2si_word_visitor visit, void *opaque)
+enum q2s_err
+q2si_visit_words(struct q2si_checker *ck, const struct q2si_words *tables, size_t count,
+		 const char *what, q2si_word_visitor visit, void *opaque)
 {
 	Q2SI_AUTO_FREE struct edge *edges = calloc(count ? 2 * count : 1, sizeof(*edges));
 	uint64_t weight = 0;
@@ -77,8 +81,8 @@ enum q2s_err q2si_visit_words(struct q2si_checker *ck, const struct q2si_words *
 		return Q2S_E_NOMEM;
 	for (size_t i = 0; i < count; i++) {
 		edges[2 * i] = (struct edge){ tables[i].at, tables[i].weight };
-		edges[2 * i + 1] = (struct edge){ tables[i].at + 8 * tables[i].words,
-						  -tables[i].weight };
+		edges[2 * i + 1] =
+			(struct edge){ tables[i].at + 8 * tables[i].words, -tables[i].weight };
 	}
 	qsort(edges, 2 * count, sizeof(*edges), by_offset);
 	for (size_t i = 0; i + 1 < 2 * count; i++) {

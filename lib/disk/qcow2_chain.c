@@ -6,6 +6,7 @@
 
 #include "base/diag.h"
 #include "disk/qcow2.h"
+#include "image/image.h"
 
 /* ---- one layer --------------------------------------------------------------------------- */
 
@@ -60,6 +61,8 @@ image_layer_fill(struct q2si_layer *layer, const struct q2s_disk_qcow2_options *
 	layer->l1 = q2s_image_active_l1(layer->image);
 	if (snapshot)
 		Q2SI_TRY(q2si_snapshot_find(layer->image, snapshot, &layer->l1, diag));
+	/* Now rather than in the middle of the output. */
+	Q2SI_TRY(q2si_l1_check(layer->image, &layer->l1, diag));
 	layer->size = layer->l1.size;
 	return data_file_open(layer, options->follow, diag);
 }

@@ -8,11 +8,13 @@
 #include "base/arith.h"
 #include "base/diag.h"
 #include "base/ordered.h"
+#include "base/zero.h"
 #include "emit/encoder.h"
 #include "emit/output.h"
 
 #define BATCH_BYTES (1u << 20) /* guest bytes of streams that a thread makes at a time */
 #define BATCH_PIECES 64u
+#define HOLE (16u << 10) /* of metadata, looked at as a whole */
 
 struct emission {
 	const struct q2s_emit_options *options;
@@ -146,6 +148,21 @@ emitter_work(void *shared, void *worker, struct q2s_diag *diag)
 	return Q2S_OK;
 }
 
+/* Tables are mostly empty where clusters are large: what is zero in them becomes a hole. */
+static enum q2s_err
+write_sparse(struct q2s_sink *sink, const uint8_t *buf, size_t len, struct q2s_diag *diag)
+{
+	for (size_t n; len > 0; buf += n, len -= n) {
+		const bool zero = q2si_is_zero(buf, q2si_min(len, HOLE));
+
+		n = q2si_min(len, HOLE);
+		while (n < len && q2si_is_zero(buf + n, q2si_min(len - n, HOLE)) == zero)
+			n += q2si_min(len - n, HOLE);
+		Q2SI_TRY(zero ? q2s_sink_zero(sink, n, diag) : q2s_sink_write(sink, buf, n, diag));
+	}
+	return Q2S_OK;
+}
+
 static enum q2s_err
 deliver_metadata(struct emission *em, const struct q2s_piece *piece, struct q2s_diag *diag)
 {
@@ -156,7 +173,7 @@ deliver_metadata(struct emission *em, const struct q2s_piece *piece, struct q2s_
 
 		Q2SI_TRY(q2s_pieces_metadata(em->pieces, (q2s_host){ piece->at.v + done },
 					     output->buffer, n, diag));
-		Q2SI_TRY(q2s_sink_write(output->sink, output->buffer, n, diag));
+		Q2SI_TRY(write_sparse(output->sink, output->buffer, n, diag));
 		done += n;
 		Q2SI_TRY(q2si_output_observe(output, diag));
 	}

@@ -72,6 +72,19 @@ static int identify(int fd, struct q2s_file_ident *ident, struct stat *st)
 	return device_size(fd, &ident->size);
 }
 
+/*
+ * Files of the kernel's own, as in /proc, call themselves regular and empty, and are neither: what
+ * they hold cannot be known before it is read, nor read twice.
+ */
+static bool is_real(int fd, const struct stat *st)
+{
+	char byte;
+
+	if (S_ISBLK(st->st_mode))
+		return true;
+	return S_ISREG(st->st_mode) && (st->st_size > 0 || pread(fd, &byte, 1, 0) == 0);
+}
+
 enum q2s_err q2s_file_from_fd(int fd, const char *name, struct q2s_file **out,
 			      struct q2s_diag *diag)
 {
@@ -83,7 +96,7 @@ enum q2s_err q2s_file_from_fd(int fd, const char *name, struct q2s_file **out,
 	Q2SI_AUTO_FREE char *owned = file->name;
 	if (identify(fd, &file->ident, &st) != 0)
 		return file_errno(file, diag, UINT64_MAX, "cannot find out its size");
-	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode)) {
+	if (!is_real(fd, &st)) {
 		return q2si_in_file(diag,
 				    q2si_fail_at(diag, Q2S_E_UNSUPPORTED, "file", Q2S_NOWHERE,
 						 "neither a regular file nor a block device"),

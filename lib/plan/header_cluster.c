@@ -51,13 +51,24 @@ static enum q2s_err put_feature_names(struct cluster0 *at, size_t reserve, struc
 	return put_ext(at, Q2S_EXT_FEATURE_NAMES, (struct q2s_bytes){ raw, len }, diag);
 }
 
+static enum q2s_err put_data_file(struct cluster0 *at, struct q2s_bytes name, struct q2s_diag *diag)
+{
+	/* the record, and the one that ends them all */
+	const uint64_t need = Q2S_EXT_HEAD_SIZE + q2si_round_up(name.len, 8) + Q2S_EXT_HEAD_SIZE;
+
+	if (need > at->cap - at->pos)
+		return q2si_fail(diag, Q2S_E_LIMIT, "data_file", Q2S_NOWHERE, name.len,
+				 "the name does not fit into the first cluster");
+	return put_ext(at, Q2S_EXT_DATA_FILE, name, diag);
+}
+
 static enum q2s_err put_extensions(const struct q2s_spec *spec, struct cluster0 *at,
 				   struct q2s_diag *diag)
 {
 	if (spec->backing_format.data)
 		Q2SI_TRY(put_ext(at, Q2S_EXT_BACKING_FORMAT, spec->backing_format, diag));
 	if (spec->data_file_name.data)
-		Q2SI_TRY(put_ext(at, Q2S_EXT_DATA_FILE, spec->data_file_name, diag));
+		Q2SI_TRY(put_data_file(at, spec->data_file_name, diag));
 	if (spec->geom.version >= 3)
 		Q2SI_TRY(put_feature_names(at, Q2S_EXT_HEAD_SIZE + spec->backing_name.len, diag));
 	return put_ext(at, Q2S_EXT_END, (struct q2s_bytes){ 0 }, diag);

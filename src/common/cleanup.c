@@ -119,6 +119,26 @@ end_process(pid_t pid)
 }
 
 void
+cleanup_end_pid(pid_t pid)
+{
+	/* dropped first: once it is waited for, its number may be another process's */
+	cleanup_drop_pid(pid);
+	end_process(pid);
+}
+
+void
+cleanup_hold(void)
+{
+	pthread_mutex_lock(&lock);
+}
+
+void
+cleanup_release(void)
+{
+	pthread_mutex_unlock(&lock);
+}
+
+void
 cleanup_run(void)
 {
 	pthread_mutex_lock(&lock);

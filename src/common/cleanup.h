@@ -18,7 +18,17 @@ void cleanup_drop_path(const char *path); /* NULL is fine */
 bool cleanup_add_pid(pid_t pid);
 void cleanup_drop_pid(pid_t pid);
 
+/** Drop this child, end it now in the same way, and wait for it. */
+void cleanup_end_pid(pid_t pid);
+
 /** Do it all, the last one added first. */
 void cleanup_run(void);
+
+/**
+ * Let cleanup_run() wait until the release: for short work after which something else is to be
+ * removed than before, or nothing. Nothing may be added or dropped meanwhile.
+ */
+void cleanup_hold(void);
+void cleanup_release(void);
 
 #endif

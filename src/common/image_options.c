@@ -31,6 +31,8 @@ enum option {
 	OPTION_BACKING_FMT,
 	OPTION_DATA_FILE,
 	OPTION_DATA_FILE_RAW,
+	OPTION_NOCOW,
+	OPTION_EXTENT_SIZE_HINT,
 	OPTION_UNSUPPORTED,
 };
 
@@ -48,7 +50,7 @@ static const struct keyval_key table[] = {
 	{ "compression_type", KEYVAL_CHOICE, "zlib", "how compressed clusters are compressed",
 	  compression_choices, BOTH },
 	{ "preallocation", KEYVAL_CHOICE, "off",
-	  "what is allocated in advance; falloc and full are not supported by this version",
+	  "what is allocated in advance: the metadata, and the space for data, full: by writing it",
 	  preallocation_choices, CREATE },
 	{ "backing_file", KEYVAL_TEXT, NULL,
 	  "what unallocated clusters show; looked up from the new image's folder", NULL, CREATE },
@@ -57,8 +59,10 @@ static const struct keyval_key table[] = {
 	{ "data_file", KEYVAL_TEXT, NULL, "keep guest data in this file", NULL, BOTH },
 	{ "data_file_raw", KEYVAL_BOOL, "off", "the data file alone must be a valid raw image",
 	  NULL, BOTH },
-	{ "nocow", KEYVAL_BOOL, NULL, "not supported by this version", NULL, CREATE },
-	{ "extent_size_hint", KEYVAL_SIZE, NULL, "not supported by this version", NULL, CREATE },
+	{ "nocow", KEYVAL_BOOL, "off", "no copy-on-write for the file, on file systems that do it",
+	  NULL, CREATE },
+	{ "extent_size_hint", KEYVAL_SIZE, "1M",
+	  "how much a file system may allocate at a time; 0: as it likes", NULL, CREATE },
 	{ "encryption", KEYVAL_BOOL, NULL, "not supported by this version", NULL, CREATE },
 };
 
@@ -97,10 +101,21 @@ set_text(char **slot, const char *text, struct q2s_diag *diag)
 }
 
 static enum q2s_err
-set_unsupported(const char *key, const char *value, struct q2s_diag *diag)
+set_unsupported(const char *key, struct q2s_diag *diag)
 {
-	return fault(diag, Q2S_E_UNSUPPORTED, key, "%s%.48s is not supported by this version",
-		     value ? "the value " : "this option", value ? value : "");
+	return fault(diag, Q2S_E_UNSUPPORTED, key,
+		     "this option is not supported by this version");
+}
+
+static enum q2s_err
+set_extent_size_hint(struct image_options *options, uint64_t bytes, struct q2s_diag *diag)
+{
+	if (bytes > UINT32_MAX)
+		return fault(diag, Q2S_E_USAGE, "extent_size_hint",
+			     "%" PRIu64 " is too large; the limit is 4294967295", bytes);
+	options->extent_size_hint = (uint32_t)bytes;
+	options->has_extent_size_hint = true;
+	return Q2S_OK;
 }
 
 static enum q2s_err
@@ -143,6 +158,11 @@ set_value(struct image_options *options, enum option option, const struct keyval
 	case OPTION_DATA_FILE_RAW:
 		options->data_file_raw = value->number != 0;
 		break;
+	case OPTION_NOCOW:
+		options->nocow = value->number != 0;
+		break;
+	case OPTION_EXTENT_SIZE_HINT:
+		return set_extent_size_hint(options, value->number, diag);
 	case OPTION_UNSUPPORTED:
 		break;
 	}
@@ -174,16 +194,14 @@ image_options_set(struct image_options *options, enum image_options_tool tool, c
 		value = "off";
 	}
 	if (tool == IMAGE_OPTIONS_CREATE && strncmp(key, "encrypt.", 8) == 0)
-		return set_unsupported(key, NULL, diag);
+		return set_unsupported(key, diag);
 	err = keyval_find(table, TABLE_SIZE, tool, key, &row, diag);
 	if (err == Q2S_OK)
 		err = keyval_judge(row, value, &judged, diag);
 	if (err != Q2S_OK)
 		return err;
 	if (row - table >= OPTION_UNSUPPORTED)
-		return set_unsupported(key, NULL, diag);
-	if (row - table == OPTION_PREALLOCATION && judged.number > IMAGE_PREALLOCATION_METADATA)
-		return set_unsupported(key, value, diag);
+		return set_unsupported(key, diag);
 	return set_value(options, (enum option)(row - table), &judged, diag);
 }
 
@@ -239,4 +257,8 @@ image_options_print(FILE *out, const struct image_options *options)
 	print_text(out, "data_file", options->data_file);
 	if (options->data_file)
 		fprintf(out, " data_file_raw=%s", on_off(options->data_file_raw));
+	if (options->nocow)
+		fputs(" nocow=on", out);
+	if (options->has_extent_size_hint)
+		fprintf(out, " extent_size_hint=%" PRIu32, options->extent_size_hint);
 }

@@ -38,6 +38,9 @@ struct image_options {
 	uint8_t compression_type; /* enum q2s_compression_type */
 	bool compression_type_given;
 	enum image_preallocation preallocation;
+	bool nocow;
+	bool has_extent_size_hint;
+	uint32_t extent_size_hint; /* bytes */
 	char *backing_file;
 	char *backing_fmt;
 	char *data_file;

@@ -47,6 +47,8 @@ output_open(struct output *output, const char *path, unsigned flags, uint64_t le
 				path);
 	}
 	err = q2s_sink_open(path, flags, length, &output->sink, diag);
+	output->sync = flags & Q2S_SINK_SYNC;
+	output->name = path;
 	temp = err == Q2S_OK ? q2s_sink_temp_path(output->sink) : NULL;
 	if (!temp)
 		return err;
@@ -67,13 +69,34 @@ forget(struct output *output)
 	*output = (struct output){ 0 };
 }
 
+/* What takes long is done while a signal can still end it. Not every device can be flushed. */
+static enum q2s_err
+flush(const struct output *output, struct q2s_diag *diag)
+{
+	if (!output->sync || fsync(q2s_sink_fd(output->sink)) == 0 || errno == EINVAL)
+		return Q2S_OK;
+	return fault_in(diag, fault_errno(diag, "output", "flushing failed"), output->name);
+}
+
 enum q2s_err
 output_commit(struct output *output, struct q2s_diag *diag)
 {
-	enum q2s_err err = Q2S_OK;
+	enum q2s_err err;
 
-	if (output->sink)
-		err = q2s_sink_commit(output->sink, diag);
+	if (!output->sink)
+		return Q2S_OK;
+	err = flush(output, diag);
+	if (err != Q2S_OK) {
+		output_abort(output);
+		return err;
+	}
+	/*
+	 * On its way to the final name a file without a name gets one beside it, of which no
+	 * clean-up knows: a signal has to wait for these few calls.
+	 */
+	cleanup_hold();
+	err = q2s_sink_commit(output->sink, diag);
+	cleanup_release();
 	forget(output);
 	return err;
 }

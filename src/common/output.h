@@ -12,6 +12,8 @@
 struct output {
 	struct q2s_sink *sink;
 	char *temp; /* registered for clean-up, or NULL */
+	bool sync;
+	const char *name; /* borrowed */
 };
 
 /**

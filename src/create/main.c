@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* q2s-create: make an empty qcow2 image. */
+/* q2s-create: make a qcow2 image from options alone. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "common/escape.h"
-#include "common/fault.h"
 #include "common/progress.h"
 #include "common/size.h"
 #include "common/tool.h"
+#include "create/corpus.h"
+#include "create/create.h"
 #include "create/options.h"
-#include "create/references.h"
-#include "create/write.h"
 
 /* What was made, on one line: name, virtual size, options in force. */
 static void
@@ -25,22 +24,12 @@ print_result(const struct create_options *options, const struct q2s_spec *spec)
 	putchar('\n');
 }
 
-static enum q2s_err
-create(struct create_options *options, struct q2s_spec *spec, struct q2s_diag *diag)
+static void
+print_corpus(const char *folder, size_t count)
 {
-	enum q2s_err err = references_data_file(options, diag);
-
-	if (err == Q2S_OK)
-		err = references_backing(options, diag);
-	if (err == Q2S_OK)
-		err = image_options_spec(&options->image, options->image.size, spec, diag);
-	if (err == Q2S_OK && !options->image.has_size)
-		err = fault(diag, Q2S_E_USAGE, "SIZE", "is missing%s",
-			    options->image.backing_file ? "; -u does not look at the backing file"
-							: "");
-	if (err == Q2S_OK)
-		err = write_image(options, spec, diag);
-	return err;
+	escape_print(stdout, folder, strlen(folder));
+	printf(": %zu images%s\n", count,
+	       corpus_has_digests() ? "" : "; no digests, as this build has no libgcrypt");
 }
 
 /* The one place where a failure of this tool becomes a message. */
@@ -64,15 +53,20 @@ run(struct create_options *options)
 {
 	struct q2s_diag diag = { 0 };
 	struct q2s_spec spec;
-
+	size_t count;
 	enum q2s_err err = progress_start(PROGRESS_QUIET, &diag);
 
 	if (err == Q2S_OK)
-		err = create(options, &spec, &diag);
+		err = options->corpus ? corpus_create(options->corpus, &count, &diag)
+				      : create_image(options, &spec, &diag);
 	progress_stop();
 	if (err != Q2S_OK)
 		return report(options, &diag);
-	if (!options->quiet)
+	if (options->quiet)
+		return 0;
+	if (options->corpus)
+		print_corpus(options->corpus, count);
+	else
 		print_result(options, &spec);
 	return 0;
 }

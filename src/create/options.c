@@ -9,28 +9,37 @@
 
 static const char usage[] =
 	"Usage: q2s-create [OPTION]... FILE [SIZE]\n"
-	"Create an empty qcow2 image of SIZE bytes.\n"
+	"       q2s-create [-q] --corpus=DIR\n"
+	"Create a qcow2 image of SIZE bytes, empty but for what is written into it.\n"
 	"\n"
 	"  -o KEY=VALUE[,KEY=VALUE]...   creation options; -o help lists them\n"
 	"  -b, --backing=FILE            what unallocated clusters show; sets the default of SIZE\n"
 	"  -F, --backing-format=FMT      its format; must be given with -b\n"
 	"  -u, --unsafe                  do not open the backing file\n"
+	"  -w, --write=SPEC              fill the image; SPEC is KIND@OFFSET+LENGTH[:ARG],...\n"
+	"      --write-file=FILE         read SPECs from FILE, one a line\n"
+	"      --corpus=DIR              make a folder of images of every kind, and a manifest\n"
 	"      --force                   replace FILE (and a data file) if it exists\n"
 	"  -q, --quiet                   print nothing when all is well\n"
 	"      --help                    print this and exit\n"
 	"      --version                 print version and libraries and exit\n"
 	"\n"
+	"KIND is data, zero, discard (unallocated), zero-alloc (zeros, space kept) or compressed.\n"
+	"ARG is a seed for the data, or a byte 0xNN. A later SPEC overrides an earlier one.\n"
 	"SIZE takes b, k, M, G, T, P or E (powers of 1024), and is rounded up to 512 bytes.\n"
 	"An existing FILE is kept unless --force is given; what was there before stays until the\n"
 	"new image is complete.\n";
 
-enum { OPTION_FORCE = 256, OPTION_HELP, OPTION_VERSION };
+enum { OPTION_FORCE = 256, OPTION_WRITE_FILE, OPTION_CORPUS, OPTION_HELP, OPTION_VERSION };
 
-static const char short_options[] = ":o:b:F:uq";
+static const char short_options[] = ":o:b:F:uqw:";
 static const struct option long_options[] = {
 	{ "backing", required_argument, NULL, 'b' },
 	{ "backing-format", required_argument, NULL, 'F' },
 	{ "unsafe", no_argument, NULL, 'u' },
+	{ "write", required_argument, NULL, 'w' },
+	{ "write-file", required_argument, NULL, OPTION_WRITE_FILE },
+	{ "corpus", required_argument, NULL, OPTION_CORPUS },
 	{ "force", no_argument, NULL, OPTION_FORCE },
 	{ "quiet", no_argument, NULL, 'q' },
 	{ "help", no_argument, NULL, OPTION_HELP },
@@ -76,6 +85,18 @@ take_option(struct create_options *out, struct words *words, int got, char **arg
 		break;
 	case 'q':
 		out->quiet = true;
+		break;
+	case 'w':
+		if (spec_add(&out->writes, optarg, &diag) != Q2S_OK)
+			return tool_usage_fail(&diag);
+		break;
+	case OPTION_WRITE_FILE:
+		if (spec_add_file(&out->writes, optarg, &diag) != Q2S_OK)
+			return diag.err == Q2S_E_USAGE ? tool_usage_fail(&diag)
+						       : tool_fail(optarg, &diag);
+		break;
+	case OPTION_CORPUS:
+		out->corpus = optarg;
 		break;
 	case OPTION_FORCE:
 		out->force = true;
@@ -130,12 +151,27 @@ put_together(struct image_options *image, const struct words *words, struct q2s_
 	return err;
 }
 
+/* --corpus leaves nothing to be said about single images. */
+static int
+check_corpus(const struct create_options *out, const struct words *words, char **operands)
+{
+	if (*operands)
+		return tool_usage_error("unexpected '%s' with --corpus", *operands);
+	if (words->list.count || words->backing || words->backing_format || out->unsafe ||
+	    out->writes.count || out->force)
+		return tool_usage_error("--corpus takes no option but --quiet");
+	if (*out->corpus == '\0')
+		return tool_usage_error("the folder of --corpus has no name");
+	return OPTIONS_GO;
+}
+
 static int
 parse(struct create_options *out, struct words *words, int argc, char **argv)
 {
 	struct q2s_diag diag = { 0 };
 	int got;
 
+	optind = 0; /* may be called again, for each image of a corpus */
 	while ((got = getopt_long(argc, argv, short_options, long_options, NULL)) != -1) {
 		const int status = take_option(out, words, got, argv);
 
@@ -150,6 +186,8 @@ parse(struct create_options *out, struct words *words, int argc, char **argv)
 		image_options_help(stdout, IMAGE_OPTIONS_CREATE);
 		return tool_finish(0);
 	}
+	if (out->corpus)
+		return check_corpus(out, words, argv + optind);
 	if (put_together(&out->image, words, &diag) != Q2S_OK)
 		return tool_usage_fail(&diag);
 	return take_operands(out, argv + optind, argc - optind);
@@ -172,4 +210,5 @@ void
 options_free(struct create_options *options)
 {
 	image_options_free(&options->image);
+	spec_free(&options->writes);
 }

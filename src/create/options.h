@@ -4,14 +4,18 @@
 #define CREATE_OPTIONS_H
 
 #include "common/image_options.h"
+#include "create/spec.h"
 
 /** What was asked for. SIZE and -b, -F are found in @image, as if they had come by -o. */
 struct create_options {
 	const char *file;
+	const char *corpus; /* make this folder instead of an image, or NULL */
 	struct image_options image;
+	struct spec_list writes; /* -w and --write-file, in the order of the command line */
 	bool unsafe; /* do not open the backing file */
 	bool force;  /* replace what exists */
 	bool quiet;
+	bool fast; /* do not wait until it is on disk */
 };
 
 /** The work is to be done; any other value of options_parse() is the exit code. */

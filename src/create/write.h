@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Writing the new image: the same road as any other image, with an empty disk. */
+/* Writing the new image: the same road as any other image, with a synthetic disk. */
 #ifndef CREATE_WRITE_H
 #define CREATE_WRITE_H
 
 #include "create/options.h"
 
 /**
- * Write the image that @spec describes, and its data file when it has one. On failure nothing new
+ * Write the image that @spec describes, and its data file when it has one, filled as the options
+ * say. On failure nothing new
  * is left, and what was there before is still there.
  */
 enum q2s_err write_image(const struct create_options *options, const struct q2s_spec *spec,

@@ -26,8 +26,8 @@ static const char help_text[] =
 	"      --decode                   also try to decode all compressed clusters\n"
 	"      --max-findings=N           show no more than N findings (default: 1000); all count\n"
 	"  -f, --format=raw|qcow2         what FILE is (default: qcow2 if it says so, else raw)\n"
-	"  -q, --quiet                    say nothing: the exit code is the answer\n"
-	OPTIONS_COMMON_HELP
+	"  -q, --quiet                    say nothing: the exit code is the "
+	"answer\n" OPTIONS_COMMON_HELP
 	"\nExit code: 0 sound, 1 could not be checked, 2 corruption, 3 leaks only,\n"
 	"63 not a format that can be checked.\n";
 
@@ -39,7 +39,8 @@ struct check_options {
 	const char *name;
 };
 
-static int exit_code(const struct q2s_check_result *result)
+static int
+exit_code(const struct q2s_check_result *result)
 {
 	if (result->check_errors)
 		return TOOL_FAILED;
@@ -48,12 +49,16 @@ static int exit_code(const struct q2s_check_result *result)
 	return result->leaks ? EXIT_LEAKS : EXIT_SOUND;
 }
 
-static int check_image(const struct check_options *options, struct q2s_image *image)
+static int
+check_image(const struct check_options *options, struct q2s_image *image)
 {
-	struct check_report report = { .out = stdout, .name = options->name,
-				       .json = options->common.json, .quiet = options->quiet,
+	struct check_report report = { .out = stdout,
+				       .name = options->name,
+				       .json = options->common.json,
+				       .quiet = options->quiet,
 				       .max = options->max };
-	const struct q2s_check_options how = { .finding = check_report_finding, .opaque = &report,
+	const struct q2s_check_options how = { .finding = check_report_finding,
+					       .opaque = &report,
 					       .decode = options->decode };
 	struct q2s_check_result result;
 	struct q2s_diag diag = { 0 };
@@ -65,7 +70,8 @@ static int check_image(const struct check_options *options, struct q2s_image *im
 	return err == Q2S_OK ? exit_code(&result) : tool_fail(options->name, &diag);
 }
 
-static int refuse_format(const char *name)
+static int
+refuse_format(const char *name)
 {
 	char *const shown = escape_text(name);
 
@@ -74,7 +80,8 @@ static int refuse_format(const char *name)
 	return EXIT_NOT_SUPPORTED;
 }
 
-static int check_run(const struct check_options *options)
+static int
+check_run(const struct check_options *options)
 {
 	const enum subject_format format = subject_format(options->common.format);
 	struct subject subject = { 0 };
@@ -83,13 +90,13 @@ static int check_run(const struct check_options *options)
 
 	if (subject_open_sound(options->name, format, &subject, &diag) != Q2S_OK)
 		return tool_finish(tool_fail(options->name, &diag));
-	status = subject.image ? check_image(options, subject.image) :
-				 refuse_format(options->name);
+	status = subject.image ? check_image(options, subject.image) : refuse_format(options->name);
 	subject_close(&subject);
 	return tool_finish(status);
 }
 
-static int take_max(const char *word, uint64_t *out)
+static int
+take_max(const char *word, uint64_t *out)
 {
 	char *end;
 
@@ -100,7 +107,8 @@ static int take_max(const char *word, uint64_t *out)
 	return OPTIONS_GO_ON;
 }
 
-int check_main(int argc, char **argv)
+int
+check_main(int argc, char **argv)
 {
 	static const struct option longs[] = {
 		{ "decode", no_argument, NULL, OPTION_DECODE },

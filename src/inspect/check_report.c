@@ -4,9 +4,12 @@
 
 #include <inttypes.h>
 
+#include "inspect/show.h"
+
 /* ---- JSON -------------------------------------------------------------------------------- */
 
-static const char *severity_name(enum q2s_severity severity)
+static const char *
+severity_name(enum q2s_severity severity)
 {
 	static const char *const names[] = {
 		[Q2S_SEVERITY_CORRUPTION] = "corruption",
@@ -19,11 +22,12 @@ static const char *severity_name(enum q2s_severity severity)
 }
 
 /* What is not known is not there. */
-static json_t *finding_json(const struct q2s_finding *finding)
+static json_t *
+finding_json(const struct q2s_finding *finding)
 {
-	json_t *object = json_pack("{s:s, s:s, s:s}", "id", finding->id, "severity",
-				   severity_name(finding->severity), "structure",
-				   finding->structure);
+	json_t *object =
+		json_pack("{s:s, s:s, s:s}", "id", finding->id, "severity",
+			  severity_name(finding->severity), "structure", finding->structure);
 
 	if (finding->host.v != Q2S_NOWHERE.v)
 		json_object_set_new(object, "host-offset", json_u64(finding->host.v));
@@ -38,14 +42,16 @@ static json_t *finding_json(const struct q2s_finding *finding)
 }
 
 /* qemu-img leaves out what is zero among these. */
-static void value_if(struct json_stream *stream, const char *key, uint64_t value)
+static void
+value_if(struct json_stream *stream, const char *key, uint64_t value)
 {
 	if (value)
 		json_stream_value(stream, key, json_u64(value));
 }
 
-static void end_json(struct check_report *report, const struct q2s_check_result *result,
-		     const struct q2s_diag *failure)
+static void
+end_json(struct check_report *report, const struct q2s_check_result *result,
+	 const struct q2s_diag *failure)
 {
 	struct json_stream *stream = &report->stream;
 	char text[512];
@@ -71,7 +77,8 @@ static void end_json(struct check_report *report, const struct q2s_check_result 
 /* ---- text -------------------------------------------------------------------------------- */
 
 /* Offsets are best read in hexadecimal, counts in decimal. */
-static void print_value(FILE *out, const char *what, uint64_t value)
+static void
+print_value(FILE *out, const char *what, uint64_t value)
 {
 	if (value < 512)
 		fprintf(out, "%s%" PRIu64, what, value);
@@ -79,7 +86,8 @@ static void print_value(FILE *out, const char *what, uint64_t value)
 		fprintf(out, "%s0x%" PRIx64, what, value);
 }
 
-static void finding_text(FILE *out, const struct q2s_finding *finding)
+static void
+finding_text(FILE *out, const struct q2s_finding *finding)
 {
 	static const char *const labels[] = {
 		[Q2S_SEVERITY_CORRUPTION] = "ERROR",
@@ -101,31 +109,39 @@ static void finding_text(FILE *out, const struct q2s_finding *finding)
 	fputs(")\n", out);
 }
 
-static double percent(uint64_t part, uint64_t whole)
+static double
+percent(uint64_t part, uint64_t whole)
 {
 	return whole ? (double)part * 100.0 / (double)whole : 0.0;
 }
 
-static void counts_text(FILE *out, const struct q2s_check_result *result)
+static void
+counts_text(FILE *out, const struct q2s_check_result *result)
 {
 	if (!result->corruptions && !result->leaks && !result->check_errors)
 		fprintf(out, "No errors were found on the image.\n");
 	if (result->corruptions)
-		fprintf(out, "\n%" PRIu64 " errors were found on the image.\n"
-			     "Data may be corrupted, or further writes to the image may corrupt it.\n",
-			result->corruptions);
+		fprintf(out,
+			"\n%" PRIu64 " %s found on the image.\n"
+			"Data may be corrupted, or further writes to the image may corrupt it.\n",
+			result->corruptions,
+			show_plural(result->corruptions, "error was", "errors were"));
 	if (result->leaks)
-		fprintf(out, "\n%" PRIu64 " leaked clusters were found on the image.\n"
-			     "This means waste of disk space, but no harm to data.\n",
-			result->leaks);
+		fprintf(out,
+			"\n%" PRIu64 " leaked %s found on the image.\n"
+			"This means waste of disk space, but no harm to data.\n",
+			result->leaks, show_plural(result->leaks, "cluster was", "clusters were"));
 	if (result->check_errors)
-		fprintf(out, "\n%" PRIu64 " structures could not be read: the check is not complete.\n",
-			result->check_errors);
+		fprintf(out, "\n%" PRIu64 " %s could not be read: the check is not complete.\n",
+			result->check_errors,
+			show_plural(result->check_errors, "structure", "structures"));
 	if (result->notes)
-		fprintf(out, "%" PRIu64 " notes: odd, but sound.\n", result->notes);
+		fprintf(out, "%" PRIu64 " %s: odd, but sound.\n", result->notes,
+			show_plural(result->notes, "note", "notes"));
 	if (result->total_clusters)
-		fprintf(out, "%" PRIu64 "/%" PRIu64 " = %0.2f%% allocated, %0.2f%% fragmented, "
-			     "%0.2f%% compressed clusters\n",
+		fprintf(out,
+			"%" PRIu64 "/%" PRIu64 " = %0.2f%% allocated, %0.2f%% fragmented, "
+			"%0.2f%% compressed clusters\n",
 			result->allocated_clusters, result->total_clusters,
 			percent(result->allocated_clusters, result->total_clusters),
 			percent(result->fragmented_clusters, result->allocated_clusters),
@@ -133,8 +149,9 @@ static void counts_text(FILE *out, const struct q2s_check_result *result)
 	fprintf(out, "Image end offset: %" PRIu64 "\n", result->image_end_offset);
 }
 
-static void end_text(struct check_report *report, const struct q2s_check_result *result,
-		     const struct q2s_diag *failure)
+static void
+end_text(struct check_report *report, const struct q2s_check_result *result,
+	 const struct q2s_diag *failure)
 {
 	if (report->omitted)
 		fprintf(report->out, "%" PRIu64 " more findings are not shown (--max-findings).\n",
@@ -145,7 +162,8 @@ static void end_text(struct check_report *report, const struct q2s_check_result 
 
 /* ---- both -------------------------------------------------------------------------------- */
 
-void check_report_begin(struct check_report *report)
+void
+check_report_begin(struct check_report *report)
 {
 	if (!report->json || report->quiet)
 		return;
@@ -156,7 +174,8 @@ void check_report_begin(struct check_report *report)
 	json_stream_open_array(&report->stream, "findings");
 }
 
-void check_report_finding(void *opaque, const struct q2s_finding *finding)
+void
+check_report_finding(void *opaque, const struct q2s_finding *finding)
 {
 	struct check_report *report = opaque;
 
@@ -173,8 +192,9 @@ void check_report_finding(void *opaque, const struct q2s_finding *finding)
 		finding_text(report->out, finding);
 }
 
-void check_report_end(struct check_report *report, const struct q2s_check_result *result,
-		      const struct q2s_diag *failure)
+void
+check_report_end(struct check_report *report, const struct q2s_check_result *result,
+		 const struct q2s_diag *failure)
 {
 	if (report->quiet)
 		return;

@@ -13,7 +13,10 @@ static const struct verb verbs[] = {
 	{ "info", info_main,
 	  "size, features, references, snapshots, and where each structure lies" },
 	{ "map", map_main, "which ranges of the guest disk hold what, and where" },
+	{ "check", check_main, "are the structures sound, and do the refcounts add up?" },
 	{ "dump", dump_main, "every structure of the image, decoded" },
+	{ "safety", safety_main, "may this file be handed to a hypervisor?" },
+	{ "report", report_main, "the image drawn: one HTML file, to look at" },
 };
 #define VERB_COUNT (sizeof(verbs) / sizeof(verbs[0]))
 

@@ -32,8 +32,7 @@ read_head(struct subject *subject, size_t size, struct q2s_diag *diag)
 	return q2s_file_read_padded(subject->file, 0, head, size, &subject->head_read, diag);
 }
 
-/* What q2s_header_decode() reads, without its judgement; the values that version 2 implies. */
-static void
+void
 header_as_stored(const uint8_t *head, struct q2s_header *out)
 {
 	*out = (struct q2s_header){

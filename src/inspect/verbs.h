@@ -19,5 +19,8 @@ struct verb {
 int info_main(int argc, char **argv);
 int map_main(int argc, char **argv);
 int dump_main(int argc, char **argv);
+int check_main(int argc, char **argv);
+int safety_main(int argc, char **argv);
+int report_main(int argc, char **argv);
 
 #endif

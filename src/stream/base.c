@@ -9,7 +9,6 @@
 #include "common/fault.h"
 #include "common/tool.h"
 #include "stream/backing_name.h"
-#include "stream/source.h"
 
 bool base_check(const struct stream_options *options)
 {
@@ -18,8 +17,6 @@ bool base_check(const struct stream_options *options)
 				       "guessing it is unsafe");
 	else if (options->base && strcmp(options->base, "-") == 0)
 		(void)tool_usage_error("--diff: BASE must be a file");
-	else if (!options->base && options->other_format)
-		(void)tool_usage_error("-F is the format of BASE; it needs --diff");
 	else if (!options->base && options->backing_name)
 		(void)tool_usage_error("--backing-name is what the image calls BASE; "
 				       "it needs --diff");
@@ -44,9 +41,13 @@ static bool is_part_of(const struct q2s_disk *disk, const char *dest)
 static enum q2s_err find_name(const struct stream_options *options, char **out,
 			      struct q2s_diag *diag)
 {
-	if (!options->backing_name)
+	const char *name = options->backing_name;
+
+	if (!name && q2s_nbd_is_uri(options->base))
+		name = options->base;
+	if (!name)
 		return backing_name_find(options->base, options->dest, out, diag);
-	*out = strdup(options->backing_name);
+	*out = strdup(name);
 	return *out ? Q2S_OK : fault_nomem(diag, "backing file name");
 }
 
@@ -62,10 +63,11 @@ enum q2s_err base_open(const struct stream_options *options, struct base *out,
 	as_source.format = options->other_format;
 	as_source.follow = options->other_follow;
 	as_source.snapshot = NULL;
-	as_source.data_file = false;
-	err = source_open(&as_source, &out->disk, diag);
+	as_source.data_file = as_source.has_size = false;
+	err = source_open(&as_source, &out->source, diag);
 	if (err == Q2S_OK && !options->measure &&
-	    (source_is_output(&as_source, options->dest) || is_part_of(out->disk, options->dest)))
+	    (source_is_output(&as_source, options->dest) ||
+	     is_part_of(out->source.disk, options->dest)))
 		err = fault(diag, Q2S_E_CONFLICT, "--diff",
 			    "the output is this file, or one that it refers to");
 	if (err == Q2S_OK)
@@ -75,7 +77,7 @@ enum q2s_err base_open(const struct stream_options *options, struct base *out,
 
 void base_close(struct base *base)
 {
-	q2s_disk_close(base->disk);
+	source_close(&base->source);
 	free(base->name);
 	*base = (struct base){ 0 };
 }

@@ -3,11 +3,11 @@
 #ifndef STREAM_BASE_H
 #define STREAM_BASE_H
 
-#include "stream/options.h"
+#include "stream/source.h"
 
-/** Zero-initialise. Without --diff, @disk and @name are NULL. */
+/** Zero-initialise. Without --diff, @source.disk and @name are NULL. */
 struct base {
-	struct q2s_disk *disk;
+	struct source source;
 	char *name; /* what the image records */
 };
 

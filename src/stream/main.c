@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* q2s-stream: a disk in, a complete image out, in one sequence of bytes. */
-#include <unistd.h>
-
 #include "common/progress.h"
 #include "common/tool.h"
+#include "stream/compare.h"
 #include "stream/extents.h"
 #include "stream/options.h"
 #include "stream/source.h"
@@ -14,7 +13,7 @@ static bool output_is_harmful(const struct stream_options *options)
 {
 	if (options->measure)
 		return false;
-	if (!options->dest && isatty(STDOUT_FILENO))
+	if (output_is_terminal(options->dest))
 		(void)tool_error("refusing to write an image to a terminal; "
 				 "redirect it or name a DEST");
 	else if (source_is_output(options, options->dest))
@@ -24,33 +23,41 @@ static bool output_is_harmful(const struct stream_options *options)
 	return true;
 }
 
+/* What is wrong with the options may show only when the source is known. */
+static int report(const struct stream_options *options, const struct q2s_diag *diag)
+{
+	if (q2s_err_class(diag->err) == Q2S_CLASS_USAGE && !diag->file[0])
+		return tool_usage_fail(diag);
+	return tool_fail(source_shown(options->source), diag);
+}
+
 static int stream(const struct stream_options *options)
 {
 	struct q2s_diag diag = { 0 };
-	struct q2s_disk *disk = NULL;
+	struct source source = { 0 };
 	struct target target = { 0 };
 	enum q2s_err err = progress_start(options->progress, &diag);
 
 	if (err == Q2S_OK)
-		err = source_open(options, &disk, &diag);
+		err = source_open(options, &source, &diag);
 	if (err == Q2S_OK && options->extents)
-		err = extents_apply(options->extents, &disk, &diag);
+		err = extents_apply(options->extents, &source.disk, &diag);
 	if (err == Q2S_OK)
-		err = target_plan(options, disk, &target, &diag);
+		err = target_plan(options, source.disk, &target, &diag);
 	if (err == Q2S_OK && !options->measure)
 		err = target_write(&target, &diag);
 	progress_stop();
 	int status = 0;
 
 	if (err != Q2S_OK)
-		status = tool_fail(options->source, &diag);
+		status = report(options, &diag);
 	else if (options->measure)
 		status = target_print_measure(&target, options->json);
 	else
 		outlet_print_digest(&options->outlet, &target.digest,
 				    options->progress == PROGRESS_JSON);
 	target_free(&target);
-	q2s_disk_close(disk);
+	source_close(&source);
 	return status;
 }
 
@@ -62,7 +69,9 @@ int main(int argc, char **argv)
 	tool_begin("q2s-stream");
 	switch (stream_options_parse(&options, argc, argv)) {
 	case STREAM_RUN:
-		if (!output_is_harmful(&options))
+		if (options.compare)
+			status = compare(&options);
+		else if (!output_is_harmful(&options))
 			status = stream(&options);
 		break;
 	case STREAM_DONE:

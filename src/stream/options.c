@@ -9,12 +9,14 @@
 #include "common/escape.h"
 #include "common/size.h"
 #include "common/tool.h"
-#include "stream/base.h"
+#include "stream/options_check.h"
+#include "stream/usage.h"
 
 #define THREADS_MAX 1024
 
 enum {
 	OPT_BACKING_NAME = 256,
+	OPT_COMPARE,
 	OPT_DIGEST,
 	OPT_EXTENTS,
 	OPT_FOLLOW,
@@ -28,6 +30,7 @@ enum {
 	OPT_RANGE,
 	OPT_RESUME,
 	OPT_SAVE_PLAN,
+	OPT_SIZE,
 	OPT_SIZE_FD,
 	OPT_SPOOL,
 	OPT_TRUST_HOLES,
@@ -59,9 +62,11 @@ static const struct option long_options[] = {
 	{ "limit-rate", required_argument, NULL, OPT_LIMIT_RATE },
 	{ "size-fd", required_argument, NULL, OPT_SIZE_FD },
 	{ "snapshot", required_argument, NULL, 's' },
+	{ "size", required_argument, NULL, OPT_SIZE },
 	{ "follow", required_argument, NULL, OPT_FOLLOW },
 	{ "measure", no_argument, NULL, OPT_MEASURE },
 	{ "output", required_argument, NULL, OPT_OUTPUT },
+	{ "compare", no_argument, NULL, OPT_COMPARE },
 	{ "trust-holes", no_argument, NULL, OPT_TRUST_HOLES },
 	{ "threads", required_argument, NULL, 'j' },
 	{ "progress", optional_argument, NULL, OPT_PROGRESS },
@@ -69,48 +74,6 @@ static const struct option long_options[] = {
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ 0 },
 };
-
-static const char usage[] =
-	"Usage: q2s-stream [OPTION]... SOURCE [DEST]\n"
-	"Write the disk in SOURCE as a complete qcow2 image to DEST, or to standard output.\n"
-	"\n"
-	"  -f, --format FMT         format of SOURCE: raw or qcow2 (default: found out; then no\n"
-	"                           other file is opened)\n"
-	"  -O, --output-format FMT  qcow2 (default) or raw\n"
-	"  -o KEY=VALUE[,...]       options of the new image; -o help lists them\n"
-	"  -c, --cluster-size N     short for -o cluster_size=N\n"
-	"  -r, --refcount-bits N    short for -o refcount_bits=N\n"
-	"  -d, --data-file          the new image uses SOURCE as its external data file\n"
-	"  -R, --data-file-raw      as -d, and SOURCE must stay a valid raw image\n"
-	"  -b, --diff BASE          only what differs from BASE, which is the backing file\n"
-	"  -F, --backing-format FMT format of BASE: needed with -b\n"
-	"      --backing-name NAME  what the new image calls BASE (default: how it is found from\n"
-	"                           the folder of DEST)\n"
-	"  -z, --compress[=TYPE[:LEVEL]]  compressed clusters: zlib or zstd\n"
-	"      --spool DIR|none     where compressed data waits when it outgrows its memory\n"
-	"                           (default: TMPDIR); none: compress twice instead\n"
-	"      --range OFF:LEN      write only these bytes of the output\n"
-	"      --resume N           write the output from byte N on\n"
-	"      --part K/N           write the K-th of N parts of the output\n"
-	"      --save-plan FILE     keep the plan in FILE\n"
-	"      --plan FILE          use a kept plan instead of looking at the source\n"
-	"  -s, --snapshot ID|NAME   read an internal snapshot of SOURCE\n"
-	"      --follow POLICY      which other files an image may refer to: none, beside, any\n"
-	"                           (default: beside with -f, none without)\n"
-	"      --extents FILE       the JSON of qemu-img map for SOURCE: look at what it calls data,\n"
-	"                           and believe that the rest is zero\n"
-	"      --trust-holes        data is data: do not read it to look for zeros\n"
-	"  -j, --threads N          threads that look at the source (default: all processors)\n"
-	"      --measure            print how long the output will be, and write nothing\n"
-	"      --output FMT         human (default) or json, for --measure\n"
-	"      --digest ALG         print the digest of what was written, on stderr\n"
-	"      --limit-rate N       write N bytes a second at most\n"
-	"      --size-fd N          write the length to descriptor N before anything else\n"
-	"  -p, --progress[=MODE]    bar, json or none (default: a bar when stderr is a terminal)\n"
-	"      --help               print this\n"
-	"      --version            print the version and what is built in\n"
-	"\n"
-	"SIGUSR1 prints one line of progress at any time.\n";
 
 /* What a pass over the options collects beside the options themselves. */
 struct parse {
@@ -120,12 +83,6 @@ struct parse {
 	bool image_given; /* -c or -r */
 	const char *compress_type; /* the word in --compress=TYPE */
 };
-
-static int print_usage(void)
-{
-	(void)fputs(usage, stdout);
-	return tool_finish(0);
-}
 
 /* The index of @arg among @words (which end with NULL); -1 with a message when it is not there. */
 static int choose(const char *option, const char *arg, const char *const *words, const char *known)
@@ -172,6 +129,17 @@ static bool parse_follow(struct stream_options *options, const char *arg)
 	return choice >= 0;
 }
 
+static bool parse_size(struct stream_options *options, const char *arg)
+{
+	const char *const why = size_parse(arg, &options->size);
+
+	options->has_size = true;
+	if (!why)
+		return true;
+	(void)tool_usage_error("--size: %s", why);
+	return false;
+}
+
 static bool parse_threads(struct stream_options *options, const char *arg)
 {
 	uint64_t count;
@@ -181,7 +149,7 @@ static bool parse_threads(struct stream_options *options, const char *arg)
 		options->threads = (unsigned)count;
 		return true;
 	}
-	(void)tool_usage_error("--threads: %s", why ? why : "must be from 1 to 1024");
+	(void)tool_usage_error("--threads: '%s': %s", arg, why ? why : "not from 1 to 1024");
 	return false;
 }
 
@@ -234,7 +202,7 @@ static bool parse_progress(struct stream_options *options, const char *arg)
 {
 	if (progress_mode_parse(arg, &options->progress))
 		return true;
-	(void)tool_usage_error("--progress: unknown mode; known: bar, json, none");
+	(void)tool_usage_error("--progress: unknown mode '%s'; known: bar, json, none", arg);
 	return false;
 }
 
@@ -314,6 +282,10 @@ static bool parse_one(struct stream_options *options, struct parse *parse, int g
 	case OPT_PLAN:
 		options->plan = optarg;
 		return true;
+	case OPT_SIZE:
+		return parse_size(options, optarg);
+	case OPT_COMPARE:
+		return options->compare = true;
 	case OPT_FOLLOW:
 		parse->follow_given = true;
 		return parse_follow(options, optarg);
@@ -335,33 +307,6 @@ static bool parse_one(struct stream_options *options, struct parse *parse, int g
 	}
 }
 
-/* Options that make no sense together. */
-static bool check_together(const struct stream_options *options, bool image_options_given)
-{
-	const struct image_options *image = &options->image;
-
-	if (options->raw_output && (image_options_given || options->data_file ||
-				    options->compress || options->base))
-		(void)tool_usage_error("-O raw takes no options of a qcow2 image");
-	else if (options->data_file && options->format && strcmp(options->format, "raw") != 0)
-		(void)tool_usage_error("--data-file needs a raw SOURCE");
-	else if (!options->data_file && (image->data_file || image->data_file_raw))
-		(void)tool_usage_error("-o data_file names SOURCE for the new image; it needs -d");
-	else if (options->compress && options->data_file)
-		(void)tool_usage_error("-z compresses what is stored; with -d nothing is");
-	else if (options->raw_output && (options->plan || options->save_plan))
-		(void)tool_usage_error("-O raw has no plan");
-	else if (options->plan && (image_options_given || options->data_file ||
-				   options->compress || options->save_plan || options->base))
-		(void)tool_usage_error("--plan says what the image is; "
-				       "-o, -b, -c, -r, -d, -z and --save-plan contradict it");
-	else if (options->json && !options->measure)
-		(void)tool_usage_error("--output is for --measure; see --progress=json too");
-	else
-		return true;
-	return false;
-}
-
 static bool parse_names(struct stream_options *options, int count, char **names)
 {
 	if (count < 1) {
@@ -376,7 +321,13 @@ static bool parse_names(struct stream_options *options, int count, char **names)
 		return false;
 	}
 	options->source = names[0];
-	if (count == 2 && strcmp(names[1], "-") != 0)
+	if (options->compare && count != 2) {
+		(void)tool_usage_error("--compare: B is missing");
+		return false;
+	}
+	if (options->compare)
+		options->other = names[1];
+	else if (count == 2 && strcmp(names[1], "-") != 0)
 		options->dest = names[1];
 	return true;
 }
@@ -409,7 +360,7 @@ static enum stream_todo finish(struct stream_options *options, struct parse *par
 	struct q2s_diag diag = { 0 };
 
 	if (parse->help)
-		return print_usage() == 0 ? STREAM_DONE : STREAM_WRONG;
+		return usage_print() == 0 ? STREAM_DONE : STREAM_WRONG;
 	if (parse->version)
 		return tool_version() == 0 ? STREAM_DONE : STREAM_WRONG;
 	if (parse->image.help) {
@@ -425,11 +376,12 @@ static enum stream_todo finish(struct stream_options *options, struct parse *par
 		return STREAM_WRONG;
 	if (!parse->follow_given)
 		options->follow = options->format ? Q2S_FOLLOW_BESIDE : Q2S_FOLLOW_NONE;
-	options->other_follow = parse->follow_given ? options->follow : Q2S_FOLLOW_BESIDE;
+	options->other_follow = options->follow;
+	if (!parse->follow_given)
+		options->other_follow = options->other_format ? Q2S_FOLLOW_BESIDE :
+								Q2S_FOLLOW_NONE;
 	if (!parse_names(options, argc - optind, argv + optind) ||
-	    !check_together(options, parse->image.count > 0 || parse->image_given) ||
-	    !base_check(options) ||
-	    !outlet_check(&options->outlet, options->measure, !options->dest))
+	    !stream_options_check(options, parse->image.count > 0 || parse->image_given))
 		return STREAM_WRONG;
 	return STREAM_RUN;
 }

@@ -15,17 +15,19 @@
  *
  * @format     NULL: find out, and follow nothing
  * @dest       NULL: standard output
- * @json       the output of --measure is for scripts
+ * @size       bytes that are promised on standard input, if @has_size
+ * @json       the output of --measure or --compare is for scripts
  * @data_file  the new image uses the source as its external data file
  * @compress   with @compression; @image.compression_type agrees with it
  * @spool      folder for what has to wait, or NULL; @no_spool: compress twice instead
  * @range      which bytes of the output are wanted
- * @base       the new image holds what differs from this disk, or NULL; @other_format and
- *             @other_follow say of it what @format and @follow say of the source
+ * @base       the new image holds what differs from this disk, or NULL
  * @backing_name  what the image calls @base; NULL: how it is found from the image
  * @extents    somebody's map of the source, or NULL
  * @save_plan  keep the plan in this file, or NULL
  * @plan       use the plan in this file instead of looking at the source, or NULL
+ * @compare    no output: compare the source with @other
+ * @other_format  of @base or @other; with @other_follow, as @format and @follow for the source
  */
 struct stream_options {
 	const char *source;
@@ -34,6 +36,12 @@ struct stream_options {
 	const char *snapshot;
 	bool raw_output;
 	enum q2s_follow follow;
+	bool has_size;
+	uint64_t size;
+	bool compare;
+	const char *other;
+	const char *other_format;
+	enum q2s_follow other_follow;
 	bool trust_holes;
 	unsigned threads;
 	bool compress;
@@ -43,8 +51,6 @@ struct stream_options {
 	struct stream_range range;
 	struct outlet_options outlet;
 	const char *base;
-	const char *other_format;
-	enum q2s_follow other_follow;
 	const char *backing_name;
 	const char *extents;
 	const char *save_plan;

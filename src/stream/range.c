@@ -44,7 +44,7 @@ bool range_parse_bytes(struct stream_range *range, const char *arg)
 
 	range->kind = RANGE_BYTES;
 	if (why)
-		(void)tool_usage_error("--range: %s; it is OFFSET:LENGTH", why);
+		(void)tool_usage_error("--range: '%s': %s; it is OFFSET:LENGTH", arg, why);
 	return !why;
 }
 
@@ -56,7 +56,7 @@ bool range_parse_resume(struct stream_range *range, const char *arg)
 
 	range->kind = RANGE_FROM;
 	if (why)
-		(void)tool_usage_error("--resume: %s", why);
+		(void)tool_usage_error("--resume: '%s': %s", arg, why);
 	return !why;
 }
 
@@ -70,7 +70,7 @@ bool range_parse_part(struct stream_range *range, const char *arg)
 		why = "K must be from 1 to N";
 	range->kind = RANGE_PART;
 	if (why)
-		(void)tool_usage_error("--part: %s; it is K/N", why);
+		(void)tool_usage_error("--part: '%s': %s; it is K/N", arg, why);
 	return !why;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "stream/source.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -8,55 +9,179 @@
 
 #include "common/escape.h"
 #include "common/fault.h"
+#include "stream/foreign.h"
+#include "stream/input.h"
 
 static enum q2s_err unknown_format(const char *format, struct q2s_diag *diag)
 {
 	char *const shown = escape_text(format);
 	const enum q2s_err err = fault(diag, Q2S_E_UNSUPPORTED, "--format",
-				       "'%.32s' is not a format that can be read; known: raw, qcow2",
+				       "'%.32s' is not a format that can be read; "
+				       "known: raw, qcow2, " FOREIGN_FORMATS,
 				       shown ? shown : "?");
 
 	free(shown);
 	return err;
 }
 
-static enum q2s_err open_disk(const struct stream_options *options, struct q2s_file *file,
-			      struct q2s_disk **out, struct q2s_diag *diag)
+static bool is(const char *format, const char *name)
+{
+	return strcmp(format, name) == 0;
+}
+
+/* Only qcow2 has snapshots that can be chosen. */
+static enum q2s_err check_snapshot(const struct stream_options *options, const char *format,
+				   struct q2s_diag *diag)
+{
+	if (!options->snapshot || is(format, "qcow2"))
+		return Q2S_OK;
+	return fault(diag, Q2S_E_USAGE, "--snapshot", "needs a qcow2 source");
+}
+
+/* ---- files --------------------------------------------------------------------------------- */
+
+static enum q2s_err open_foreign(const struct stream_options *options, struct q2s_file *file,
+				 const char *path, struct source *out, struct q2s_diag *diag)
+{
+	const struct foreign_image image = {
+		.format = options->format,
+		.file = file,
+		.path = path,
+		.follow = options->follow,
+		.threads = options->threads,
+	};
+
+	return foreign_open(&image, &out->disk, &out->daemon, diag);
+}
+
+/* @path: how the file was named, or NULL. */
+static enum q2s_err open_file(const struct stream_options *options, const char *format,
+			      struct q2s_file *file, const char *path, struct source *out,
+			      struct q2s_diag *diag)
 {
 	const struct q2s_disk_qcow2_options qcow2 = {
 		.follow = options->follow,
 		.snapshot = options->snapshot,
 	};
-	const char *format = options->format;
+	const enum q2s_err err = check_snapshot(options, format, diag);
 
-	if (!format)
-		format = !options->data_file && q2s_image_probe(file) ? "qcow2" : "raw";
-	if (strcmp(format, "qcow2") == 0)
-		return q2s_disk_qcow2(file, &qcow2, out, diag);
-	if (strcmp(format, "raw") != 0)
-		return unknown_format(format, diag);
-	if (options->snapshot)
-		return fault(diag, Q2S_E_USAGE, "--snapshot", "a raw disk has no snapshots");
-	return q2s_disk_raw(file, out, diag);
+	if (err != Q2S_OK)
+		return err;
+	if (is(format, "qcow2"))
+		return q2s_disk_qcow2(file, &qcow2, &out->disk, diag);
+	if (is(format, "raw"))
+		return q2s_disk_raw(file, &out->disk, diag);
+	if (foreign_knows(format))
+		return open_foreign(options, file, path, out, diag);
+	return unknown_format(format, diag);
 }
 
-enum q2s_err source_open(const struct stream_options *options, struct q2s_disk **out,
-			 struct q2s_diag *diag)
+static enum q2s_err open_named(const struct stream_options *options, struct source *out,
+			       struct q2s_diag *diag)
 {
+	const char *format = options->format;
 	struct q2s_file *file = NULL;
 	enum q2s_err err = q2s_file_open(options->source, &file, diag);
 
-	if (err == Q2S_OK)
-		err = open_disk(options, file, out, diag);
+	if (err != Q2S_OK)
+		return err;
+	if (!format)
+		format = !options->data_file && q2s_image_probe(file) ? "qcow2" : "raw";
+	err = open_file(options, format, file, options->source, out, diag);
 	q2s_file_close(file);
 	return err;
+}
+
+/* ---- standard input ------------------------------------------------------------------------ */
+
+/* Raw data of a stream is kept without its zeros; a format has to be a file. */
+static enum q2s_err open_input_as(const struct stream_options *options, const char *format,
+				  struct input *input, struct source *out, struct q2s_diag *diag)
+{
+	enum q2s_err err;
+
+	if (!is(format, "raw") && !is(format, "qcow2") && !foreign_knows(format))
+		return unknown_format(format, diag);
+	if (is(format, "raw") && !input->file) {
+		err = check_snapshot(options, format, diag);
+		return err == Q2S_OK ? q2s_disk_spool(&input->stream, INPUT_MEMORY, &out->disk,
+						      diag) :
+				       err;
+	}
+	err = input_to_file(input, diag);
+	return err == Q2S_OK ? open_file(options, format, input->file, NULL, out, diag) : err;
+}
+
+static enum q2s_err open_input(const struct stream_options *options, struct source *out,
+			       struct q2s_diag *diag)
+{
+	const char *format = options->format;
+	struct input input = { 0 };
+	bool qcow2 = false;
+	enum q2s_err err = input_open(options, &input, diag);
+
+	if (err == Q2S_OK && !format && !options->has_size)
+		err = input_is_qcow2(&input, &qcow2, diag);
+	if (!format)
+		format = qcow2 ? "qcow2" : "raw";
+	if (err == Q2S_OK)
+		err = open_input_as(options, format, &input, out, diag);
+	input_close(&input);
+	return err;
+}
+
+/* ---- NBD ----------------------------------------------------------------------------------- */
+
+static enum q2s_err open_nbd(const struct stream_options *options, struct source *out,
+			     struct q2s_diag *diag)
+{
+	const struct q2s_disk_nbd_options nbd = { .uri = options->source };
+	const enum q2s_err err = check_snapshot(options, "raw", diag);
+
+	if (err != Q2S_OK)
+		return err;
+	if (options->format && !is(options->format, "raw"))
+		return fault(diag, Q2S_E_UNSUPPORTED, "--format",
+			     "an NBD export is read as the raw disk that it shows");
+	return q2s_disk_nbd(&nbd, &out->disk, diag);
+}
+
+enum q2s_err source_open(const struct stream_options *options, struct source *out,
+			 struct q2s_diag *diag)
+{
+	if (is(options->source, "-"))
+		return open_input(options, out, diag);
+	if (q2s_nbd_is_uri(options->source))
+		return open_nbd(options, out, diag);
+	return open_named(options, out, diag);
+}
+
+void source_close(struct source *source)
+{
+	q2s_disk_close(source->disk);
+	daemon_free(source->daemon);
+	*source = (struct source){ 0 };
+}
+
+const char *source_shown(const char *name)
+{
+	return is(name, "-") ? INPUT_NAME : name;
+}
+
+/* ---- what must not be written to ------------------------------------------------------------- */
+
+static int stat_source(const struct stream_options *options, struct stat *out)
+{
+	if (is(options->source, "-"))
+		return fstat(STDIN_FILENO, out);
+	return q2s_nbd_is_uri(options->source) ? -1 : stat(options->source, out);
 }
 
 bool source_is_output(const struct stream_options *options, const char *path)
 {
 	struct stat source, output;
 
-	if (stat(options->source, &source) != 0)
+	if (stat_source(options, &source) != 0)
 		return false;
 	if ((path ? stat(path, &output) : fstat(STDOUT_FILENO, &output)) != 0)
 		return false;
@@ -64,4 +189,20 @@ bool source_is_output(const struct stream_options *options, const char *path)
 		return source.st_rdev == output.st_rdev;
 	return S_ISREG(output.st_mode) && source.st_dev == output.st_dev &&
 	       source.st_ino == output.st_ino;
+}
+
+bool output_is_terminal(const char *path)
+{
+	struct stat st;
+
+	if (!path)
+		return isatty(STDOUT_FILENO);
+	if (stat(path, &st) != 0 || !S_ISCHR(st.st_mode))
+		return false;
+	const int fd = open(path, O_WRONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+	const bool terminal = fd >= 0 && isatty(fd);
+
+	if (fd >= 0)
+		close(fd);
+	return terminal;
 }

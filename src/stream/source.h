@@ -3,18 +3,32 @@
 #ifndef STREAM_SOURCE_H
 #define STREAM_SOURCE_H
 
+#include "stream/daemon.h"
 #include "stream/options.h"
 
+/** An open source; zero-initialise. @daemon: what reads it for us, or NULL. */
+struct source {
+	struct q2s_disk *disk;
+	struct daemon *daemon;
+};
+
 /**
- * Open SOURCE as a disk.
+ * Open SOURCE as a disk: a file, a block device, standard input, or an NBD URI.
  *
  * Without a format, a file that starts with the qcow2 magic is one, and all else is raw; a format
  * that is named is believed.
  */
-enum q2s_err source_open(const struct stream_options *options, struct q2s_disk **out,
+enum q2s_err source_open(const struct stream_options *options, struct source *out,
 			 struct q2s_diag *diag);
+void source_close(struct source *source);
+
+/** What messages call a source of this name. */
+const char *source_shown(const char *name);
 
 /** Would writing to @path (NULL: standard output) destroy SOURCE while it is read? */
 bool source_is_output(const struct stream_options *options, const char *path);
+
+/** Would the image go to a terminal? @path as above. */
+bool output_is_terminal(const char *path);
 
 #endif

@@ -36,16 +36,16 @@ static enum q2s_err allocate(struct target *target, const struct q2s_spec *spec,
 	const struct q2s_scan_options scan = {
 		.threads = target->options->threads,
 		.trust_holes = target->options->trust_holes,
-		.keep_zeros = target->base.disk != NULL,
+		.keep_zeros = target->base.source.disk != NULL,
 		.observer = progress_observer(),
 	};
 	enum q2s_err err;
 
 	if (spec->data_file_raw)
 		return allocate_all(geom, out, diag);
-	if (!target->base.disk)
+	if (!target->base.source.disk)
 		return q2s_scan(target->disk, geom, &scan, out, diag);
-	err = q2s_disk_diff(target->disk, target->base.disk, geom->size, geom->sub_size,
+	err = q2s_disk_diff(target->disk, target->base.source.disk, geom->size, geom->sub_size,
 			    &target->changes, diag);
 	return err == Q2S_OK ? q2s_scan(target->changes, geom, &scan, out, diag) : err;
 }
@@ -64,7 +64,7 @@ static enum q2s_err specify(const struct target *target, struct q2s_spec *out,
 	/* a copy of the struct alone: the names stay the command line's */
 	if (options->data_file && !image.data_file)
 		image.data_file = (char *)(uintptr_t)options->source;
-	if (target->base.disk) {
+	if (target->base.source.disk) {
 		image.backing_file = target->base.name;
 		image.backing_fmt = (char *)(uintptr_t)options->other_format;
 	}
@@ -122,25 +122,17 @@ static enum q2s_err plan_qcow2(const struct stream_options *options, struct targ
 	return q2s_plan_measure(target->plan, &target->measure, diag);
 }
 
-/* As qemu-img measure -O raw: what the disk calls data, and all of it. */
-static enum q2s_err measure_raw(struct target *target, struct q2s_diag *diag)
+/* As qemu-img measure -O raw: holes count too. */
+static void measure_raw(struct target *target)
 {
 	const uint64_t size = q2s_disk_size(target->disk);
-	struct q2s_cursor *cursor = NULL;
-	struct q2s_extent extent = { 0 };
-	enum q2s_err err = q2s_cursor_open(target->disk, &cursor, diag);
+	const uint64_t length = (size + Q2S_SECTOR - 1) / Q2S_SECTOR * Q2S_SECTOR;
 
-	target->measure.length = (size + Q2S_SECTOR - 1) / Q2S_SECTOR * Q2S_SECTOR;
-	target->measure.fully_allocated = target->measure.length;
-	/* what is data is only asked for by --measure */
-	for (uint64_t at = target->options->measure ? 0 : size; err == Q2S_OK && at < size;
-	     at += extent.len) {
-		err = q2s_cursor_extent(cursor, (q2s_guest){ at }, size - at, &extent, diag);
-		if (err == Q2S_OK && extent.state == Q2S_DATA)
-			target->measure.required += extent.len;
-	}
-	q2s_cursor_close(cursor);
-	return err;
+	target->measure = (struct q2s_measure){
+		.required = length,
+		.fully_allocated = length,
+		.length = length,
+	};
 }
 
 enum q2s_err target_plan(const struct stream_options *options, struct q2s_disk *disk,
@@ -152,8 +144,10 @@ enum q2s_err target_plan(const struct stream_options *options, struct q2s_disk *
 		.compressed = options->compress,
 		.compression = options->compression,
 	};
-	if (options->raw_output)
-		return measure_raw(out, diag);
+	if (options->raw_output) {
+		measure_raw(out);
+		return Q2S_OK;
+	}
 	if (options->plan)
 		return kept_plan_load(out, options->plan, diag);
 	const enum q2s_err err = plan_qcow2(options, out, diag);

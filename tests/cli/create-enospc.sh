@@ -11,7 +11,7 @@ cleanup_fn umount "$tmp/small"
 
 q2s-create -q small/image 1M
 cp small/image kept
-for options in cluster_size=512,preallocation=metadata cluster_size=2M; do
+for options in cluster_size=512,preallocation=metadata preallocation=falloc preallocation=full; do
 	expect_exit 1 q2s-create --force -o "$options" small/image 1G
 	expect_stderr '^q2s-create: small/image: .*No space left on device$'
 	assert_same_bytes small/image kept

@@ -104,3 +104,22 @@ expect_exit 0 q2s-create --force -o data_file=data link 1M
 assert_equal 640 "$(stat -c %a image)" "mode"
 assert_equal 514649fb "$(od -An -tx1 -N4 image | tr -d ' ')" "magic"
 assert_equal 1048576 "$(stat -c %s data)" "length of the data file"
+
+# A signal that comes between the name beside the final one and the final one: nothing is left but
+# the one image or the other. strace holds the tool back there.
+if command -v strace >/dev/null && strace -o "$tmp/trace" true 2>/dev/null; then
+	echo precious >image
+	env --default-signal strace -f -o "$tmp/trace" -e trace=linkat,rename,renameat2 \
+		-e inject=rename:delay_enter=700000 q2s-create -q --force image 1M &
+	strace=$!
+	until pid=$(sed -n 's/^\([0-9]*\) *linkat.*/\1/p' "$tmp/trace") && [ -n "$pid" ]; do
+		kill -0 $strace || fail "no link was made"
+		sleep 0.01
+	done
+	kill -s TERM "$pid" || fail "it ended before the signal came"
+	got=0
+	wait $strace || got=$?
+	assert_equal 143 "$got" "exit code"
+	assert_equal "data image link" "$(find . -mindepth 1 -printf '%f\n' | sort | xargs)" \
+		"what is left"
+fi

@@ -37,7 +37,8 @@ static void
 judge(struct q2s_image *image, size_t size)
 {
 	struct heard heard = { .allowed = FINDINGS_A_BYTE * size + FINDINGS_ANYWAY };
-	const struct q2s_check_options options = { .finding = hear, .opaque = &heard,
+	const struct q2s_check_options options = { .finding = hear,
+						   .opaque = &heard,
 						   .decode = true };
 	struct q2s_check_result result;
 	struct q2s_diag diag = { 0 };

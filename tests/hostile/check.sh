@@ -1,5 +1,5 @@
+#!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# shellcheck shell=bash
 # Each spec in specs/: what `q2s-inspect check` must say about that image, that it leaves the file
 # alone, and what qemu-img says; where the two differ, the spec must say why.
 

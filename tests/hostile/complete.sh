@@ -1,5 +1,5 @@
+#!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# shellcheck shell=bash
 # No finding without an image that shows it: each id of doc/findings is expected by a spec.
 
 . "$Q2S_SRC/tests/cli/lib.sh"

@@ -6,14 +6,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-static uint64_t cluster_of(const struct model *model, uint64_t at)
+static uint64_t
+cluster_of(const struct model *model, uint64_t at)
 {
 	return at >> model->geom.cluster_bits;
 }
 
 /* ---- L1 and L2 --------------------------------------------------------------------------- */
 
-static struct q2s_l1_entry l1_get(struct model *model, uint64_t index)
+static struct q2s_l1_entry
+l1_get(struct model *model, uint64_t index)
 {
 	struct q2s_l1_entry entry;
 	struct q2s_diag diag = { 0 };
@@ -21,11 +23,13 @@ static struct q2s_l1_entry l1_get(struct model *model, uint64_t index)
 	if (index >= model->l1_entries)
 		die("the L1 table has no entry %llu", (unsigned long long)index);
 	must(q2s_l1_decode(&model->geom, model_at(model, model->l1 + 8 * index, 8), Q2S_NOWHERE,
-			   &entry, &diag), &diag);
+			   &entry, &diag),
+	     &diag);
 	return entry;
 }
 
-static void l1_put(struct model *model, uint64_t index, uint64_t l2, bool copied)
+static void
+l1_put(struct model *model, uint64_t index, uint64_t l2, bool copied)
 {
 	const struct q2s_l1_entry entry = { .l2 = { l2 }, .copied = copied };
 	struct q2s_diag diag = { 0 };
@@ -35,7 +39,8 @@ static void l1_put(struct model *model, uint64_t index, uint64_t l2, bool copied
 }
 
 /* The L2 table of an L1 entry, private to the active table: allocated or copied as needed. */
-static uint64_t own_table(struct model *model, uint64_t index)
+static uint64_t
+own_table(struct model *model, uint64_t index)
 {
 	const struct q2s_l1_entry entry = l1_get(model, index);
 	const uint32_t size = model->geom.cluster_size;
@@ -52,7 +57,8 @@ static uint64_t own_table(struct model *model, uint64_t index)
 	return table;
 }
 
-uint8_t *model_entry(struct model *model, uint64_t guest)
+uint8_t *
+model_entry(struct model *model, uint64_t guest)
 {
 	const struct q2s_geom *geom = &model->geom;
 	const uint64_t table = own_table(model, guest >> geom->l2_bits);
@@ -61,7 +67,8 @@ uint8_t *model_entry(struct model *model, uint64_t guest)
 	return model_at(model, table + index * geom->l2_entry_size, geom->l2_entry_size);
 }
 
-struct q2s_l2_entry model_entry_get(struct model *model, uint64_t guest)
+struct q2s_l2_entry
+model_entry_get(struct model *model, uint64_t guest)
 {
 	struct q2s_l2_entry entry;
 	struct q2s_diag diag = { 0 };
@@ -72,7 +79,8 @@ struct q2s_l2_entry model_entry_get(struct model *model, uint64_t guest)
 }
 
 /* Add @delta to the counts of all that an entry refers to. */
-static void count(struct model *model, const struct q2s_l2_entry *entry, int delta)
+static void
+count(struct model *model, const struct q2s_l2_entry *entry, int delta)
 {
 	struct q2s_comp_range range = { entry->host, entry->has_host ? 1 : 0 };
 
@@ -88,7 +96,8 @@ static void count(struct model *model, const struct q2s_l2_entry *entry, int del
 }
 
 /* Put an entry whose references are already counted; what was there before loses its own. */
-static void entry_put(struct model *model, uint64_t guest, const struct q2s_l2_entry *entry)
+static void
+entry_put(struct model *model, uint64_t guest, const struct q2s_l2_entry *entry)
 {
 	const struct q2s_l2_entry old = model_entry_get(model, guest);
 	struct q2s_diag diag = { 0 };
@@ -100,7 +109,8 @@ static void entry_put(struct model *model, uint64_t guest, const struct q2s_l2_e
 /* ---- guest clusters ---------------------------------------------------------------------- */
 
 /* A pattern that tells clusters apart, and that does not compress to nothing. */
-static void fill(uint8_t *data, uint32_t size, uint64_t guest)
+static void
+fill(uint8_t *data, uint32_t size, uint64_t guest)
 {
 	uint32_t state = (uint32_t)guest * 2654435761u + 1;
 
@@ -111,11 +121,13 @@ static void fill(uint8_t *data, uint32_t size, uint64_t guest)
 	}
 }
 
-void model_data(struct model *model, uint64_t guest, uint32_t alloc, uint32_t zero)
+void
+model_data(struct model *model, uint64_t guest, uint32_t alloc, uint32_t zero)
 {
 	const uint32_t size = model->geom.cluster_size;
-	struct q2s_l2_entry entry = { .has_host = true, .copied = true, .alloc = alloc,
-				      .zero = zero };
+	struct q2s_l2_entry entry = {
+		.has_host = true, .copied = true, .alloc = alloc, .zero = zero
+	};
 
 	model_entry(model, guest); /* so that the table lies before its data */
 	if (model->geom.data_file) {
@@ -127,7 +139,8 @@ void model_data(struct model *model, uint64_t guest, uint32_t alloc, uint32_t ze
 	entry_put(model, guest, &entry);
 }
 
-void model_zero(struct model *model, uint64_t guest)
+void
+model_zero(struct model *model, uint64_t guest)
 {
 	const struct q2s_l2_entry entry = { .zero = model->geom.sub_mask };
 
@@ -135,7 +148,8 @@ void model_zero(struct model *model, uint64_t guest)
 }
 
 /* Where a stream of @len bytes goes: behind the last one if it fits there, else a new cluster. */
-static uint64_t stream_place(struct model *model, size_t len)
+static uint64_t
+stream_place(struct model *model, size_t len)
 {
 	const uint32_t size = model->geom.cluster_size;
 	const uint64_t room = model->stream_at ? size - (model->stream_at & (size - 1)) : 0;
@@ -145,7 +159,8 @@ static uint64_t stream_place(struct model *model, size_t len)
 	return model->stream_at;
 }
 
-void model_compressed(struct model *model, uint64_t guest)
+void
+model_compressed(struct model *model, uint64_t guest)
 {
 	const uint32_t size = model->geom.cluster_size;
 	uint8_t *buf = malloc(3 * (size_t)size);
@@ -166,7 +181,8 @@ void model_compressed(struct model *model, uint64_t guest)
 	entry_put(model, guest, &entry);
 }
 
-void model_share(struct model *model, uint64_t guest, uint64_t other)
+void
+model_share(struct model *model, uint64_t guest, uint64_t other)
 {
 	struct q2s_l2_entry entry = model_entry_get(model, other);
 	struct q2s_diag diag = { 0 };
@@ -177,7 +193,8 @@ void model_share(struct model *model, uint64_t guest, uint64_t other)
 	entry_put(model, guest, &entry);
 }
 
-void model_share_table(struct model *model, uint64_t index, uint64_t other)
+void
+model_share_table(struct model *model, uint64_t index, uint64_t other)
 {
 	const uint64_t table = own_table(model, other);
 	const uint64_t first = other << model->geom.l2_bits;
@@ -199,7 +216,8 @@ void model_share_table(struct model *model, uint64_t index, uint64_t other)
 /* ---- snapshots --------------------------------------------------------------------------- */
 
 /* What a snapshot shares with the active layer: one more reference, and COPIED no longer. */
-static void share_with_snapshot(struct model *model, uint64_t index)
+static void
+share_with_snapshot(struct model *model, uint64_t index)
 {
 	const struct q2s_geom *geom = &model->geom;
 	const struct q2s_l1_entry l1 = l1_get(model, index);
@@ -207,8 +225,8 @@ static void share_with_snapshot(struct model *model, uint64_t index)
 	if (l1.l2.v == 0)
 		return;
 	for (uint32_t i = 0; i < geom->l2_entries; i++) {
-		uint8_t *raw = model_at(model, l1.l2.v + i * geom->l2_entry_size,
-					geom->l2_entry_size);
+		uint8_t *raw =
+			model_at(model, l1.l2.v + i * geom->l2_entry_size, geom->l2_entry_size);
 		struct q2s_l2_entry entry;
 		struct q2s_diag diag = { 0 };
 
@@ -221,7 +239,8 @@ static void share_with_snapshot(struct model *model, uint64_t index)
 	l1_put(model, index, l1.l2.v, false);
 }
 
-void model_snapshot(struct model *model, const char *name, uint64_t vm_state_size)
+void
+model_snapshot(struct model *model, const char *name, uint64_t vm_state_size)
 {
 	const uint64_t bytes = (uint64_t)model->l1_entries * Q2S_L1_ENTRY_SIZE;
 	const uint64_t size = model->geom.cluster_size;
@@ -241,7 +260,8 @@ void model_snapshot(struct model *model, const char *name, uint64_t vm_state_siz
 
 /* ---- bitmaps and extensions -------------------------------------------------------------- */
 
-void model_bitmap(struct model *model, const char *name, uint64_t granularity, uint32_t flags)
+void
+model_bitmap(struct model *model, const char *name, uint64_t granularity, uint32_t flags)
 {
 	const uint64_t size = model->geom.cluster_size;
 	const uint64_t bits = (model->geom.size + granularity - 1) / granularity;
@@ -261,10 +281,12 @@ void model_bitmap(struct model *model, const char *name, uint64_t granularity, u
 	entry.cluster.v = model_alloc(model, 1, 1);
 	*model_at(model, entry.cluster.v, 1) = 1;
 	must(q2s_bitmap_table_encode(&model->geom, &entry, model_at(model, bitmap->table, 8),
-				     &diag), &diag);
+				     &diag),
+	     &diag);
 }
 
-void model_extension(struct model *model, uint32_t type, const void *data, uint32_t len)
+void
+model_extension(struct model *model, uint32_t type, const void *data, uint32_t len)
 {
 	struct model_extension *extension;
 

@@ -15,13 +15,15 @@
 
 #include "place.h"
 
-static void skip_blanks(const char **text)
+static void
+skip_blanks(const char **text)
 {
 	while (isblank((unsigned char)**text))
 		(*text)++;
 }
 
-static uint64_t number(const char **text)
+static uint64_t
+number(const char **text)
 {
 	static const char units[] = "kMGTPE";
 	char *end;
@@ -39,7 +41,8 @@ static uint64_t number(const char **text)
 	return value;
 }
 
-static bool take_word(const char **text, const char *word)
+static bool
+take_word(const char **text, const char *word)
 {
 	const size_t len = strlen(word);
 
@@ -49,7 +52,8 @@ static bool take_word(const char **text, const char *word)
 	return true;
 }
 
-static uint64_t term(struct model *model, const char **text, uint64_t old)
+static uint64_t
+term(struct model *model, const char **text, uint64_t old)
 {
 	skip_blanks(text);
 	if (take_word(text, "old"))
@@ -69,14 +73,16 @@ static uint64_t term(struct model *model, const char **text, uint64_t old)
 	return number(text);
 }
 
-static uint64_t divisor(uint64_t value)
+static uint64_t
+divisor(uint64_t value)
 {
 	if (value == 0)
 		die("division by 0");
 	return value;
 }
 
-uint64_t expression(struct model *model, const char **text, uint64_t old)
+uint64_t
+expression(struct model *model, const char **text, uint64_t old)
 {
 	uint64_t value = term(model, text, old);
 
@@ -109,7 +115,8 @@ uint64_t expression(struct model *model, const char **text, uint64_t old)
 	}
 }
 
-static uint64_t load(const uint8_t *raw, unsigned bytes)
+static uint64_t
+load(const uint8_t *raw, unsigned bytes)
 {
 	uint64_t value = 0;
 
@@ -118,14 +125,16 @@ static uint64_t load(const uint8_t *raw, unsigned bytes)
 	return value;
 }
 
-static void store(uint8_t *raw, unsigned bytes, uint64_t value)
+static void
+store(uint8_t *raw, unsigned bytes, uint64_t value)
 {
 	for (unsigned i = bytes; i > 0; i--, value >>= 8)
 		raw[i - 1] = (uint8_t)value;
 }
 
 /* Replace the field's bits of the big-endian number at @field->at. */
-static void assign_bits(struct model *model, const struct field *field, const char **text)
+static void
+assign_bits(struct model *model, const struct field *field, const char **text)
 {
 	uint8_t *raw = model_at(model, field->at, field->bytes);
 	const uint64_t whole = load(raw, field->bytes);
@@ -137,7 +146,8 @@ static void assign_bits(struct model *model, const struct field *field, const ch
 	store(raw, field->bytes, (whole & ~field->mask) | value << field->shift);
 }
 
-static void assign_refcount(struct model *model, const struct field *field, const char **text)
+static void
+assign_refcount(struct model *model, const struct field *field, const char **text)
 {
 	const struct q2s_geom *geom = &model->geom;
 	uint8_t *block = model_at(model, field->at, geom->cluster_size);
@@ -148,7 +158,8 @@ static void assign_refcount(struct model *model, const struct field *field, cons
 	     &diag);
 }
 
-void assignment(struct model *model, const char *text)
+void
+assignment(struct model *model, const char *text)
 {
 	struct field field;
 

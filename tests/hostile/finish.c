@@ -9,14 +9,17 @@
 #include <zstd.h>
 
 /* As QEMU: raw deflate, a window of 4 KiB. */
-static size_t compress_zlib(const uint8_t *in, size_t size, uint8_t *out, size_t room)
+static size_t
+compress_zlib(const uint8_t *in, size_t size, uint8_t *out, size_t room)
 {
-	z_stream stream = { .next_in = (Bytef *)(uintptr_t)in, .avail_in = (uInt)size,
-			    .next_out = out, .avail_out = (uInt)room };
+	z_stream stream = { .next_in = (Bytef *)(uintptr_t)in,
+			    .avail_in = (uInt)size,
+			    .next_out = out,
+			    .avail_out = (uInt)room };
 	size_t len;
 
-	if (deflateInit2(&stream, Z_DEFAULT_COMPRESSION, Z_DEFLATED, -12, 9,
-			 Z_DEFAULT_STRATEGY) != Z_OK ||
+	if (deflateInit2(&stream, Z_DEFAULT_COMPRESSION, Z_DEFLATED, -12, 9, Z_DEFAULT_STRATEGY) !=
+		    Z_OK ||
 	    deflate(&stream, Z_FINISH) != Z_STREAM_END)
 		die("deflate failed");
 	len = stream.total_out;
@@ -24,7 +27,8 @@ static size_t compress_zlib(const uint8_t *in, size_t size, uint8_t *out, size_t
 	return len;
 }
 
-size_t model_compress(const struct model *model, const uint8_t *in, uint8_t *out)
+size_t
+model_compress(const struct model *model, const uint8_t *in, uint8_t *out)
 {
 	const size_t size = model->geom.cluster_size;
 	size_t len;
@@ -39,7 +43,8 @@ size_t model_compress(const struct model *model, const uint8_t *in, uint8_t *out
 
 /* ---- tables ------------------------------------------------------------------------------ */
 
-static void finish_snapshots(struct model *model)
+static void
+finish_snapshots(struct model *model)
 {
 	struct q2s_diag diag = { 0 };
 	uint8_t buf[256];
@@ -52,11 +57,15 @@ static void finish_snapshots(struct model *model)
 		struct model_snapshot *s = &model->snapshots[i];
 		const uint8_t id = (uint8_t)('1' + i);
 		const struct q2s_snapshot record = {
-			.l1_offset = { s->l1 }, .l1_entries = s->l1_entries,
-			.id = &id, .id_len = 1,
-			.name = (const uint8_t *)s->name, .name_len = (uint16_t)strlen(s->name),
+			.l1_offset = { s->l1 },
+			.l1_entries = s->l1_entries,
+			.id = &id,
+			.id_len = 1,
+			.name = (const uint8_t *)s->name,
+			.name_len = (uint16_t)strlen(s->name),
 			.vm_state_size = s->vm_state_size,
-			.has_disk_size = true, .disk_size = model->geom.size,
+			.has_disk_size = true,
+			.disk_size = model->geom.size,
 		};
 
 		must(q2s_snapshot_encode(&model->geom, &record, buf, sizeof(buf), &used, &diag),
@@ -69,7 +78,8 @@ static void finish_snapshots(struct model *model)
 	}
 }
 
-static uint64_t finish_bitmaps(struct model *model)
+static uint64_t
+finish_bitmaps(struct model *model)
 {
 	struct q2s_diag diag = { 0 };
 	uint64_t pos = 0;
@@ -81,23 +91,30 @@ static uint64_t finish_bitmaps(struct model *model)
 	for (uint32_t i = 0; i < model->bitmap_count; i++) {
 		struct model_bitmap *b = &model->bitmaps[i];
 		const struct q2s_bitmap record = {
-			.table_offset = { b->table }, .table_entries = b->entries,
-			.flags = b->flags, .type = 1, .granularity_bits = b->granularity_bits,
-			.name = (const uint8_t *)b->name, .name_len = (uint16_t)strlen(b->name),
+			.table_offset = { b->table },
+			.table_entries = b->entries,
+			.flags = b->flags,
+			.type = 1,
+			.granularity_bits = b->granularity_bits,
+			.name = (const uint8_t *)b->name,
+			.name_len = (uint16_t)strlen(b->name),
 		};
 
 		b->at = model->bitmaps_at + pos;
 		must(q2s_bitmap_encode(&model->geom, &record, model_at(model, b->at, 1),
-				       model->geom.cluster_size - pos, &used, &diag), &diag);
+				       model->geom.cluster_size - pos, &used, &diag),
+		     &diag);
 		pos += used;
 	}
 	return pos;
 }
 
 /* The records that follow from the options come before those that the spec asks for. */
-static void add_extensions(struct model *model, uint64_t directory_size)
+static void
+add_extensions(struct model *model, uint64_t directory_size)
 {
-	const struct q2s_ext_bitmaps bitmaps = { model->bitmap_count, directory_size,
+	const struct q2s_ext_bitmaps bitmaps = { model->bitmap_count,
+						 directory_size,
 						 { model->bitmaps_at } };
 	const struct q2s_ext_crypto crypto = { { model->crypto }, model->geom.cluster_size };
 	uint8_t raw[Q2S_EXT_BITMAPS_SIZE];
@@ -121,14 +138,16 @@ static void add_extensions(struct model *model, uint64_t directory_size)
 
 /* ---- header ------------------------------------------------------------------------------ */
 
-static uint64_t incompatible_features(const struct model *model)
+static uint64_t
+incompatible_features(const struct model *model)
 {
 	return (model->geom.data_file ? Q2S_INCOMPAT_DATA_FILE : 0) |
 	       (model->geom.extended ? Q2S_INCOMPAT_EXTENDED_L2 : 0) |
 	       (model->compression ? Q2S_INCOMPAT_COMPRESSION : 0);
 }
 
-static struct q2s_header make_header(const struct model *model)
+static struct q2s_header
+make_header(const struct model *model)
 {
 	const bool v3 = model->geom.version >= 3;
 	struct q2s_header header = {
@@ -153,7 +172,8 @@ static struct q2s_header make_header(const struct model *model)
 	return header;
 }
 
-static void finish_header(struct model *model)
+static void
+finish_header(struct model *model)
 {
 	struct q2s_header header = make_header(model);
 	uint8_t *raw = model_at(model, 0, model->geom.cluster_size);
@@ -165,11 +185,13 @@ static void finish_header(struct model *model)
 
 		ext->at = pos;
 		must(q2s_ext_encode(ext->type, ext->data, ext->len, raw, model->geom.cluster_size,
-				    &pos, &diag), &diag);
+				    &pos, &diag),
+		     &diag);
 	}
 	if (pos + Q2S_EXT_HEAD_SIZE <= model->geom.cluster_size)
 		must(q2s_ext_encode(Q2S_EXT_END, NULL, 0, raw, model->geom.cluster_size, &pos,
-				    &diag), &diag);
+				    &diag),
+		     &diag);
 	if (model->backing[0]) {
 		header.backing_file_offset.v = pos;
 		header.backing_file_size = (uint32_t)strlen(model->backing);
@@ -181,7 +203,8 @@ static void finish_header(struct model *model)
 
 /* ---- refcounts --------------------------------------------------------------------------- */
 
-static void finish_refcounts(struct model *model)
+static void
+finish_refcounts(struct model *model)
 {
 	const struct q2s_geom *geom = &model->geom;
 	struct q2s_diag diag = { 0 };
@@ -195,11 +218,13 @@ static void finish_refcounts(struct model *model)
 
 		must(q2s_refcount_set(geom, model_at(model, block, geom->cluster_size),
 				      (uint32_t)c & (geom->block_entries - 1), model->counts[c],
-				      &diag), &diag);
+				      &diag),
+		     &diag);
 	}
 }
 
-void model_finish(struct model *model)
+void
+model_finish(struct model *model)
 {
 	uint64_t directory_size;
 

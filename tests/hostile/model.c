@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-void must(enum q2s_err err, const struct q2s_diag *diag)
+void
+must(enum q2s_err err, const struct q2s_diag *diag)
 {
 	char text[512];
 
@@ -15,7 +16,8 @@ void must(enum q2s_err err, const struct q2s_diag *diag)
 	die("%s", text);
 }
 
-static uint64_t take_cluster(struct model *model, uint64_t count)
+static uint64_t
+take_cluster(struct model *model, uint64_t count)
 {
 	if (model->clusters == MODEL_CLUSTERS)
 		die("more than %u clusters", MODEL_CLUSTERS);
@@ -24,7 +26,8 @@ static uint64_t take_cluster(struct model *model, uint64_t count)
 }
 
 /* As in QEMU: a block that is needed lies right where the need arose, and counts itself. */
-static void make_room(struct model *model, uint64_t n)
+static void
+make_room(struct model *model, uint64_t n)
 {
 	while ((model->clusters + n) >> model->geom.block_bits >= model->block_count) {
 		if (model->block_count >= model->geom.cluster_size / Q2S_REFTABLE_ENTRY_SIZE ||
@@ -35,7 +38,8 @@ static void make_room(struct model *model, uint64_t n)
 	}
 }
 
-uint64_t model_alloc(struct model *model, uint64_t n, uint64_t count)
+uint64_t
+model_alloc(struct model *model, uint64_t n, uint64_t count)
 {
 	uint64_t first, bytes;
 
@@ -54,7 +58,8 @@ uint64_t model_alloc(struct model *model, uint64_t n, uint64_t count)
 	return first << model->geom.cluster_bits;
 }
 
-uint8_t *model_at(struct model *model, uint64_t at, uint64_t len)
+uint8_t *
+model_at(struct model *model, uint64_t at, uint64_t len)
 {
 	const uint64_t have = model->clusters << model->geom.cluster_bits;
 
@@ -63,7 +68,8 @@ uint8_t *model_at(struct model *model, uint64_t at, uint64_t len)
 	return model->bytes + at;
 }
 
-void model_begin(struct model *model)
+void
+model_begin(struct model *model)
 {
 	struct q2s_diag diag = { 0 };
 	uint64_t l1_bytes;
@@ -81,8 +87,8 @@ void model_begin(struct model *model)
 	take_cluster(model, 1);
 	model->reftable = take_cluster(model, 1) << model->geom.cluster_bits;
 	l1_bytes = (uint64_t)model->l1_entries * Q2S_L1_ENTRY_SIZE;
-	model->l1 = model_alloc(model, (l1_bytes + model->geom.cluster_size - 1) >>
-					       model->geom.cluster_bits, 1);
+	model->l1 = model_alloc(
+		model, (l1_bytes + model->geom.cluster_size - 1) >> model->geom.cluster_bits, 1);
 	if (model->luks)
 		model->crypto = model_alloc(model, 1, 1);
 }

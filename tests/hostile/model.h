@@ -8,7 +8,7 @@
 
 #include <q2s/format.h>
 
-#define MODEL_ITEMS 64u          /* snapshots, bitmaps, extensions */
+#define MODEL_ITEMS 64u           /* snapshots, bitmaps, extensions */
 #define MODEL_CLUSTERS (1u << 20) /* more than any spec has use for */
 
 struct model_snapshot {
@@ -108,6 +108,11 @@ void model_extension(struct model *model, uint32_t type, const void *data, uint3
 
 /** Compress one cluster with the image's type. Returns the bytes used of @out (2 clusters). */
 size_t model_compress(const struct model *model, const uint8_t *in, uint8_t *out);
+
+/* ---- specs --------------------------------------------------------------------------------- */
+
+/** Carry out one line of a spec; @line is cut into words. */
+void run_line(struct model *model, char *line);
 
 /* ---- damage ------------------------------------------------------------------------------- */
 

@@ -31,6 +31,26 @@ extents() {
 		END { show() }'
 }
 
+# blocks FILE: 512-byte blocks that it takes.
+blocks() {
+	stat -c %b "$1"
+}
+
+# space OPTS SIZE: with this preallocation the files take as much space as QEMU's, give or take the
+# clusters of metadata that QEMU leaves as holes; and at least as much as the disk is large.
+space() {
+	local theirs ours
+
+	rm -f theirs ours data
+	qemu-img create -q -f qcow2 -o "$1" theirs "$2"
+	theirs=$(blocks theirs)
+	same "$1" "$2"
+	ours=$(blocks ours)
+	[ $((ours * 512)) -ge "$2" ] || fail "$ours blocks for $2 bytes with -o $1"
+	[ $((ours - theirs)) -le 1024 ] && [ $((theirs - ours)) -le 1024 ] ||
+		fail "$ours blocks, QEMU has $theirs, with -o $1 $2"
+}
+
 count=0
 
 # same OPTS SIZE [keep]: both make it, and QEMU cannot tell them apart.
@@ -73,6 +93,18 @@ for cluster in 16k 64k 2M; do
 	same "extended_l2=on,cluster_size=$cluster,preallocation=metadata" 5000001
 	same "extended_l2=on,cluster_size=$cluster,data_file=data" 1M keep
 done
+for mode in falloc full; do
+	for cluster in 512 4k 64k; do
+		space "preallocation=$mode,cluster_size=$cluster" 5000000
+	done
+	space "preallocation=$mode,extended_l2=on" 5000000
+	space "preallocation=$mode,compat=v2" 5000000
+	same "preallocation=$mode" 0
+	# We give the data file its space; QEMU gives it to the end of its last cluster alone.
+	same "preallocation=$mode,data_file=data" 1M keep
+	[ "$(blocks data)" -ge 2048 ] || fail "$(blocks data) blocks for a data file of 1M"
+done
+same nocow=on,extent_size_hint=64k 1M
 same lazy_refcounts=on 1M
 same compression_type=zstd 1M
 same compat=v2,cluster_size=2M 1M

@@ -52,7 +52,8 @@ hear(void *opaque, const struct q2s_finding *finding)
 static enum q2s_err
 check(const struct made *made, struct heard *heard, const struct q2s_observer *observer)
 {
-	const struct q2s_check_options options = { .finding = hear, .opaque = heard,
+	const struct q2s_check_options options = { .finding = hear,
+						   .opaque = heard,
 						   .observer = observer };
 	struct q2s_file *file = made_file(made);
 	struct q2s_image *image;
@@ -172,5 +173,4 @@ START_TEST(nobody_listens)
 }
 END_TEST
 
-UNIT_MAIN("check", unreadable_table, changed_under_us, cancelled, too_many_clusters,
-	  nobody_listens)
+UNIT_MAIN("check", unreadable_table, changed_under_us, cancelled, too_many_clusters, nobody_listens)

@@ -75,7 +75,8 @@ START_TEST(as_a_plain_array)
 		const uint64_t first = unit_random(&state) % LIMIT;
 		const uint64_t most = unit_random(&state) % 3 ? 70 : LIMIT;
 		const uint64_t n = 1 + unit_random(&state) % most;
-		const uint64_t k = unit_random(&state) % 4 ? 1 : 1 + (unit_random_log(&state) >> (_i + 1));
+		const uint64_t k =
+			unit_random(&state) % 4 ? 1 : 1 + (unit_random_log(&state) >> (_i + 1));
 
 		add(&counts, model, first, n < LIMIT - first ? n : LIMIT - first, k);
 	}
@@ -90,8 +91,9 @@ END_TEST
 START_TEST(uniform)
 {
 	static uint64_t model[LIMIT];
-	static const uint64_t values[] = { 1, 2, 3, 15, 16, 255, 256, 65535, 65536, UINT32_MAX,
-					   UINT64_MAX - 1, UINT64_MAX };
+	static const uint64_t values[] = {
+		1, 2, 3, 15, 16, 255, 256, 65535, 65536, UINT32_MAX, UINT64_MAX - 1, UINT64_MAX
+	};
 	uint64_t state = 1;
 
 	for (size_t i = 0; i < COUNT(values); i++) {
@@ -161,9 +163,10 @@ START_TEST(small)
 	budget.left = ROOM;
 	ck_assert_int_eq(q2si_counts_init(&counts, clusters, &budget), Q2S_OK);
 	for (uint64_t first = 5; first < clusters; first += 8193)
-		ck_assert_int_eq(q2si_counts_add(&counts, first, 8192 < clusters - first ?
-								 8192 : clusters - first,
-						 1, &touched), Q2S_OK);
+		ck_assert_int_eq(q2si_counts_add(&counts, first,
+						 8192 < clusters - first ? 8192 : clusters - first,
+						 1, &touched),
+				 Q2S_OK);
 	ck_assert_uint_le(ROOM - budget.left, (2 << 20) + (100 << 10));
 	ck_assert(!touched);
 	q2si_counts_free(&counts);
@@ -190,7 +193,8 @@ START_TEST(bounded)
 }
 END_TEST
 
-int main(void)
+int
+main(void)
 {
 	Suite *suite = suite_create("counts");
 	TCase *tcase = tcase_create("counts");

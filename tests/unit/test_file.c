@@ -200,6 +200,10 @@ START_TEST(what_is_no_file_is_refused)
 	assert_not_a_file(path_of("fifo"), Q2S_E_UNSUPPORTED, 0);
 	assert_not_a_file(files_folder, Q2S_E_UNSUPPORTED, 0);
 	assert_not_a_file("/dev/null", Q2S_E_UNSUPPORTED, 0);
+	if (file_exists("/proc/self/status")) {
+		assert_not_a_file("/proc/self/status", Q2S_E_UNSUPPORTED, 0);
+		assert_not_a_file("/proc/self/mem", Q2S_E_UNSUPPORTED, 0);
+	}
 	assert_not_a_file(path_of("missing"), Q2S_E_IO, ENOENT);
 	assert_not_a_file("", Q2S_E_IO, ENOENT);
 }

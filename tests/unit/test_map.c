@@ -5,15 +5,6 @@
 #define KIB 1024ull
 #define MIB (KIB << 10)
 
-static struct q2s_run
-run_at(struct walk *walk, uint64_t guest)
-{
-	struct q2s_run run;
-
-	assert_ok(q2s_map_run(walk->map, (q2s_guest){ guest }, UINT64_MAX, &run, &diag));
-	return run;
-}
-
 #define assert_run(walk, guest, want_len, want_state, want_host)                                  \
 	do {                                                                                      \
 		const struct q2s_run got = run_at(walk, guest);                                   \
@@ -128,131 +119,38 @@ START_TEST(compressed_runs_are_one_cluster_each)
 }
 END_TEST
 
-/* ---- maximal runs, against the slow way -------------------------------------------------- */
-
-#define ENTRIES 200u
-
-/* How one byte is mapped, decided entry by entry. */
-struct byte_map {
-	enum q2s_state state;
-	bool has_host, compressed;
-	uint64_t host;
-};
-
-static struct byte_map
-slow_map(const struct q2s_geom *geom, const struct q2s_l2_entry *entries, uint64_t first,
-	 uint64_t guest)
+START_TEST(a_shared_cluster_is_a_run_of_its_own_each_time)
 {
-	const struct q2s_l2_entry *entry = &entries[(guest - first) >> geom->cluster_bits];
-	const uint32_t sub = q2s_sub_index(geom, (q2s_guest){ guest });
-	struct byte_map map = { .compressed = entry->compressed, .has_host = entry->has_host };
+	for (int extended = 0; extended < 2; extended++) {
+		const uint64_t size = 64 * KIB;
+		struct made made = made_v3(16, extended, 8 * size);
+		const uint64_t host = made_clusters(&made, NULL, size).v;
+		struct walk walk;
 
-	if (entry->compressed) {
-		map.host = entry->comp_at.v;
-		return map;
-	}
-	map.state = q2s_l2_state(entry, sub);
-	if (entry->has_host)
-		map.host = entry->host.v + q2s_in_cluster(geom, (q2s_guest){ guest });
-	return map;
-}
-
-static bool
-slow_continues(const struct byte_map *a, const struct byte_map *b, uint64_t distance)
-{
-	return !a->compressed && !b->compressed && a->state == b->state &&
-	       a->has_host == b->has_host && (!a->has_host || b->host == a->host + distance);
-}
-
-static struct q2s_l2_entry
-random_entry(const struct q2s_geom *geom, const struct q2s_l2_entry *before, uint64_t *chance)
-{
-	struct q2s_l2_entry entry = *before;
-	const uint32_t bits = (uint32_t)unit_random(chance);
-
-	entry.copied = entry.has_host && bits & 1;
-	if (!before->compressed && unit_random(chance) % 8) { /* mostly as the one before it */
-		if (entry.has_host)
-			entry.host.v += geom->cluster_size;
-		return entry;
-	}
-	memset(&entry, 0, sizeof(entry));
-	if (unit_random(chance) % 8 == 0) {
-		entry.compressed = true;
-		entry.comp_at.v = (1 << 24) + bits % 100000;
-		entry.comp_bytes = (uint32_t)(512 - entry.comp_at.v % 512);
-		return entry;
-	}
-	entry.has_host = unit_random(chance) % 3;
-	entry.alloc = (unit_random(chance) % 2 ? bits : ~0u) & geom->sub_mask;
-	entry.zero = (unit_random(chance) % 2 ? ~bits : ~0u) & geom->sub_mask & ~entry.alloc;
-	if (entry.has_host)
-		entry.host.v = (1 + unit_random(chance) % 1000) * geom->cluster_size;
-	else
-		entry.alloc = 0;
-	if (!geom->extended && entry.has_host && !entry.alloc)
-		entry.zero = 1;
-	return entry;
-}
-
-static void
-compare_with_slow(struct walk *walk, const struct q2s_geom *geom,
-		  const struct q2s_l2_entry *entries, uint64_t first)
-{
-	const uint64_t end = geom->l2_span;
-
-	for (uint64_t guest = first; guest < end;) {
-		const struct q2s_run run = run_at(walk, guest);
-		const struct byte_map start = slow_map(geom, entries, first, guest);
-		uint64_t len = geom->sub_size;
-
-		while (guest + len < end && !start.compressed) {
-			const struct byte_map next = slow_map(geom, entries, first, guest + len);
-
-			if (!slow_continues(&start, &next, len))
-				break;
-			len += geom->sub_size;
-		}
-		if (start.compressed)
-			len = geom->cluster_size;
-		ck_assert_uint_eq(run.len, len);
-		ck_assert_int_eq(run.compressed, start.compressed);
-		ck_assert_int_eq(run.state, start.compressed ? Q2S_DATA : start.state);
-		ck_assert_uint_eq(run.host.v, start.host);
-		guest += len;
+		for (uint64_t i = 0; i < 8; i++)
+			made_raw_entry(&made, i * size, host, 0xffffffff);
+		walk = walk_start(&made);
+		for (uint64_t i = 0; i < 8; i++)
+			assert_run(&walk, i * size, size, Q2S_DATA, host);
+		walk_end(&walk, &made);
 	}
 }
+END_TEST
 
-/* A random table, its last entries used, below a second one that is empty. */
-static void
-try_random(uint32_t bits, bool extended, uint64_t chance)
+/* One cluster further on is not an offset any more, but a reserved bit. */
+START_TEST(the_last_host_offset_has_no_successor)
 {
-	struct made made = made_v3(bits, extended, 1ull << (2 * bits - 2));
-	const struct q2s_geom *geom = &made.geom;
-	const uint32_t count = geom->l2_entries < ENTRIES ? geom->l2_entries : ENTRIES;
-	const uint64_t first = geom->l2_span - (uint64_t)count * geom->cluster_size;
-	struct q2s_l2_entry entries[ENTRIES];
-	struct q2s_l2_entry before = { 0 };
+	const uint64_t size = 64 * KIB, last = Q2S_HOST_OFFSET_LIMIT - size;
+	struct made made = made_v3(16, false, 8 * size);
 	struct walk walk;
 
-	for (unsigned i = 0; i < count; i++) {
-		before = entries[i] = random_entry(geom, &before, &chance);
-		made_entry(&made, first + (uint64_t)i * geom->cluster_size, &before);
-	}
-	made_resize(&made, 1ull << 40);
+	made_raw_entry(&made, 0, (last - size) | Q2S_ENTRY_ZERO, 0);
+	made_raw_entry(&made, size, last | Q2S_ENTRY_ZERO, 0);
+	made_raw_entry(&made, 2 * size, (last + size) | Q2S_ENTRY_ZERO, 0);
 	walk = walk_start(&made);
-	compare_with_slow(&walk, geom, entries, first);
+	assert_run(&walk, 0, 2 * size, Q2S_ZERO, last - size);
+	assert_run(&walk, 2 * size, size, Q2S_ZERO, 0);
 	walk_end(&walk, &made);
-}
-
-START_TEST(runs_are_maximal_and_right)
-{
-	for (uint32_t bits = 9; bits <= 21; bits++)
-		for (uint64_t seed = 1; seed <= 5; seed++) {
-			try_random(bits, false, seed * 0x9e3779b97f4a7c15);
-			if (bits >= 14)
-				try_random(bits, true, seed * 0x9e3779b97f4a7c15);
-		}
 }
 END_TEST
 
@@ -512,9 +410,10 @@ END_TEST
 
 UNIT_MAIN("map", each_kind_of_entry_for_every_cluster_size,
 	  each_kind_of_subcluster_for_every_cluster_size, compressed_runs_are_one_cluster_each,
-	  runs_are_maximal_and_right, a_run_ends_where_the_caller_or_the_disk_ends,
-	  empty_l1_entries_are_one_run, l2_tables_come_raw,
-	  l1_entries_are_read_as_qemu_reads_them, a_table_that_cannot_be_is_refused,
-	  wrong_entries_are_refused_and_named, what_qemu_ignores_is_read,
-	  nothing_lies_wholly_past_the_end, a_table_may_lack_its_tail_but_not_all,
+	  a_shared_cluster_is_a_run_of_its_own_each_time, the_last_host_offset_has_no_successor,
+	  a_run_ends_where_the_caller_or_the_disk_ends, empty_l1_entries_are_one_run,
+	  l2_tables_come_raw, l1_entries_are_read_as_qemu_reads_them,
+	  a_table_that_cannot_be_is_refused, wrong_entries_are_refused_and_named,
+	  what_qemu_ignores_is_read, nothing_lies_wholly_past_the_end,
+	  a_table_may_lack_its_tail_but_not_all,
 	  with_a_data_file_the_host_offset_is_the_guest_offset)

@@ -131,6 +131,28 @@ START_TEST(a_signal_cleans_up_and_ends_the_tool)
 END_TEST
 
 static void
+hold_the_list(void)
+{
+	cleanup_hold();
+}
+
+START_TEST(a_signal_waits_while_the_list_is_held)
+{
+	const pid_t pid = child(PROGRESS_QUIET, hold_the_list);
+	int status;
+
+	ck_assert_int_eq(kill(pid, SIGTERM), 0);
+	for (unsigned i = 0; i < 20; i++) {
+		pause_a_little();
+		ck_assert_int_eq(waitpid(pid, &status, WNOHANG), 0);
+	}
+	ck_assert_int_eq(access(temp_path, F_OK), 0);
+	ck_assert_int_eq(kill(pid, SIGKILL), 0);
+	ck_assert_int_eq(WTERMSIG(end_of(pid)), SIGKILL);
+}
+END_TEST
+
+static void
 drop_temp(void)
 {
 	cleanup_drop_path(temp_path);
@@ -299,6 +321,7 @@ main(void)
 
 	tcase_add_checked_fixture(tcase, set_up, tear_down);
 	tcase_add_loop_test(tcase, a_signal_cleans_up_and_ends_the_tool, 0, 3);
+	tcase_add_test(tcase, a_signal_waits_while_the_list_is_held);
 	tcase_add_test(tcase, what_was_dropped_is_kept);
 	tcase_add_test(tcase, helpers_do_not_outlive_the_tool);
 	tcase_add_test(tcase, one_line_at_sigusr1);

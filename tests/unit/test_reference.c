@@ -250,23 +250,25 @@ END_TEST
 /* A file that came as a descriptor has a name for messages, which may be that of another file. */
 START_TEST(beside_needs_to_know_where_the_image_lies)
 {
-	struct q2s_diag diag = { 0 };
-	struct made made = made_v3(12, false, 4096);
-	struct q2s_file *file, *target;
-	struct q2s_image *image;
+	static const char *const names[] = { "nowhere", "base", "in/base" };
 
-	put_file("made");
 	put_file("base");
-	made.backing = "base";
-	made_finish(&made);
-	file = made_file(&made);
-	ck_assert_int_eq(q2s_image_open(file, 0, &image, &diag), Q2S_OK);
-	ck_assert_int_eq(q2s_reference_open(image, Q2S_BACKING_FILE, BESIDE, &target, NULL, &diag),
-			 Q2S_E_POLICY);
-	ck_assert_ptr_nonnull(strstr(diag.text, "own folder is not known"));
-	q2s_image_close(image);
-	q2s_file_close(file);
-	made_free(&made);
+	put_file("in/base");
+	put_image("in/image", Q2S_BACKING_FILE, "base");
+	for (size_t i = 0; i < COUNT(names); i++) {
+		struct q2s_diag diag = { 0 };
+		struct q2s_file *file, *target;
+		struct q2s_image *image;
+
+		ck_assert_int_eq(q2s_file_from_fd(open("in/image", O_RDONLY | O_CLOEXEC), names[i],
+						  &file, &diag), Q2S_OK);
+		ck_assert_int_eq(q2s_image_open(file, 0, &image, &diag), Q2S_OK);
+		ck_assert_int_eq(q2s_reference_open(image, Q2S_BACKING_FILE, BESIDE, &target, NULL,
+						    &diag), Q2S_E_POLICY);
+		ck_assert_ptr_nonnull(strstr(diag.text, "own folder is not known"));
+		q2s_image_close(image);
+		q2s_file_close(file);
+	}
 }
 END_TEST
 

@@ -37,4 +37,13 @@ walk_end(struct walk *walk, struct made *made)
 	made_free(made);
 }
 
+static inline struct q2s_run
+run_at(struct walk *walk, uint64_t guest)
+{
+	struct q2s_run run;
+
+	assert_ok(q2s_map_run(walk->map, (q2s_guest){ guest }, UINT64_MAX, &run, &diag));
+	return run;
+}
+
 #endif

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* An NBD export from the inside: connections that cursors share, and requests in flight. */
+#ifndef Q2SI_DISK_NBD_H
+#define Q2SI_DISK_NBD_H
+
+#include <pthread.h>
+
+#include <libnbd.h>
+
+#include "disk/disk.h"
+
+/* ---- connections ------------------------------------------------------------------------- */
+
+/** More connections than this serve nobody: each has many requests in flight. */
+#define Q2SI_NBD_LINKS_MAX 8u
+
+/** One connection. @lock is held by whoever talks to the server, or looks at a request. */
+struct q2si_nbd_link {
+	struct nbd_handle *handle;
+	pthread_mutex_t lock;
+	unsigned users; /* cursors; guarded by the pool */
+};
+
+/** What all connections of a disk have in common, as agreed on the first one. */
+struct q2si_nbd_terms {
+	uint64_t size;
+	uint32_t block;   /* requests are multiples of this, but for the end of the disk */
+	uint32_t request; /* bytes of the largest request, a multiple of @block */
+	bool extents;     /* the server tells what is allocated */
+	bool multi;       /* connections agree with each other */
+};
+
+struct q2si_nbd_pool {
+	char *uri; /* NULL: no connection can be added */
+	struct q2si_nbd_terms terms;
+	pthread_mutex_t lock; /* guards all below */
+	size_t count;
+	struct q2si_nbd_link links[Q2SI_NBD_LINKS_MAX];
+};
+
+/** Make the first connection (@options->uri) or all there are; agree on the terms. */
+enum q2s_err q2si_nbd_pool_open(struct q2si_nbd_pool *pool,
+				const struct q2s_disk_nbd_options *options, struct q2s_diag *diag);
+void q2si_nbd_pool_close(struct q2si_nbd_pool *pool);
+
+/** A connection for one more cursor: its own if possible. Never fails: one is always there. */
+struct q2si_nbd_link *q2si_nbd_pool_take(struct q2si_nbd_pool *pool);
+void q2si_nbd_pool_return(struct q2si_nbd_pool *pool, struct q2si_nbd_link *link);
+
+/** Record what libnbd says about the call of this thread that just failed; Q2S_E_IO or NOMEM. */
+enum q2s_err q2si_nbd_fail(struct q2s_diag *diag, const char *doing);
+
+/* ---- extents ----------------------------------------------------------------------------- */
+
+/** Entries of one answer that are kept; what is behind them is asked again. */
+#define Q2SI_NBD_EXTENTS 4096u
+
+/** What the server said last about a stretch of the disk: ascending, without gaps. */
+struct q2si_nbd_extents {
+	uint64_t start;
+	size_t count;
+	struct {
+		uint64_t end;
+		enum q2s_state state;
+	} list[Q2SI_NBD_EXTENTS];
+};
+
+/** What is at @guest, which is below the size; asks the server when it is not known yet. */
+enum q2s_err q2si_nbd_extent_at(struct q2si_nbd_link *link, const struct q2si_nbd_terms *terms,
+				struct q2si_nbd_extents *extents, uint64_t guest,
+				enum q2s_state *state, uint64_t *end, struct q2s_diag *diag);
+
+/**
+ * The first data at @guest or behind it, as far as is known without asking.
+ * Returns false when there is none; else [*@start, *@end).
+ */
+bool q2si_nbd_known_data(const struct q2si_nbd_extents *extents, uint64_t guest, uint64_t *start,
+			 uint64_t *end);
+
+/* ---- reading ----------------------------------------------------------------------------- */
+
+#define Q2SI_NBD_SLOTS 16u
+/** The most bytes of one request, if the server takes as many. */
+#define Q2SI_NBD_CHUNK (256u << 10)
+
+/** One request: sent, then filled. Guarded by the connection's lock while it is in flight. */
+struct q2si_nbd_slot {
+	uint64_t at;
+	size_t len; /* 0: free */
+	bool in_flight;
+	int error; /* errno of the request */
+	uint8_t *data;
+	size_t room;
+};
+
+/** How requests follow each other, so that the next ones can be sent before they are made. */
+enum q2si_nbd_pattern {
+	Q2SI_NBD_RANDOM,
+	Q2SI_NBD_SEQUENTIAL, /* each begins where the one before ended, or behind a hole there */
+	Q2SI_NBD_STRIDED,    /* equal lengths at equal distances: the scan looks at cluster starts */
+};
+
+/** The requests of one cursor: a ring, the oldest at @first. */
+struct q2si_nbd_reader {
+	struct q2si_nbd_link *link;
+	const struct q2si_nbd_terms *terms;
+	const struct q2si_nbd_extents *extents;
+	struct q2si_nbd_slot slots[Q2SI_NBD_SLOTS];
+	unsigned first, count;
+	enum q2si_nbd_pattern pattern;
+	uint64_t last_at, stride; /* of the call before */
+	size_t last_len;
+	uint64_t next;  /* where reading ahead goes on */
+	unsigned depth; /* requests in the ring up to which it goes on */
+};
+
+enum q2s_err q2si_nbd_read(struct q2si_nbd_reader *reader, uint64_t at, uint8_t *buf, size_t len,
+			   struct q2s_diag *diag);
+/** Wait for what is in flight, and free the buffers. */
+void q2si_nbd_reader_close(struct q2si_nbd_reader *reader);
+
+#endif

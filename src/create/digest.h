@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SHA-256 of what a guest would read. */
+#ifndef CREATE_DIGEST_H
+#define CREATE_DIGEST_H
+
+#include <q2s/disk.h>
+
+#define DIGEST_TEXT 65 /* 64 digits and NUL */
+
+/** Can this build make digests? */
+bool digest_is_there(void);
+
+/** The digest of all bytes of a disk, in hexadecimal. Q2S_E_UNSUPPORTED without libgcrypt. */
+enum q2s_err digest_disk(struct q2s_disk *disk, char out[DIGEST_TEXT], struct q2s_diag *diag);
+
+#endif

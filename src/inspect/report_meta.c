@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* `report`: host clusters that hold structures other than L1 and L2 tables; leaks. */
+#include "inspect/report.h"
+
+#include "base/arith.h"
+#include "inspect/extensions.h"
+#include "inspect/records.h"
+#include "inspect/table.h"
+
+/* ---- refcounts --------------------------------------------------------------------------- */
+
+typedef void (*block_visit)(struct report *report, uint64_t index, q2s_host block);
+
+static void
+each_block(struct report *report, block_visit visit)
+{
+	const struct q2s_header *const header = &report->subject->header;
+	const uint64_t bytes = q2si_min(
+		(uint64_t)header->refcount_table_clusters << report->geom->cluster_bits,
+		Q2S_REFTABLE_MAX_BYTES);
+	struct q2s_diag diag = { 0 };
+	struct table table = { 0 };
+	const uint8_t *raw;
+	q2s_host block;
+	enum q2s_err err =
+		table_open(report->subject->file, header->refcount_table_offset,
+			   bytes / Q2S_REFTABLE_ENTRY_SIZE, Q2S_REFTABLE_ENTRY_SIZE,
+			   "refcount table", &table, &diag);
+
+	for (uint64_t i = 0; err == Q2S_OK; i++) {
+		err = table_next(&table, i, &i, &diag);
+		if (err != Q2S_OK || i == table.count)
+			break;
+		err = table_get(&table, i, &raw, &diag);
+		if (err == Q2S_OK && q2s_reftable_decode(report->geom, raw, table_at(&table, i),
+							 &block, NULL) == Q2S_OK)
+			visit(report, i, block);
+	}
+	if (err != Q2S_OK)
+		report_trouble(report, &diag);
+	table_close(&table);
+}
+
+static void
+mark_block(struct report *report, uint64_t index, q2s_host block)
+{
+	(void)index;
+	report_mark(report, block, HOST_REFBLOCK, NULL);
+}
+
+static void
+leak_block(struct report *report, uint64_t index, q2s_host block)
+{
+	const struct q2s_geom *const geom = report->geom;
+	const uint64_t first = index << geom->block_bits;
+	const uint64_t clusters =
+		q2si_div_up(q2s_file_size(report->subject->file), geom->cluster_size);
+	struct q2s_diag diag = { 0 };
+	struct table table;
+	const uint8_t *raw;
+
+	if (first >= clusters || report_is_hole(report, block) ||
+	    !report_work(report, geom->block_entries))
+		return;
+	/* One entry: the whole block. It may have more bytes than a table reads at a time. */
+	if (table_open(report->subject->file, block, geom->cluster_size / Q2S_SECTOR, Q2S_SECTOR,
+		       "refcount block", &table, &diag) != Q2S_OK) {
+		report_trouble(report, &diag);
+		return;
+	}
+	for (uint32_t i = 0; i < geom->block_entries && first + i < clusters; i++) {
+		const q2s_host at = { (first + i) << geom->cluster_bits };
+		const uint32_t per_sector = Q2S_SECTOR * 8 / geom->refcount_bits;
+
+		if (report_host_kind(report, at) != HOST_FREE)
+			continue;
+		if (table_get(&table, i / per_sector, &raw, &diag) != Q2S_OK) {
+			report_trouble(report, &diag);
+			break;
+		}
+		if (q2s_refcount_get(geom, raw, i % per_sector))
+			report_mark(report, at, HOST_LEAKED, NULL);
+	}
+	table_close(&table);
+}
+
+void
+report_leaks(struct report *report)
+{
+	each_block(report, leak_block);
+}
+
+/* ---- records ----------------------------------------------------------------------------- */
+
+static void
+mark_snapshot_table(struct report *report)
+{
+	struct record_walk walk = snapshot_walk_begin(report->subject);
+	struct q2s_snapshot snapshot;
+	struct q2s_diag diag = { 0 };
+	struct record record;
+	enum q2s_err err = Q2S_OK;
+
+	while (snapshot_walk_next(&walk, &record, &snapshot, &err, &diag))
+		report_mark_range(report, record.at, q2si_max(record.bytes, 1), HOST_SNAPSHOT);
+	if (err != Q2S_OK)
+		report_trouble(report, &diag);
+	record_walk_end(&walk);
+}
+
+static void
+mark_bitmap(struct report *report, const struct q2s_bitmap *bitmap)
+{
+	struct q2s_diag diag = { 0 };
+	struct table table = { 0 };
+	const uint8_t *raw;
+	enum q2s_err err = table_open(report->subject->file, bitmap->table_offset,
+				      bitmap->table_entries, Q2S_BITMAP_TABLE_ENTRY_SIZE,
+				      "bitmap table", &table, &diag);
+
+	report_mark_range(report, bitmap->table_offset,
+			  (uint64_t)bitmap->table_entries * Q2S_BITMAP_TABLE_ENTRY_SIZE,
+			  HOST_BITMAP);
+	for (uint64_t i = 0; err == Q2S_OK && i < table.count; i++) {
+		struct q2s_bitmap_table_entry entry;
+
+		err = report_work(report, 1) ? table_get(&table, i, &raw, &diag) : Q2S_E_LIMIT;
+		if (err == Q2S_OK &&
+		    q2s_bitmap_table_decode(report->geom, raw, table_at(&table, i), &entry, NULL) ==
+			    Q2S_OK &&
+		    entry.cluster.v)
+			report_mark(report, entry.cluster, HOST_BITMAP, NULL);
+	}
+	if (err != Q2S_OK && err != Q2S_E_LIMIT)
+		report_trouble(report, &diag);
+	table_close(&table);
+}
+
+static void
+mark_bitmaps(struct report *report, const struct q2s_ext *ext)
+{
+	struct q2s_ext_bitmaps bitmaps;
+	struct record_walk walk;
+	struct q2s_bitmap bitmap;
+	struct q2s_diag diag = { 0 };
+	struct record record;
+	enum q2s_err err = Q2S_OK;
+
+	if (q2s_ext_bitmaps_decode(report->geom, ext, &bitmaps, NULL) != Q2S_OK)
+		return;
+	report_mark_range(report, bitmaps.directory_offset, bitmaps.directory_size, HOST_BITMAP);
+	walk = bitmap_walk_begin(report->subject, &bitmaps);
+	while (bitmap_walk_next(&walk, &record, &bitmap, &err, &diag)) {
+		if (record.fault.err == Q2S_OK)
+			mark_bitmap(report, &bitmap);
+	}
+	if (err != Q2S_OK)
+		report_trouble(report, &diag);
+	record_walk_end(&walk);
+}
+
+static void
+mark_extensions(struct report *report)
+{
+	const struct subject *const subject = report->subject;
+	struct extension_walk walk =
+		extension_walk_begin(&subject->header, subject->head, subject->head_size);
+	struct q2s_ext_crypto crypto;
+	struct q2s_ext ext;
+
+	while (extension_walk_next(&walk, &ext, NULL)) {
+		if (ext.type == Q2S_EXT_BITMAPS)
+			mark_bitmaps(report, &ext);
+		if (ext.type == Q2S_EXT_CRYPTO &&
+		    q2s_ext_crypto_decode(report->geom, &ext, &crypto, NULL) == Q2S_OK)
+			report_mark_range(report, crypto.offset, crypto.length, HOST_CRYPTO);
+	}
+}
+
+void
+report_metadata(struct report *report)
+{
+	const struct q2s_header *const header = &report->subject->header;
+	const uint64_t table = (uint64_t)header->refcount_table_clusters
+			       << report->geom->cluster_bits;
+
+	report_mark(report, (q2s_host){ 0 }, HOST_HEADER, NULL);
+	report_mark_range(report, header->refcount_table_offset,
+			  q2si_min(table, Q2S_REFTABLE_MAX_BYTES), HOST_REFTABLE);
+	each_block(report, mark_block);
+	mark_snapshot_table(report);
+	mark_extensions(report);
+}

@@ -1,0 +1,49 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# --corpus makes a folder or nothing: what is there is kept, and what fails or is stopped vanishes.
+
+. "$Q2S_SRC/tests/cli/lib.sh"
+
+# only NAME...: what the folder holds, but for what expect_exit keeps.
+only() {
+	assert_equal "$*" "$(find . -mindepth 1 -maxdepth 1 ! -name std\* -printf '%f\n' | sort | xargs)" \
+		"the folder"
+}
+
+mkdir full
+echo mine >full/file
+expect_exit 1 q2s-create --corpus full
+expect_stderr '^q2s-create: full: corpus: needs a new folder, or an empty one: '
+only full
+assert_equal mine "$(cat full/file)" "the file in it"
+expect_exit 1 q2s-create --corpus full/file
+expect_exit 1 q2s-create --corpus nowhere/corpus
+expect_stderr '^q2s-create: nowhere/corpus: '
+expect_exit 1 q2s-create --corpus ''
+expect_exit 1 q2s-create --corpus new image
+expect_stderr "unexpected 'image' with --corpus"
+expect_exit 1 q2s-create --corpus new -o cluster_size=4k
+expect_stderr 'takes no option but --quiet'
+only full
+
+# Stopped by a signal, or by the user's limit, in the middle.
+env --default-signal q2s-create -q --corpus new &
+pid=$!
+until ls new.*/states-* >/dev/null 2>&1; do
+	kill -0 $pid || fail "it ended too early"
+	sleep 0.01
+done
+kill -s TERM $pid
+got=0
+wait $pid || got=$?
+assert_equal 143 "$got" "exit code after SIGTERM"
+only full
+got=0
+(ulimit -f 1024 && exec q2s-create --corpus new) 2>stderr || got=$?
+assert_equal 1 "$got" "exit code at the limit"
+expect_stderr '^q2s-create: .*File too large'
+only full
+
+expect_exit 0 q2s-create --corpus new
+expect_stdout '^new: [0-9]+ images'
+assert_equal "$(find new -name '*.qcow2' | wc -l)" "$(wc -l <new/manifest.jsonl)" "lines and images"

@@ -1,0 +1,160 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# A report is one page that needs nothing else, tells what the other verbs tell, and believes no
+# word of the image.
+. "$Q2S_SRC/tests/cli/lib.sh"
+. "$Q2S_SRC/tests/cli/bytes.sh"
+requires jq
+
+# page_data PAGE: the JSON in a page, which lies on a line of its own.
+page_data() {
+	grep -A 1 '^<script type="application/json" id="data">$' "$1" | tail -n 1
+}
+
+# sums DATA MAP KINDS: the clusters of each kind, over all cells of a map.
+sums() {
+	jq -c --arg map "$2" --argjson kinds "$3" \
+		'[.[$map].cells[][0] | _nwise(2)] as $pairs |
+		 [range($kinds) as $k | [$pairs[] | select(.[0] == $k) | .[1]] | add // 0]' "$1"
+}
+
+# draw IMAGE STATUS: its page and data, judged as every page is.
+draw() {
+	rm -f page.html
+	expect_exit "$2" q2s-inspect report --out page.html "$1"
+	[ ! -s stdout ] || fail "report --out says something on stdout"
+	page_data page.html >data.json
+	jq -e .filename data.json >/dev/null || fail "the data of $1 is not JSON"
+	! grep -v '^{"' page.html | grep -Eiq '(https?:)?//[a-z0-9]|src=|<link|@import|url\(' ||
+		fail "the page of $1 refers to something else"
+	assert_equal 2 "$(grep -c '<script' page.html)" 'script elements'
+	assert_equal 2 "$(grep -c '</script' page.html)" 'ends of script elements'
+	[ "$(stat -c %s page.html)" -lt $((2 << 20)) ] || fail "the page of $1 is large"
+	if [ "${xmllint:=$(command -v xmllint || echo none)}" != none ]; then
+		! xmllint --html --noout page.html 2>&1 |
+			grep -Ev 'Tag (main|header|section|aside|footer) invalid' | grep -q 'error :' ||
+			fail "the page of $1 is not well-formed"
+	fi
+}
+
+# --- an image of every kind, made by hand: an L2 table and three clusters of data
+q2s-create -q hand.qcow2 1G
+l1=$(q2s-inspect info --output=json hand.qcow2 | jq .q2s.header.l1_table_offset)
+truncate -s $((0x80000)) hand.qcow2
+poke hand.qcow2 "$l1" 8000000000040000
+entries=(8000000000050000 0000000000000001 8000000000060001 4040000000070123 8000000000050200
+	8000000000900000)
+for i in "${!entries[@]}"; do
+	poke hand.qcow2 $((0x40000 + 8 * i)) "${entries[i]}"
+done
+draw hand.qcow2 0
+assert_equal '[16378,2,2,1,0,1,0]' "$(sums data.json guest 7)" 'guest clusters'
+assert_equal '[6,1]' "$(jq -c '.host.cells[5][0]' data.json)" 'a cell of data'
+assert_equal '[1,2,1,1,1]' "$(sums data.json host 14 | jq -c '[.[1], .[6], .[7], .[5], .[13]]')" 'host clusters'
+assert_equal '"offset"' "$(jq -c '[.guest.cells[][1][] | select(.[1] == 5)[8]][0]' data.json)" 'an invalid entry'
+[ "$(jq .check.corruptions data.json)" -gt 0 ] || fail 'no corruption was found'
+assert_equal true "$(jq '[.guest.cells[][2]] | add > 0' data.json)" 'findings in the guest map'
+q2s-inspect map --raw-entries --output=json hand.qcow2 >map.json
+assert_equal "$(jq '[.[] | select(.state == "normal")] | length' map.json)" \
+	"$(sums data.json guest 7 | jq '.[2]')" 'data clusters, as map says'
+
+# --output=json is the same data; stdout is the same page; what exists stays without --force
+expect_exit 0 q2s-inspect report --output=json hand.qcow2
+assert_equal "$(jq -cS 'del(.filename)' data.json)" "$(jq -cS 'del(.filename)' stdout)" 'the data by itself'
+expect_exit 0 q2s-inspect report hand.qcow2
+assert_same_bytes stdout page.html
+expect_exit 1 q2s-inspect report --out page.html hand.qcow2
+expect_stderr 'page.html'
+expect_exit 0 q2s-inspect report --force --out page.html hand.qcow2
+cp hand.qcow2 before.qcow2
+expect_exit 1 q2s-inspect report --force --out ./hand.qcow2 hand.qcow2
+expect_stderr 'is the image itself'
+assert_same_bytes before.qcow2 hand.qcow2
+if command -v script >/dev/null; then
+	script -qec 'q2s-inspect report hand.qcow2' /dev/null >tty.txt </dev/null || true
+	grep -q 'not for a terminal' tty.txt || fail 'a page was sent to a terminal'
+fi
+
+# --- a damaged header: the fields are shown, and the maps as far as the geometry is known
+cp hand.qcow2 damaged.qcow2
+poke damaged.qcow2 72 8000000000000020
+draw damaged.qcow2 1
+jq -e '(.fault | test("bit 5")) and (.header | length > 10)' data.json >/dev/null || fail 'the fault is not in the page'
+poke damaged.qcow2 20 000000ff
+draw damaged.qcow2 1
+assert_equal '[false,19]' "$(jq -c '[has("host"), (.header | length)]' data.json)" 'without geometry'
+for size in 103 512 65537 $((0x48000)); do
+	cp hand.qcow2 short.qcow2
+	truncate -s "$size" short.qcow2
+	got=0
+	q2s-inspect report --force --out short.html short.qcow2 2>err || got=$?
+	[ "$got" -le 1 ] || fail "an image cut to $size bytes ends with $got"
+	[ "$got" = 0 ] || grep -q '^q2s-inspect: short.qcow2: ' err
+done
+expect_exit 1 q2s-inspect report --out raw.html page.html
+[ ! -e raw.html ] || fail 'a page of what is no image'
+
+# --- tables that share clusters: any number of L1 entries lead to one L2 table
+q2s-create -q hostile.qcow2 4T
+l1=$(q2s-inspect info --output=json hostile.qcow2 | jq .q2s.header.l1_table_offset)
+poke hostile.qcow2 "$l1" "$(printf '0000000000010000%.0s' {1..8192})"
+draw hostile.qcow2 0
+assert_equal $((1 << 26)) "$(sums data.json guest 7 | jq add)" 'every guest cluster is counted once'
+
+# --- words of the image are words
+evil='</script><img src=x onerror=alert(1)><!--&amp;'
+q2s-create -q -u -F raw -b "$evil" evil.qcow2 1M 
+draw evil.qcow2 0
+assert_equal "$evil" "$(jq -r .backing data.json)" 'the name of the backing file'
+! grep -q 'onerror=alert(1)>' page.html || fail 'the backing file name is in the page as it is'
+
+# --- one TiB, all of it mapped: bounded in size
+requires qemu-img
+qemu-img create -q -f qcow2 -o preallocation=metadata,cluster_size=1M large.qcow2 1T
+draw large.qcow2 0
+assert_equal "[0,0,$((1 << 20)),0,0,0,0]" "$(sums data.json guest 7)" 'one TiB of data'
+assert_equal "$((1 << 20))" "$(sums data.json host 14 | jq '.[6]')" 'its host clusters'
+[ "$(jq '[.guest, .host | .cells | length] | max' data.json)" -le 4097 ] || fail 'too many cells'
+rm large.qcow2
+
+# --- as qemu-img counts it, with subclusters, compressed clusters and a snapshot
+requires qemu-io
+qemu-img create -q -f qcow2 -o extended_l2=on mixed.qcow2 64M
+qemu-io -c 'write 0 3M' -c 'write 4M 4k' -c 'write -z 5M 64k' -c 'write -c 6M 64k' mixed.qcow2 >/dev/null
+qemu-img snapshot -c one mixed.qcow2
+qemu-io -c 'write -P 7 0 1M' mixed.qcow2 >/dev/null
+draw mixed.qcow2 0
+assert_equal '[973,1,48,1,1,0,0]' "$(sums data.json guest 7)" 'guest clusters with subclusters'
+assert_equal '[16,48]' "$(sums data.json host 14 | jq -c '[.[9], .[6] - 1]')" 'data of the snapshot alone'
+qemu-img check --output=json mixed.qcow2 >check.json
+assert_equal "$(jq -c '[."allocated-clusters", ."compressed-clusters", ."total-clusters"]' check.json)" \
+	"$(jq -c '.check | [."allocated-clusters", ."compressed-clusters", ."total-clusters"]' data.json)" \
+	'the counts of the check'
+assert_equal '"3"' "$(jq -c '.guest.cells[64][1][0][7]' data.json)" 'the bitmap of two subclusters'
+
+# --- in a browser: a click on a guest cell shows its entry and leads to the host cell, and back
+browser=$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)
+if [ -z "$browser" ]; then
+	echo 'not tested: the script of the page, as there is no chromium'
+	exit 0
+fi
+sed '/^<\/body>$/,$d' page.html >clicked.html
+cat >>clicked.html <<'END'
+<script>
+document.querySelector('#guest [data-i="64"]').click();
+const shown = document.getElementById("detail").textContent;
+const leads = [...document.querySelectorAll("#detail [data-go=host]")].pop();
+leads.click();
+const there = document.querySelector("#detail h2").textContent;
+document.querySelector("#detail [data-go=guest]").click();
+const back = document.querySelector("#detail h2").textContent;
+document.body.append("TOLD(" + [shown, there, back].join(" & ") + ")TOLD");
+</script></body></html>
+END
+timeout 120 "$browser" --headless --no-sandbox --disable-gpu --disable-background-networking \
+	--disable-component-update --disable-sync --user-data-dir="$tmp/profile" \
+	--dump-dom "file://$tmp/clicked.html" >dom.html 2>/dev/null ||
+	{ echo 'not tested: the script of the page, as chromium does not run here'; exit 0; }
+want='TOLD(Guest disk: 0x400000.*L2 entry64 at 0x.*bitmap0x0000000000000003.*'
+want+=' &amp; In the file: 0x[0-9a-f]*0000 &amp; Guest disk: 0x400000)TOLD'
+grep -q "$want" dom.html || fail "a click tells $(grep -o 'TOLD(.*' dom.html | head -c 900)"
