@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/arith.h"
+#include "base/bytes.h"
 #include "base/cleanup.h"
 #include "base/diag.h"
 #include "base/zero.h"
@@ -131,32 +132,51 @@ load_block(struct q2si_checker *ck, struct loader *loader, uint64_t index, uint6
 	return Q2S_OK;
 }
 
+/*
+ * Where the block of an entry lies. Without its reserved bits an entry is still good for what is
+ * behind it: QEMU reads the counts there. False, and a finding, when it leads nowhere.
+ */
+static bool
+block_of_entry(struct q2si_checker *ck, q2s_host at, const uint8_t *raw, q2s_host *block)
+{
+	enum q2s_err err = q2s_reftable_decode(ck->geom, raw, at, block, NULL);
+
+	if (err == Q2S_E_RESERVED) {
+		const uint64_t value = q2si_get_be64(raw);
+		const uint64_t legal = q2si_round_down(value, Q2S_SECTOR);
+		uint8_t masked[Q2S_REFTABLE_ENTRY_SIZE];
+
+		q2si_report(ck, REFCOUNT_TABLE_RESERVED, .host = at, Q2SI_VALUES(value, legal));
+		q2si_put_be64(masked, legal);
+		err = q2s_reftable_decode(ck->geom, masked, at, block, NULL);
+	}
+	if (err != Q2S_OK) {
+		q2si_report(ck, REFCOUNT_BLOCK_UNALIGNED, .host = at,
+			    Q2SI_VALUES(q2si_get_be64(raw), 0));
+		return false;
+	}
+	if (block->v >> ck->geom->cluster_bits >= ck->file_clusters) {
+		q2si_report(ck, REFCOUNT_BLOCK_PAST_END, .host = at,
+			    Q2SI_VALUES(block->v, ck->file_size));
+		return false;
+	}
+	return block->v != 0;
+}
+
 static enum q2s_err
 visit_entry(struct q2si_checker *ck, void *opaque, q2s_host at, const uint8_t *raw, uint64_t weight)
 {
-	const uint64_t clusters = ck->file_clusters;
 	struct loader *loader = opaque;
-	enum q2s_err err;
-	q2s_host block;
 	bool touched = false;
+	uint64_t cluster;
+	q2s_host block;
 
 	(void)weight;
-	err = q2s_reftable_decode(ck->geom, raw, at, &block, NULL);
-	if (err == Q2S_E_OFFSET)
-		q2si_report(ck, REFCOUNT_BLOCK_UNALIGNED, .host = at);
-	else if (err != Q2S_OK)
-		q2si_report(ck, REFCOUNT_TABLE_RESERVED, .host = at);
-	if (err != Q2S_OK)
+	if (!block_of_entry(ck, at, raw, &block))
 		return Q2S_OK;
-	if (block.v >> ck->geom->cluster_bits >= clusters) {
-		q2si_report(ck, REFCOUNT_BLOCK_PAST_END, .host = at,
-			    Q2SI_VALUES(block.v, ck->file_size));
-		return Q2S_OK;
-	}
-	block.v = q2si_round_down(block.v, ck->geom->cluster_size);
-	Q2SI_TRY(q2si_counts_add(&ck->counted, block.v >> ck->geom->cluster_bits, 1, 1, &touched));
-	Q2SI_TRY(q2si_extents_add(&ck->metadata, Q2SI_EXTENT_REFCOUNT_BLOCK,
-				  block.v >> ck->geom->cluster_bits, 1));
+	cluster = block.v >> ck->geom->cluster_bits;
+	Q2SI_TRY(q2si_counts_add(&ck->counted, cluster, 1, 1, &touched));
+	Q2SI_TRY(q2si_extents_add(&ck->metadata, Q2SI_EXTENT_REFCOUNT_BLOCK, cluster, 1));
 	return load_block(ck, loader, (at.v - loader->table) / Q2S_REFTABLE_ENTRY_SIZE, block.v);
 }
 

@@ -79,10 +79,14 @@ static int identify(int fd, struct q2s_file_ident *ident, struct stat *st)
 static bool is_real(int fd, const struct stat *st)
 {
 	char byte;
+	ssize_t n;
 
-	if (S_ISBLK(st->st_mode))
-		return true;
-	return S_ISREG(st->st_mode) && (st->st_size > 0 || pread(fd, &byte, 1, 0) == 0);
+	if (!S_ISREG(st->st_mode) || st->st_size > 0)
+		return S_ISREG(st->st_mode) || S_ISBLK(st->st_mode);
+	do {
+		n = pread(fd, &byte, 1, 0);
+	} while (n < 0 && errno == EINTR);
+	return n == 0;
 }
 
 enum q2s_err q2s_file_from_fd(int fd, const char *name, struct q2s_file **out,

@@ -14,6 +14,7 @@
 #include "inspect/show.h"
 #include "inspect/verbs.h"
 
+/* clang-format off */
 static const char help_text[] =
 	"Usage: q2s-inspect dump [OPTIONS] FILE\n"
 	"Every structure of the image, decoded. Entries that are all zeros are left out. What is\n"
@@ -22,6 +23,7 @@ static const char help_text[] =
 	"                                 snapshots bitmaps\n"
 	"      --guest=OFFSET[+LEN]       of L1 and L2 only the entries for these guest bytes\n"
 	OPTIONS_COMMON_HELP;
+/* clang-format on */
 
 /** @geom: needs the geometry, so it is left out when the header does not give one. */
 static const struct {

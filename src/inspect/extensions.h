@@ -19,7 +19,8 @@ struct extension_walk {
 	uint64_t pos;
 };
 
-/** Start at header_length. @header need not be legal: what lies outside of cluster 0 is left out. */
+/** Start at header_length. @header need not be legal: what lies outside of cluster 0 is left out.
+ */
 struct extension_walk extension_walk_begin(const struct q2s_header *header, const uint8_t *head,
 					   size_t size);
 

@@ -13,6 +13,7 @@
 #include "inspect/subject.h"
 #include "inspect/verbs.h"
 
+/* clang-format off */
 static const char help_text[] =
 	"Usage: q2s-inspect info [OPTIONS] FILE\n"
 	"What the image is: size, geometry, features, references, snapshots, bitmaps, and where\n"
@@ -20,6 +21,7 @@ static const char help_text[] =
 	"      --backing-chain            each layer (as far as --follow allows)\n"
 	OPTIONS_FOLLOW_HELP
 	OPTIONS_COMMON_HELP;
+/* clang-format on */
 
 struct info_options {
 	struct options common;

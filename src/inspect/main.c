@@ -15,6 +15,8 @@ static const struct verb verbs[] = {
 	{ "map", map_main, "which ranges of the guest disk hold what, and where" },
 	{ "check", check_main, "are the structures sound, and do the refcounts add up?" },
 	{ "dump", dump_main, "every structure of the image, decoded" },
+	{ "explain", explain_main, "how one guest offset becomes host bytes, step by step" },
+	{ "hex", hex_main, "the metadata byte by byte, each byte named" },
 	{ "safety", safety_main, "may this file be handed to a hypervisor?" },
 	{ "report", report_main, "the image drawn: one HTML file, to look at" },
 };

@@ -11,6 +11,7 @@
 #include "inspect/show.h"
 #include "inspect/verbs.h"
 
+/* clang-format off */
 static const char help_text[] =
 	"Usage: q2s-inspect map [OPTIONS] FILE\n"
 	"Which ranges of the guest disk hold what, and where. The JSON is that of\n"
@@ -20,6 +21,7 @@ static const char help_text[] =
 	"      --raw-entries              each subcluster of this file's L2 tables by itself\n"
 	OPTIONS_FOLLOW_HELP
 	OPTIONS_COMMON_HELP;
+/* clang-format on */
 
 struct map_options {
 	struct options common;

@@ -18,21 +18,26 @@ enum {
 };
 
 /* What every verb's table of long options ends with. */
-#define OPTIONS_COMMON                                                                            \
-	{ "output", required_argument, NULL, OPTION_OUTPUT },                                     \
-	{ "help", no_argument, NULL, OPTION_HELP },                                               \
-	{ "version", no_argument, NULL, OPTION_VERSION }, { NULL, 0, NULL, 0 }
+#define OPTIONS_COMMON                                            \
+	{ "output", required_argument, NULL, OPTION_OUTPUT },     \
+		{ "help", no_argument, NULL, OPTION_HELP },       \
+		{ "version", no_argument, NULL, OPTION_VERSION }, \
+	{                                                         \
+		NULL, 0, NULL, 0                                  \
+	}
 
 /* For the verbs that may look at other files. */
-#define OPTIONS_FOLLOW                                                                            \
-	{ "follow", required_argument, NULL, OPTION_FOLLOW },                                     \
-	{ "format", required_argument, NULL, 'f' }
+#define OPTIONS_FOLLOW                                        \
+	{ "follow", required_argument, NULL, OPTION_FOLLOW }, \
+	{                                                     \
+		"format", required_argument, NULL, 'f'        \
+	}
 
 /* The lines of --help for them. */
-#define OPTIONS_COMMON_HELP                                                                       \
-	"      --output=human|json        how to say it (default: human)\n"                       \
+#define OPTIONS_COMMON_HELP                                                 \
+	"      --output=human|json        how to say it (default: human)\n" \
 	"      --help, --version\n"
-#define OPTIONS_FOLLOW_HELP                                                                       \
+#define OPTIONS_FOLLOW_HELP                                                                        \
 	"  -f, --format=raw|qcow2         what FILE is (default: qcow2 if it says so, else raw)\n" \
 	"      --follow=none|beside|any   which other files the image may make us open: none\n"    \
 	"                                 (default), those in its own folder or below it, any\n"

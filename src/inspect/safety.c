@@ -17,13 +17,15 @@
 
 #define EXIT_UNSAFE 2
 
+/* clang-format off */
 static const char help_text[] =
 	"Usage: q2s-inspect safety [OPTIONS] FILE\n"
 	"May this file be handed to a hypervisor? Looks at its first cluster only, and opens\n"
-	"nothing else. FILE is - for standard input. Exit code 0: safe, 2: unsafe, 1: cannot "
+	"nothing else. FILE is - for standard input. Exit code 0: safe, 2: unsafe, 1: cannot\n"
 	"tell.\n\n"
-	"      --max-size=SIZE            a larger disk is unsafe (default: "
-	"1P)\n" OPTIONS_COMMON_HELP;
+	"      --max-size=SIZE            a larger disk is unsafe (default: 1P)\n"
+	OPTIONS_COMMON_HELP;
+/* clang-format on */
 
 /** What was read of the file: @len bytes of @cap, the rest zeros. */
 struct head {

@@ -74,8 +74,7 @@ void sheet_title(struct sheet *sheet, const char *fmt, ...) __attribute__((forma
 void sheet_note(struct sheet *sheet, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /** Start a table: in JSON an array of objects behind @key. */
-void sheet_table(struct sheet *sheet, const char *key, const struct column *columns,
-		 size_t count);
+void sheet_table(struct sheet *sheet, const char *key, const struct column *columns, size_t count);
 /**
  * One row of the table: a cell for each column. Column titles come with the first one.
  *

@@ -42,7 +42,6 @@ enum q2s_err table_get(struct table *table, uint64_t index, const uint8_t **raw,
 		       struct q2s_diag *diag);
 
 /** The first index >= @index of an entry that is not all zeros, or count. */
-enum q2s_err table_next(struct table *table, uint64_t index, uint64_t *out,
-			struct q2s_diag *diag);
+enum q2s_err table_next(struct table *table, uint64_t index, uint64_t *out, struct q2s_diag *diag);
 
 #endif

@@ -20,6 +20,8 @@ int info_main(int argc, char **argv);
 int map_main(int argc, char **argv);
 int dump_main(int argc, char **argv);
 int check_main(int argc, char **argv);
+int explain_main(int argc, char **argv);
+int hex_main(int argc, char **argv);
 int safety_main(int argc, char **argv);
 int report_main(int argc, char **argv);
 

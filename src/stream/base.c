@@ -9,6 +9,7 @@
 #include "common/fault.h"
 #include "common/tool.h"
 #include "stream/backing_name.h"
+#include "stream/source.h"
 
 bool base_check(const struct stream_options *options)
 {
@@ -63,11 +64,12 @@ enum q2s_err base_open(const struct stream_options *options, struct base *out,
 	as_source.format = options->other_format;
 	as_source.follow = options->other_follow;
 	as_source.snapshot = NULL;
-	as_source.data_file = as_source.has_size = false;
+	as_source.data_file = false;
+	as_source.has_size = false;
 	err = source_open(&as_source, &out->source, diag);
+	out->disk = out->source.disk;
 	if (err == Q2S_OK && !options->measure &&
-	    (source_is_output(&as_source, options->dest) ||
-	     is_part_of(out->source.disk, options->dest)))
+	    (source_is_output(&as_source, options->dest) || is_part_of(out->disk, options->dest)))
 		err = fault(diag, Q2S_E_CONFLICT, "--diff",
 			    "the output is this file, or one that it refers to");
 	if (err == Q2S_OK)

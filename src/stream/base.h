@@ -3,11 +3,13 @@
 #ifndef STREAM_BASE_H
 #define STREAM_BASE_H
 
+#include "stream/options.h"
 #include "stream/source.h"
 
-/** Zero-initialise. Without --diff, @source.disk and @name are NULL. */
+/** Zero-initialise. Without --diff, @disk and @name are NULL. */
 struct base {
 	struct source source;
+	struct q2s_disk *disk; /* the source's */
 	char *name; /* what the image records */
 };
 

@@ -9,6 +9,7 @@
 #include "common/escape.h"
 #include "common/size.h"
 #include "common/tool.h"
+#include "stream/base.h"
 #include "stream/options_check.h"
 #include "stream/usage.h"
 
@@ -381,7 +382,10 @@ static enum stream_todo finish(struct stream_options *options, struct parse *par
 		options->other_follow = options->other_format ? Q2S_FOLLOW_BESIDE :
 								Q2S_FOLLOW_NONE;
 	if (!parse_names(options, argc - optind, argv + optind) ||
-	    !stream_options_check(options, parse->image.count > 0 || parse->image_given))
+	    !stream_options_check(options, parse->image.count > 0 || parse->image_given) ||
+	    !base_check(options) ||
+	    !outlet_check(&options->outlet, !options->measure && !options->compare,
+			  !options->dest))
 		return STREAM_WRONG;
 	return STREAM_RUN;
 }

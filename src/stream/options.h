@@ -21,13 +21,14 @@
  * @compress   with @compression; @image.compression_type agrees with it
  * @spool      folder for what has to wait, or NULL; @no_spool: compress twice instead
  * @range      which bytes of the output are wanted
- * @base       the new image holds what differs from this disk, or NULL
+ * @base       the new image holds what differs from this disk, or NULL; @other_format and
+ *             @other_follow say of it what @format and @follow say of the source
  * @backing_name  what the image calls @base; NULL: how it is found from the image
  * @extents    somebody's map of the source, or NULL
  * @save_plan  keep the plan in this file, or NULL
  * @plan       use the plan in this file instead of looking at the source, or NULL
- * @compare    no output: compare the source with @other
- * @other_format  of @base or @other; with @other_follow, as @format and @follow for the source
+ * @compare    no output: compare the source with @other, of which @other_format and @other_follow
+ *             say what @format and @follow say of the source
  */
 struct stream_options {
 	const char *source;

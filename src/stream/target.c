@@ -36,16 +36,16 @@ static enum q2s_err allocate(struct target *target, const struct q2s_spec *spec,
 	const struct q2s_scan_options scan = {
 		.threads = target->options->threads,
 		.trust_holes = target->options->trust_holes,
-		.keep_zeros = target->base.source.disk != NULL,
+		.keep_zeros = target->base.disk != NULL,
 		.observer = progress_observer(),
 	};
 	enum q2s_err err;
 
 	if (spec->data_file_raw)
 		return allocate_all(geom, out, diag);
-	if (!target->base.source.disk)
+	if (!target->base.disk)
 		return q2s_scan(target->disk, geom, &scan, out, diag);
-	err = q2s_disk_diff(target->disk, target->base.source.disk, geom->size, geom->sub_size,
+	err = q2s_disk_diff(target->disk, target->base.disk, geom->size, geom->sub_size,
 			    &target->changes, diag);
 	return err == Q2S_OK ? q2s_scan(target->changes, geom, &scan, out, diag) : err;
 }
@@ -64,7 +64,7 @@ static enum q2s_err specify(const struct target *target, struct q2s_spec *out,
 	/* a copy of the struct alone: the names stay the command line's */
 	if (options->data_file && !image.data_file)
 		image.data_file = (char *)(uintptr_t)options->source;
-	if (target->base.source.disk) {
+	if (target->base.disk) {
 		image.backing_file = target->base.name;
 		image.backing_fmt = (char *)(uintptr_t)options->other_format;
 	}

@@ -12,7 +12,7 @@ q2s-inspect disk.qcow2 >short
 q2s-inspect info disk.qcow2 >long
 assert_same_bytes short long
 expect_exit 0 q2s-inspect --help
-for verb in info map dump safety; do
+for verb in info map dump hex safety; do
 	expect_stdout "^  $verb "
 	q2s-inspect $verb --help >help
 	grep -q "^Usage: q2s-inspect $verb " help
@@ -52,7 +52,7 @@ usage 'needs an argument' dump disk.qcow2 --only
 mkfifo fifo
 mkdir folder
 for bad in nowhere folder fifo; do
-	for verb in info map dump safety; do
+	for verb in info map dump hex safety; do
 		expect_exit 1 q2s-inspect $verb $bad
 		expect_stderr "^q2s-inspect: $bad: "
 	done
@@ -89,7 +89,7 @@ expect_stderr 'comes back to itself'
 expect_exit 1 q2s-inspect info --backing-chain --follow beside a.qcow2
 
 # --- output that cannot be written is a failure
-for verb in info map dump safety; do
+for verb in info map dump hex safety; do
 	for output in human json; do
 		if q2s-inspect $verb --output=$output disk.qcow2 >/dev/full 2>stderr; then
 			fail "$verb --output=$output to a full disk succeeds"
@@ -103,7 +103,7 @@ touch -d '2001-02-03 04:05:06' disk.qcow2
 before=$(sha256sum disk.qcow2; stat -c '%X %Y %Z' disk.qcow2)
 chmod a-w disk.qcow2
 before=$(sha256sum <disk.qcow2; stat -c '%Y %Z %s' disk.qcow2)
-for verb in info map dump safety; do
+for verb in info map dump hex safety; do
 	q2s-inspect $verb disk.qcow2 >out
 done
 assert_equal "$before" "$(sha256sum <disk.qcow2; stat -c '%Y %Z %s' disk.qcow2)" 'the image'

@@ -37,7 +37,8 @@ state() {
 	map new >map.got
 	sed 's/; /\n/g' <<<"$want" >map.want
 	diff map.want map.got || fail "the map of q2s-create $*"
-	if command -v q2s-inspect >/dev/null; then
+	# In a raw data file QEMU also looks for holes of the file system, which q2s-inspect does not.
+	if command -v q2s-inspect >/dev/null && [[ $* != *data_file_raw* ]]; then
 		q2s-inspect map --follow=beside --output=json new >inspect.map
 		diff <(qemu-img map --output=json new) inspect.map ||
 			fail "q2s-inspect map of q2s-create $*"
