@@ -38,7 +38,7 @@ append(struct story *story, const char *key, json_t *value)
 }
 
 /* One line of kind @key: to people with the label @label. */
-static void
+__attribute__((format(printf, 4, 0))) static void
 say(struct story *story, const char *key, const char *label, const char *fmt, va_list args)
 {
 	char line[LINE];
