@@ -9,7 +9,7 @@
 #include "base/arith.h"
 #include "base/diag.h"
 #include "base/zero.h"
-#include "disk/disk.h"
+#include "disk/side.h"
 
 #define UNIT_MAX (1u << Q2S_CLUSTER_BITS_MAX)
 /* What is read of each side at a time; more than asked for only while that costs little. */
@@ -24,18 +24,10 @@ struct diff_disk {
 	uint32_t unit;
 };
 
-/* One of the two disks, which goes on for ever with nothing behind its end. */
-struct side {
-	struct q2s_cursor *cursor;
-	uint64_t size;
-	struct q2s_extent extent; /* the one found last, from @at on; len 0: none yet */
-	uint64_t at;
-	uint8_t *buf;             /* what was read last */
-};
-
 struct diff_cursor {
 	struct q2s_cursor cursor;
-	struct side source, base;
+	struct q2si_side source, base;
+	uint8_t *source_buf, *base_buf;
 	uint64_t read_at, read_end; /* guest range in both buffers */
 	uint64_t run_at, run_end;   /* the last answer, in whole units */
 	enum q2s_state run_state;
@@ -47,73 +39,7 @@ diff_of(const struct diff_cursor *diff)
 	return (const struct diff_disk *)diff->cursor.disk;
 }
 
-/* ---- one side ---------------------------------------------------------------------------- */
-
-static enum q2s_err
-side_open(struct side *side, struct q2s_disk *disk, struct q2s_diag *diag)
-{
-	side->size = q2s_disk_size(disk);
-	side->buf = malloc(BUFFER_SIZE);
-	if (!side->buf)
-		return q2si_fail_nomem(diag, "comparison buffer");
-	return q2s_cursor_open(disk, &side->cursor, diag);
-}
-
-static void
-side_close(struct side *side)
-{
-	q2s_cursor_close(side->cursor);
-	free(side->buf);
-}
-
-/* Let side->extent cover guest offset @at. */
-static enum q2s_err
-side_cover(struct side *side, uint64_t at, struct q2s_diag *diag)
-{
-	if (at >= side->at && at - side->at < side->extent.len)
-		return Q2S_OK;
-	side->extent = (struct q2s_extent){ 0 };
-	if (at < side->size)
-		Q2SI_TRY(q2s_cursor_extent(side->cursor, (q2s_guest){ at }, UINT64_MAX,
-					   &side->extent, diag));
-	else
-		side->extent.len = UINT64_MAX - at;
-	side->at = at;
-	return Q2S_OK;
-}
-
-static uint64_t
-side_end(const struct side *side)
-{
-	return side->at + side->extent.len;
-}
-
 /* ---- what metadata say ------------------------------------------------------------------- */
-
-static bool
-is_same_file(const struct q2s_file *a, const struct q2s_file *b)
-{
-	struct q2s_file_ident ident;
-
-	if (!a || !b)
-		return false;
-	if (a == b)
-		return true;
-	q2s_file_ident(b, &ident);
-	return q2si_same_file(a, &ident);
-}
-
-/* Both sides' extents cover @at: do they say by themselves that it is the same there? */
-static bool
-is_known_equal(const struct diff_cursor *diff, uint64_t at)
-{
-	const struct side *source = &diff->source, *base = &diff->base;
-
-	if (source->extent.state != Q2S_DATA && base->extent.state != Q2S_DATA)
-		return true;
-	return is_same_file(source->extent.file, base->extent.file) &&
-	       source->extent.at + (at - source->at) == base->extent.at + (at - base->at);
-}
 
 /* The end of the whole units from @at on that are known to be the same; @at when there are none. */
 static enum q2s_err
@@ -123,11 +49,11 @@ known_equal_until(struct diff_cursor *diff, uint64_t at, uint64_t *out, struct q
 	uint64_t end = at;
 
 	for (int look = 0; look < LOOKS_MAX && end < size; look++) {
-		Q2SI_TRY(side_cover(&diff->source, end, diag));
-		Q2SI_TRY(side_cover(&diff->base, end, diag));
-		if (!is_known_equal(diff, end))
+		Q2SI_TRY(q2si_side_cover(&diff->source, end, diag));
+		Q2SI_TRY(q2si_side_cover(&diff->base, end, diag));
+		if (!q2si_surely_same(&diff->source, &diff->base))
 			break;
-		end = q2si_min(side_end(&diff->source), side_end(&diff->base));
+		end = q2si_min(diff->source.end, diff->base.end);
 	}
 	*out = end >= size ? size : q2si_round_down(end, diff_of(diff)->unit);
 	return Q2S_OK;
@@ -139,18 +65,18 @@ known_equal_until(struct diff_cursor *diff, uint64_t at, uint64_t *out, struct q
 static enum q2s_err
 load(struct diff_cursor *diff, uint64_t at, struct q2s_diag *diag)
 {
-	struct side *source = &diff->source, *base = &diff->base;
+	struct q2si_side *source = &diff->source, *base = &diff->base;
 	uint64_t n;
 
 	if (at >= diff->read_at && at < diff->read_end)
 		return Q2S_OK;
-	Q2SI_TRY(side_cover(source, at, diag));
-	Q2SI_TRY(side_cover(base, at, diag));
-	n = q2si_max(q2si_min(side_end(source), side_end(base)) - at, READ_MIN);
+	Q2SI_TRY(q2si_side_cover(source, at, diag));
+	Q2SI_TRY(q2si_side_cover(base, at, diag));
+	n = q2si_max(q2si_min(source->extent.len, base->extent.len), READ_MIN);
 	n = q2si_min(q2si_min(n, BUFFER_SIZE), diff->cursor.disk->size - at);
 	diff->read_end = diff->read_at = at;
-	Q2SI_TRY(q2s_cursor_read(source->cursor, (q2s_guest){ at }, source->buf, n, diag));
-	Q2SI_TRY(q2s_cursor_read(base->cursor, (q2s_guest){ at }, base->buf, n, diag));
+	Q2SI_TRY(q2s_cursor_read(source->cursor, (q2s_guest){ at }, diff->source_buf, n, diag));
+	Q2SI_TRY(q2s_cursor_read(base->cursor, (q2s_guest){ at }, diff->base_buf, n, diag));
 	diff->read_end = at + n;
 	return Q2S_OK;
 }
@@ -171,8 +97,8 @@ unit_compare(struct diff_cursor *diff, uint64_t at, enum q2s_state *out, struct 
 	while (at < end && (equal || zero)) {
 		Q2SI_TRY(load(diff, at, diag));
 		const size_t n = q2si_min(end, diff->read_end) - at;
-		const uint8_t *mine = diff->source.buf + (at - diff->read_at);
-		const uint8_t *other = diff->base.buf + (at - diff->read_at);
+		const uint8_t *mine = diff->source_buf + (at - diff->read_at);
+		const uint8_t *other = diff->base_buf + (at - diff->read_at);
 
 		equal = equal && memcmp(mine, other, n) == 0;
 		zero = zero && q2si_is_zero(mine, n);
@@ -208,7 +134,6 @@ find_run(struct diff_cursor *diff, uint64_t at, struct q2s_diag *diag)
 {
 	uint64_t end;
 
-	diff->run_end = 0;
 	Q2SI_TRY(known_equal_until(diff, at, &end, diag));
 	if (end == at)
 		return compare_from(diff, at, diag);
@@ -222,13 +147,13 @@ find_run(struct diff_cursor *diff, uint64_t at, struct q2s_diag *diag)
 static enum q2s_err
 place_data(struct diff_cursor *diff, uint64_t at, struct q2s_extent *extent, struct q2s_diag *diag)
 {
-	struct side *source = &diff->source;
+	const struct q2s_extent *from = &diff->source.extent;
 
-	Q2SI_TRY(side_cover(source, at, diag));
-	extent->len = q2si_min(extent->len, side_end(source) - at);
-	if (source->extent.state == Q2S_DATA && source->extent.file) {
-		extent->file = source->extent.file;
-		extent->at = source->extent.at + (at - source->at);
+	Q2SI_TRY(q2si_side_cover(&diff->source, at, diag));
+	extent->len = q2si_min(extent->len, from->len);
+	if (from->state == Q2S_DATA && from->file) {
+		extent->file = from->file;
+		extent->at = from->at;
 	}
 	return Q2S_OK;
 }
@@ -259,8 +184,10 @@ diff_cursor_close(struct q2s_cursor *cursor)
 {
 	struct diff_cursor *diff = (struct diff_cursor *)cursor;
 
-	side_close(&diff->source);
-	side_close(&diff->base);
+	q2si_side_close(&diff->source);
+	q2si_side_close(&diff->base);
+	free(diff->source_buf);
+	free(diff->base_buf);
 	free(diff);
 }
 
@@ -273,9 +200,13 @@ diff_cursor_open(struct q2s_disk *disk, struct q2s_cursor **out, struct q2s_diag
 
 	if (!diff)
 		return q2si_fail_nomem(diag, "cursor");
-	err = side_open(&diff->source, both->source, diag);
+	diff->source_buf = malloc(BUFFER_SIZE);
+	diff->base_buf = malloc(BUFFER_SIZE);
+	err = diff->source_buf && diff->base_buf ? Q2S_OK : q2si_fail_nomem(diag, "buffer");
 	if (err == Q2S_OK)
-		err = side_open(&diff->base, both->base, diag);
+		err = q2si_side_open(&diff->source, both->source, diag);
+	if (err == Q2S_OK)
+		err = q2si_side_open(&diff->base, both->base, diag);
 	if (err != Q2S_OK) {
 		diff_cursor_close(&diff->cursor);
 		return err;

@@ -42,9 +42,13 @@ static bool is_part_of(const struct q2s_disk *disk, const char *dest)
 static enum q2s_err find_name(const struct stream_options *options, char **out,
 			      struct q2s_diag *diag)
 {
-	if (!options->backing_name)
+	const char *name = options->backing_name;
+
+	if (!name && q2s_nbd_is_uri(options->base))
+		name = options->base;
+	if (!name)
 		return backing_name_find(options->base, options->dest, out, diag);
-	*out = strdup(options->backing_name);
+	*out = strdup(name);
 	return *out ? Q2S_OK : fault_nomem(diag, "backing file name");
 }
 

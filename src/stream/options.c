@@ -384,7 +384,8 @@ static enum stream_todo finish(struct stream_options *options, struct parse *par
 	if (!parse_names(options, argc - optind, argv + optind) ||
 	    !stream_options_check(options, parse->image.count > 0 || parse->image_given) ||
 	    !base_check(options) ||
-	    !outlet_check(&options->outlet, options->measure, !options->dest))
+	    !outlet_check(&options->outlet, !options->measure && !options->compare,
+			  !options->dest))
 		return STREAM_WRONG;
 	return STREAM_RUN;
 }

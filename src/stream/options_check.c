@@ -20,8 +20,9 @@ static bool check_together(const struct stream_options *options, bool image_opti
 		(void)tool_usage_error("-o data_file names SOURCE for the new image; it needs -d");
 	else if (options->compress && options->data_file)
 		(void)tool_usage_error("-z compresses what is stored; with -d nothing is");
-	else if (options->compare && options->base)
-		(void)tool_usage_error("--compare writes nothing, so it has no --diff");
+	else if (options->compare && (options->base || options->extents))
+		(void)tool_usage_error("--compare writes nothing, so it has no --diff or "
+				       "--extents");
 	else if (options->raw_output && (options->plan || options->save_plan))
 		(void)tool_usage_error("-O raw has no plan");
 	else if (options->plan && (image_options_given || options->data_file ||

@@ -55,14 +55,17 @@ bool outlet_parse_size_fd(struct outlet_options *options, const char *arg)
 		why = "the descriptor is not open for writing";
 	if (why)
 		(void)tool_usage_error("--size-fd: %s", why);
+	else if (options->size_fd > STDERR_FILENO)
+		/* no helper that we start shall keep its reader waiting */
+		(void)fcntl(options->size_fd, F_SETFD, FD_CLOEXEC);
 	return !why;
 }
 
-bool outlet_check(const struct outlet_options *options, bool measure, bool to_stdout)
+bool outlet_check(const struct outlet_options *options, bool writes, bool to_stdout)
 {
-	if (measure && (options->digest || options->limit_rate || options->has_size_fd))
+	if (!writes && (options->digest || options->limit_rate || options->has_size_fd))
 		(void)tool_usage_error("--digest, --limit-rate and --size-fd are about what is "
-				       "written; --measure writes nothing");
+				       "written; --measure and --compare write nothing");
 	else if (options->has_size_fd && options->size_fd == STDOUT_FILENO && to_stdout)
 		(void)tool_usage_error("--size-fd: descriptor 1 is where the image goes");
 	else

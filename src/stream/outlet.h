@@ -33,7 +33,7 @@ bool outlet_parse_limit_rate(struct outlet_options *options, const char *arg);
 bool outlet_parse_size_fd(struct outlet_options *options, const char *arg);
 
 /** Do they go with what else is asked for? False with a usage message. */
-bool outlet_check(const struct outlet_options *options, bool measure, bool to_stdout);
+bool outlet_check(const struct outlet_options *options, bool writes, bool to_stdout);
 
 /**
  * Open the sink for @length bytes, and tell that number to --size-fd.

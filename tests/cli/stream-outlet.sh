@@ -92,8 +92,8 @@ assert_same_bytes plain.qcow2 f.qcow2
 
 # --- --digest ---------------------------------------------------------------------------------
 
-refused '--measure writes nothing' q2s-stream --measure --limit-rate 1 source.raw
-refused '--measure writes nothing' q2s-stream --measure --size-fd 2 source.raw
+refused '--measure and --compare write nothing' q2s-stream --measure --limit-rate 1 source.raw
+refused '--measure and --compare write nothing' q2s-stream --measure --size-fd 2 source.raw
 if ! grep -q '^#define HAVE_LIBGCRYPT 1$' "$Q2S_BUILD/config.h"; then
 	refused 'needs libgcrypt' q2s-stream --digest sha256 source.raw out
 	exit 0
@@ -133,7 +133,7 @@ expect_exit 0 q2s-stream --digest SHA256 source.raw g
 expect_stderr "  ${want%% *}\$"
 
 refused "unknown algorithm 'sha'; known: md5, .*blake2b.*--help" q2s-stream --digest sha source.raw out
-refused '--measure writes nothing' q2s-stream --measure --digest md5 source.raw
+refused '--measure and --compare write nothing' q2s-stream --measure --digest md5 source.raw
 # What was not written has no digest.
 expect_exit 1 sh -c 'q2s-stream --digest md5 source.raw >/dev/full'
 ! grep -q '^md5' stderr || fail "a digest of nothing"

@@ -56,6 +56,12 @@ served_by_qemu() {
 	done
 	expect_exit 0 q2s-stream --compare "nbd+unix:///?socket=$tmp/socket" "$3"
 	expect_exit 0 q2s-stream "nbd+unix:///?socket=$tmp/socket" got.qcow2
+	# what differs from an export, which the image refers to by the same URI
+	cp "$3" changed.raw
+	printf changed | dd of=changed.raw bs=1 seek=1234567 conv=notrunc status=none
+	expect_exit 0 q2s-stream -b "nbd+unix:///?socket=$tmp/socket" -F raw changed.raw delta.qcow2
+	qemu_check_clean delta.qcow2
+	qemu_same_content changed.raw delta.qcow2
 	kill "$pid"
 	wait "$pid" || true
 	rm -f pid socket

@@ -79,10 +79,11 @@ model_is_zero(const uint8_t *bytes, uint64_t len)
 
 /* ---- a disk that tells on its readers ---------------------------------------------------- */
 
-/* Counts what is read of @inner, and cannot be read from @broken_at on. */
+/* Shows @inner from @shift on, counts what is read, and cannot be read from @broken_at on. */
 struct watched_disk {
 	struct q2s_disk disk;
 	struct q2s_disk *inner;
+	uint64_t shift;
 	uint64_t bytes_read;
 	uint64_t broken_at;
 };
@@ -119,6 +120,7 @@ static inline enum q2s_err
 watched_extent(struct q2s_cursor *cursor, q2s_guest guest, uint64_t max, struct q2s_extent *out,
 	       struct q2s_diag *diag)
 {
+	guest.v += watched_of(cursor)->shift;
 	return q2s_cursor_extent(((struct watched_cursor *)cursor)->inner, guest, max, out, diag);
 }
 
@@ -131,6 +133,7 @@ watched_read(struct q2s_cursor *cursor, q2s_guest guest, void *buf, size_t len,
 	if (guest.v + len > watched->broken_at)
 		return q2si_fail(diag, Q2S_E_IO, "test", Q2S_NOWHERE, guest.v, "broken");
 	watched->bytes_read += len;
+	guest.v += watched->shift;
 	return q2s_cursor_read(((struct watched_cursor *)cursor)->inner, guest, buf, len, diag);
 }
 
@@ -141,7 +144,7 @@ watched_close(struct q2s_disk *disk)
 	free(disk);
 }
 
-/* Takes @inner over. */
+/* Takes @inner over. A shift must leave all of it on the disk. */
 static inline struct watched_disk *
 watch(struct q2s_disk *inner)
 {

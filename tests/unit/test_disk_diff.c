@@ -206,10 +206,15 @@ START_TEST(what_metadata_call_the_same_is_not_read)
 {
 	const uint64_t size = (uint64_t)1 << 50;
 	struct q2s_file *const file = make_file(4 << 20, 0, 3 << 20, 1);
-	struct watched_disk *const one = watch(raw_disk(file)), *const two = watch(raw_disk(file));
+	struct watched_disk *const one = watch(raw_disk(file)), *two;
+	struct q2s_file *again;
 	struct q2s_disk *empty, *zero;
 	struct watched_disk *nothing, *zeros;
 
+	/* the same file, opened twice */
+	assert_ok(q2s_file_from_fd(dup(q2s_file_fd(file)), "test", &again, &diag));
+	two = watch(raw_disk(again));
+	q2s_file_close(again);
 	ck_assert_uint_eq(cost(one, two, 4 << 20), 0);
 	assert_ok(q2s_disk_empty(size, &empty, &diag));
 	assert_ok(q2s_disk_pattern(size, &(struct q2s_pattern){ .len = size, .state = Q2S_ZERO },
@@ -247,6 +252,22 @@ START_TEST(another_file_is_compared)
 	q2s_file_close(a);
 	q2s_file_close(b);
 	q2s_file_close(c);
+}
+END_TEST
+
+START_TEST(another_place_of_the_same_file_is_compared)
+{
+	uint64_t chance = 1;
+	struct q2s_file *const file = make_file(1 << 20, 0, 1 << 20, 1);
+	struct watched_disk *const here = watch(raw_disk(file)), *const there = watch(raw_disk(file));
+
+	here->disk.size = there->disk.size = 900000;
+	there->shift = 3000;
+	judge(&here->disk, &there->disk, 900000, 4096, &chance);
+	ck_assert_uint_gt(there->bytes_read, 900000);
+	q2s_disk_close(&here->disk);
+	q2s_disk_close(&there->disk);
+	q2s_file_close(file);
 }
 END_TEST
 
@@ -393,6 +414,7 @@ main(void)
 	tcase_add_test(tcase, data_lies_where_the_source_has_it);
 	tcase_add_test(tcase, what_metadata_call_the_same_is_not_read);
 	tcase_add_test(tcase, another_file_is_compared);
+	tcase_add_test(tcase, another_place_of_the_same_file_is_compared);
 	tcase_add_loop_test(tcase, a_side_that_cannot_be_read_is_an_error_each_time, 0, 2);
 	tcase_add_loop_test(tcase, either_side_may_have_changed, 0, 2);
 	tcase_add_test(tcase, it_uses_the_files_of_both);
