@@ -75,7 +75,7 @@ nothing_left 'full device'
 # start [DEST]: a q2s-stream ($!) that can go no further, as nobody reads what it writes.
 mkfifo fifo
 start() {
-	env --default-signal=INT,TERM "$stream" -f vmdk disk.vmdk >fifo 2>stderr &
+	env --default-signal "$stream" -f vmdk disk.vmdk >fifo 2>stderr &
 	exec 3<fifo
 	until_true "output" read -r -N 1 -u 3 _
 	until_true "a daemon" is_running
@@ -111,7 +111,7 @@ nothing_left 'killed daemon'
 # --- signals while the daemon is not ready ---
 for signal in TERM KILL; do
 	daemon_is 'exec sleep 1000'
-	env --default-signal=TERM "$stream" -f vmdk disk.vmdk out 2>stderr &
+	env --default-signal "$stream" -f vmdk disk.vmdk out 2>stderr &
 	until_true "a daemon" is_running
 	kill -"$signal" $!
 	wait $! 2>/dev/null || true
@@ -120,7 +120,7 @@ done
 
 # --- strange daemons ---
 daemon_is 'trap "" TERM; while :; do sleep 0.1; done'
-env --default-signal=TERM "$stream" -f vmdk disk.vmdk out 2>stderr &
+env --default-signal "$stream" -f vmdk disk.vmdk out 2>stderr &
 until_true "a daemon" is_running
 kill -TERM $!
 wait $! 2>/dev/null || true

@@ -11,7 +11,7 @@ mkfifo pipe
 
 # start [ARG...]: the tool with a reader who has taken one byte, and waits. $pid, descriptor 3.
 start() {
-	env --default-signal=INT,TERM,HUP q2s-stream "$@" >pipe 2>stderr &
+	env --default-signal q2s-stream "$@" >pipe 2>stderr &
 	pid=$!
 	exec 3<pipe
 	head -c 1 <&3 >first
@@ -61,7 +61,7 @@ mkdir out
 "$make_disk" slow 400000000 zero@0+200000000 data@300000000+50000000
 for delay in 0 0.01 0.02 0.04 0.06 0.1 0.15 0.2 0.3; do
 	got=0
-	env --default-signal=TERM q2s-stream -c 512 slow out/image 2>stderr &
+	env --default-signal q2s-stream -c 512 slow out/image 2>stderr &
 	pid=$!
 	sleep "$delay"
 	kill -TERM "$pid" 2>/dev/null || true

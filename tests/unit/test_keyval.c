@@ -227,10 +227,8 @@ static const struct {
 	{ "compression_type", "lz4", Q2S_E_USAGE },
 	{ "backing_file", "", Q2S_E_USAGE },
 	{ "preallocation", "none", Q2S_E_USAGE },
-	{ "preallocation", "falloc", Q2S_E_UNSUPPORTED },
-	{ "preallocation", "full", Q2S_E_UNSUPPORTED },
-	{ "nocow", "on", Q2S_E_UNSUPPORTED },
-	{ "extent_size_hint", "1M", Q2S_E_UNSUPPORTED },
+	{ "nocow", "perhaps", Q2S_E_USAGE },
+	{ "extent_size_hint", "4G", Q2S_E_USAGE },
 	{ "encrypt.format", "luks", Q2S_E_UNSUPPORTED },
 	{ "encryption", "on", Q2S_E_UNSUPPORTED },
 };
