@@ -171,25 +171,29 @@ enum q2s_err q2s_geom_init(const struct q2s_geom_params *params, struct q2s_geom
 			   struct q2s_diag *diag);
 
 /** Index of the L1 entry that covers @guest. */
-static inline uint64_t q2s_l1_index(const struct q2s_geom *geom, q2s_guest guest)
+static inline uint64_t
+q2s_l1_index(const struct q2s_geom *geom, q2s_guest guest)
 {
 	return guest.v >> geom->cluster_bits >> geom->l2_bits;
 }
 
 /** Index within its L2 table of the entry that covers @guest. */
-static inline uint32_t q2s_l2_index(const struct q2s_geom *geom, q2s_guest guest)
+static inline uint32_t
+q2s_l2_index(const struct q2s_geom *geom, q2s_guest guest)
 {
 	return (uint32_t)(guest.v >> geom->cluster_bits) & (geom->l2_entries - 1);
 }
 
 /** Byte offset of @guest within its cluster. */
-static inline uint32_t q2s_in_cluster(const struct q2s_geom *geom, q2s_guest guest)
+static inline uint32_t
+q2s_in_cluster(const struct q2s_geom *geom, q2s_guest guest)
 {
 	return (uint32_t)guest.v & (geom->cluster_size - 1);
 }
 
 /** Index of the subcluster of @guest within its cluster; 0 in standard images. */
-static inline uint32_t q2s_sub_index(const struct q2s_geom *geom, q2s_guest guest)
+static inline uint32_t
+q2s_sub_index(const struct q2s_geom *geom, q2s_guest guest)
 {
 	return q2s_in_cluster(geom, guest) >> geom->sub_bits;
 }
@@ -468,7 +472,8 @@ enum q2s_err q2s_l2_encode_run(const struct q2s_geom *geom, const struct q2s_l2_
 			       uint32_t count, uint8_t *raw, struct q2s_diag *diag);
 
 /** How subcluster @sub (0 in a standard image) of a plain entry reads. Not for compressed ones. */
-static inline enum q2s_state q2s_l2_state(const struct q2s_l2_entry *entry, uint32_t sub)
+static inline enum q2s_state
+q2s_l2_state(const struct q2s_l2_entry *entry, uint32_t sub)
 {
 	if (entry->alloc >> sub & 1)
 		return Q2S_DATA;
@@ -476,7 +481,8 @@ static inline enum q2s_state q2s_l2_state(const struct q2s_l2_entry *entry, uint
 }
 
 /** Number of low bits of a compressed descriptor that hold the host offset: 70 - cluster_bits. */
-static inline uint32_t q2s_comp_offset_bits(const struct q2s_geom *geom)
+static inline uint32_t
+q2s_comp_offset_bits(const struct q2s_geom *geom)
 {
 	return 70 - geom->cluster_bits;
 }

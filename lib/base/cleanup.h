@@ -6,12 +6,14 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static inline void q2si_auto_free_(void *slot)
+static inline void
+q2si_auto_free_(void *slot)
 {
 	free(*(void **)slot);
 }
 
-static inline void q2si_auto_close_(int *fd)
+static inline void
+q2si_auto_close_(int *fd)
 {
 	if (*fd >= 0)
 		close(*fd);

@@ -7,8 +7,9 @@
 #include "base/diag.h"
 #include "disk/disk.h"
 
-enum q2s_err q2si_disk_init(struct q2s_disk *disk, const struct q2si_disk_ops *ops,
-			    const char *name, uint64_t size, struct q2s_diag *diag)
+enum q2s_err
+q2si_disk_init(struct q2s_disk *disk, const struct q2si_disk_ops *ops, const char *name,
+	       uint64_t size, struct q2s_diag *diag)
 {
 	disk->ops = ops;
 	disk->size = size;
@@ -16,17 +17,20 @@ enum q2s_err q2si_disk_init(struct q2s_disk *disk, const struct q2si_disk_ops *o
 	return disk->name ? Q2S_OK : q2si_fail_nomem(diag, "disk");
 }
 
-uint64_t q2s_disk_size(const struct q2s_disk *disk)
+uint64_t
+q2s_disk_size(const struct q2s_disk *disk)
 {
 	return disk->size;
 }
 
-const char *q2s_disk_name(const struct q2s_disk *disk)
+const char *
+q2s_disk_name(const struct q2s_disk *disk)
 {
 	return disk->name;
 }
 
-void q2s_disk_close(struct q2s_disk *disk)
+void
+q2s_disk_close(struct q2s_disk *disk)
 {
 	if (!disk)
 		return;
@@ -34,12 +38,14 @@ void q2s_disk_close(struct q2s_disk *disk)
 	disk->ops->close(disk);
 }
 
-struct q2s_file *q2s_disk_file(const struct q2s_disk *disk, size_t index)
+struct q2s_file *
+q2s_disk_file(const struct q2s_disk *disk, size_t index)
 {
 	return disk->ops->file ? disk->ops->file(disk, index) : NULL;
 }
 
-enum q2s_err q2s_disk_verify(struct q2s_disk *disk, struct q2s_diag *diag)
+enum q2s_err
+q2s_disk_verify(struct q2s_disk *disk, struct q2s_diag *diag)
 {
 	struct q2s_file *file;
 
@@ -48,7 +54,8 @@ enum q2s_err q2s_disk_verify(struct q2s_disk *disk, struct q2s_diag *diag)
 	return Q2S_OK;
 }
 
-bool q2s_disk_uses(const struct q2s_disk *disk, const struct q2s_file_ident *ident)
+bool
+q2s_disk_uses(const struct q2s_disk *disk, const struct q2s_file_ident *ident)
 {
 	struct q2s_file *file;
 
@@ -59,7 +66,8 @@ bool q2s_disk_uses(const struct q2s_disk *disk, const struct q2s_file_ident *ide
 	return false;
 }
 
-bool q2si_same_file(const struct q2s_file *file, const struct q2s_file_ident *ident)
+bool
+q2si_same_file(const struct q2s_file *file, const struct q2s_file_ident *ident)
 {
 	struct q2s_file_ident mine;
 
@@ -67,21 +75,24 @@ bool q2si_same_file(const struct q2s_file *file, const struct q2s_file_ident *id
 	return mine.dev == ident->dev && mine.ino == ident->ino;
 }
 
-enum q2s_err q2s_cursor_open(struct q2s_disk *disk, struct q2s_cursor **out, struct q2s_diag *diag)
+enum q2s_err
+q2s_cursor_open(struct q2s_disk *disk, struct q2s_cursor **out, struct q2s_diag *diag)
 {
 	Q2SI_TRY(disk->ops->cursor_open(disk, out, diag));
 	(*out)->disk = disk;
 	return Q2S_OK;
 }
 
-void q2s_cursor_close(struct q2s_cursor *cursor)
+void
+q2s_cursor_close(struct q2s_cursor *cursor)
 {
 	if (cursor)
 		cursor->disk->ops->cursor_close(cursor);
 }
 
-enum q2s_err q2s_cursor_extent(struct q2s_cursor *cursor, q2s_guest guest, uint64_t max,
-			       struct q2s_extent *out, struct q2s_diag *diag)
+enum q2s_err
+q2s_cursor_extent(struct q2s_cursor *cursor, q2s_guest guest, uint64_t max, struct q2s_extent *out,
+		  struct q2s_diag *diag)
 {
 	const struct q2s_disk *disk = cursor->disk;
 
@@ -91,8 +102,9 @@ enum q2s_err q2s_cursor_extent(struct q2s_cursor *cursor, q2s_guest guest, uint6
 	return disk->ops->extent(cursor, guest, q2si_min(max, disk->size - guest.v), out, diag);
 }
 
-enum q2s_err q2s_cursor_read(struct q2s_cursor *cursor, q2s_guest guest, void *buf, size_t len,
-			     struct q2s_diag *diag)
+enum q2s_err
+q2s_cursor_read(struct q2s_cursor *cursor, q2s_guest guest, void *buf, size_t len,
+		struct q2s_diag *diag)
 {
 	const struct q2s_disk *disk = cursor->disk;
 	const uint64_t left = disk->size > guest.v ? disk->size - guest.v : 0;

@@ -17,26 +17,29 @@ struct pattern_disk {
 	struct q2s_pattern regions[];
 };
 
-static enum q2s_err pattern_cursor_open(struct q2s_disk *disk, struct q2s_cursor **out,
-					struct q2s_diag *diag)
+static enum q2s_err
+pattern_cursor_open(struct q2s_disk *disk, struct q2s_cursor **out, struct q2s_diag *diag)
 {
 	(void)disk;
 	*out = calloc(1, sizeof(**out));
 	return *out ? Q2S_OK : q2si_fail_nomem(diag, "cursor");
 }
 
-static void pattern_cursor_close(struct q2s_cursor *cursor)
+static void
+pattern_cursor_close(struct q2s_cursor *cursor)
 {
 	free(cursor);
 }
 
-static uint64_t region_end(const struct q2s_pattern *region)
+static uint64_t
+region_end(const struct q2s_pattern *region)
 {
 	return region->start.v + region->len;
 }
 
 /* The first region that ends behind @guest; the disk's count of regions when there is none. */
-static size_t region_at(const struct pattern_disk *pattern, uint64_t guest)
+static size_t
+region_at(const struct pattern_disk *pattern, uint64_t guest)
 {
 	size_t low = 0, high = pattern->count;
 
@@ -51,8 +54,9 @@ static size_t region_at(const struct pattern_disk *pattern, uint64_t guest)
 	return low;
 }
 
-static enum q2s_err pattern_extent(struct q2s_cursor *cursor, q2s_guest guest, uint64_t max,
-				   struct q2s_extent *out, struct q2s_diag *diag)
+static enum q2s_err
+pattern_extent(struct q2s_cursor *cursor, q2s_guest guest, uint64_t max, struct q2s_extent *out,
+	       struct q2s_diag *diag)
 {
 	const struct pattern_disk *pattern = (const struct pattern_disk *)cursor->disk;
 	const size_t index = region_at(pattern, guest.v);
@@ -72,7 +76,8 @@ static enum q2s_err pattern_extent(struct q2s_cursor *cursor, q2s_guest guest, u
 }
 
 /* splitmix64: eight bytes that depend on seed and word number alone. */
-static uint64_t seeded_word(uint64_t seed, uint64_t word)
+static uint64_t
+seeded_word(uint64_t seed, uint64_t word)
 {
 	uint64_t z = seed + (word + 1) * 0x9e3779b97f4a7c15u;
 
@@ -81,7 +86,8 @@ static uint64_t seeded_word(uint64_t seed, uint64_t word)
 	return z ^ z >> 31;
 }
 
-static void fill_seeded(uint64_t seed, uint64_t guest, uint8_t *buf, size_t len)
+static void
+fill_seeded(uint64_t seed, uint64_t guest, uint8_t *buf, size_t len)
 {
 	while (len > 0) {
 		uint8_t word[8];
@@ -97,7 +103,8 @@ static void fill_seeded(uint64_t seed, uint64_t guest, uint8_t *buf, size_t len)
 }
 
 /* Zeros in the second half of each block. */
-static void blank_halves(uint64_t block, uint64_t guest, uint8_t *buf, size_t len)
+static void
+blank_halves(uint64_t block, uint64_t guest, uint8_t *buf, size_t len)
 {
 	while (len > 0) {
 		const uint64_t in_block = guest % block;
@@ -112,7 +119,8 @@ static void blank_halves(uint64_t block, uint64_t guest, uint8_t *buf, size_t le
 	}
 }
 
-static void fill(const struct q2s_pattern *region, uint64_t guest, uint8_t *buf, size_t len)
+static void
+fill(const struct q2s_pattern *region, uint64_t guest, uint8_t *buf, size_t len)
 {
 	if (region->state != Q2S_DATA)
 		memset(buf, 0, len);
@@ -124,8 +132,9 @@ static void fill(const struct q2s_pattern *region, uint64_t guest, uint8_t *buf,
 		blank_halves(region->half, guest, buf, len);
 }
 
-static enum q2s_err pattern_read(struct q2s_cursor *cursor, q2s_guest guest, void *buf, size_t len,
-				 struct q2s_diag *diag)
+static enum q2s_err
+pattern_read(struct q2s_cursor *cursor, q2s_guest guest, void *buf, size_t len,
+	     struct q2s_diag *diag)
 {
 	const struct pattern_disk *pattern = (const struct pattern_disk *)cursor->disk;
 	uint8_t *to = buf;
@@ -144,7 +153,8 @@ static enum q2s_err pattern_read(struct q2s_cursor *cursor, q2s_guest guest, voi
 	return Q2S_OK;
 }
 
-static void pattern_close(struct q2s_disk *disk)
+static void
+pattern_close(struct q2s_disk *disk)
 {
 	free(disk);
 }
@@ -158,8 +168,8 @@ static const struct q2si_disk_ops pattern_ops = {
 };
 
 /* Sorted, disjoint, not empty, inside the disk. */
-static enum q2s_err check_regions(uint64_t size, const struct q2s_pattern *regions, size_t count,
-				  struct q2s_diag *diag)
+static enum q2s_err
+check_regions(uint64_t size, const struct q2s_pattern *regions, size_t count, struct q2s_diag *diag)
 {
 	uint64_t end = 0;
 
@@ -176,8 +186,9 @@ static enum q2s_err check_regions(uint64_t size, const struct q2s_pattern *regio
 	return Q2S_OK;
 }
 
-enum q2s_err q2s_disk_pattern(uint64_t size, const struct q2s_pattern *regions, size_t count,
-			      struct q2s_disk **out, struct q2s_diag *diag)
+enum q2s_err
+q2s_disk_pattern(uint64_t size, const struct q2s_pattern *regions, size_t count,
+		 struct q2s_disk **out, struct q2s_diag *diag)
 {
 	struct pattern_disk *pattern;
 	enum q2s_err err;
@@ -198,7 +209,8 @@ enum q2s_err q2s_disk_pattern(uint64_t size, const struct q2s_pattern *regions, 
 	return Q2S_OK;
 }
 
-enum q2s_err q2s_disk_empty(uint64_t size, struct q2s_disk **out, struct q2s_diag *diag)
+enum q2s_err
+q2s_disk_empty(uint64_t size, struct q2s_disk **out, struct q2s_diag *diag)
 {
 	return q2s_disk_pattern(size, NULL, 0, out, diag);
 }

@@ -18,13 +18,14 @@ struct raw_cursor {
 	bool hole;
 };
 
-static struct q2s_file *file_of(const struct q2s_cursor *cursor)
+static struct q2s_file *
+file_of(const struct q2s_cursor *cursor)
 {
 	return ((const struct raw_disk *)cursor->disk)->file;
 }
 
-static enum q2s_err raw_cursor_open(struct q2s_disk *disk, struct q2s_cursor **out,
-				    struct q2s_diag *diag)
+static enum q2s_err
+raw_cursor_open(struct q2s_disk *disk, struct q2s_cursor **out, struct q2s_diag *diag)
 {
 	struct raw_cursor *raw = calloc(1, sizeof(*raw));
 
@@ -35,13 +36,15 @@ static enum q2s_err raw_cursor_open(struct q2s_disk *disk, struct q2s_cursor **o
 	return Q2S_OK;
 }
 
-static void raw_cursor_close(struct q2s_cursor *cursor)
+static void
+raw_cursor_close(struct q2s_cursor *cursor)
 {
 	free(cursor);
 }
 
-static enum q2s_err raw_extent(struct q2s_cursor *cursor, q2s_guest guest, uint64_t max,
-			       struct q2s_extent *out, struct q2s_diag *diag)
+static enum q2s_err
+raw_extent(struct q2s_cursor *cursor, q2s_guest guest, uint64_t max, struct q2s_extent *out,
+	   struct q2s_diag *diag)
 {
 	struct raw_cursor *raw = (struct raw_cursor *)cursor;
 
@@ -64,8 +67,8 @@ static enum q2s_err raw_extent(struct q2s_cursor *cursor, q2s_guest guest, uint6
 	return Q2S_OK;
 }
 
-static enum q2s_err raw_read(struct q2s_cursor *cursor, q2s_guest guest, void *buf, size_t len,
-			     struct q2s_diag *diag)
+static enum q2s_err
+raw_read(struct q2s_cursor *cursor, q2s_guest guest, void *buf, size_t len, struct q2s_diag *diag)
 {
 	struct q2s_file *file = file_of(cursor);
 	size_t got;
@@ -80,12 +83,14 @@ static enum q2s_err raw_read(struct q2s_cursor *cursor, q2s_guest guest, void *b
 			    q2s_file_name(file));
 }
 
-static struct q2s_file *raw_file(const struct q2s_disk *disk, size_t index)
+static struct q2s_file *
+raw_file(const struct q2s_disk *disk, size_t index)
 {
 	return index == 0 ? ((const struct raw_disk *)disk)->file : NULL;
 }
 
-static void raw_close(struct q2s_disk *disk)
+static void
+raw_close(struct q2s_disk *disk)
 {
 	q2s_file_close(((struct raw_disk *)disk)->file);
 	free(disk);
@@ -100,7 +105,8 @@ static const struct q2si_disk_ops raw_ops = {
 	.close = raw_close,
 };
 
-enum q2s_err q2s_disk_raw(struct q2s_file *file, struct q2s_disk **out, struct q2s_diag *diag)
+enum q2s_err
+q2s_disk_raw(struct q2s_file *file, struct q2s_disk **out, struct q2s_diag *diag)
 {
 	struct raw_disk *raw = calloc(1, sizeof(*raw));
 	enum q2s_err err;

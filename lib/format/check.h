@@ -6,7 +6,8 @@
 #include <q2s/format.h>
 
 /** The place of a field @offset bytes into the structure at @at; nowhere stays nowhere. */
-static inline q2s_host q2si_field_at(q2s_host at, uint64_t offset)
+static inline q2s_host
+q2si_field_at(q2s_host at, uint64_t offset)
 {
 	return at.v == Q2S_NOWHERE.v ? at : (q2s_host){ at.v + offset };
 }

@@ -30,15 +30,16 @@ struct q2s_file {
 	struct q2s_file_ident ident;
 };
 
-static enum q2s_err file_errno(const struct q2s_file *file, struct q2s_diag *diag, uint64_t at,
-			       const char *doing)
+static enum q2s_err
+file_errno(const struct q2s_file *file, struct q2s_diag *diag, uint64_t at, const char *doing)
 {
 	return q2si_in_file(diag, q2si_fail_errno(diag, errno, "file", (q2s_host){ at }, "%s", doing),
 			    file->name);
 }
 
 /* A block device reports no size in its status; its driver knows. */
-static int device_size(int fd, uint64_t *size)
+static int
+device_size(int fd, uint64_t *size)
 {
 #ifdef BLKGETSIZE64
 	return ioctl(fd, BLKGETSIZE64, size);
@@ -51,7 +52,8 @@ static int device_size(int fd, uint64_t *size)
 }
 
 /* What the system says of an open descriptor now. */
-static int identify(int fd, struct q2s_file_ident *ident, struct stat *st)
+static int
+identify(int fd, struct q2s_file_ident *ident, struct stat *st)
 {
 	if (fstat(fd, st) != 0)
 		return -1;
@@ -76,7 +78,8 @@ static int identify(int fd, struct q2s_file_ident *ident, struct stat *st)
  * Files of the kernel's own, as in /proc, call themselves regular and empty, and are neither: what
  * they hold cannot be known before it is read, nor read twice.
  */
-static bool is_real(int fd, const struct stat *st)
+static bool
+is_real(int fd, const struct stat *st)
 {
 	char byte;
 	ssize_t n;
@@ -89,8 +92,8 @@ static bool is_real(int fd, const struct stat *st)
 	return n == 0;
 }
 
-enum q2s_err q2s_file_from_fd(int fd, const char *name, struct q2s_file **out,
-			      struct q2s_diag *diag)
+enum q2s_err
+q2s_file_from_fd(int fd, const char *name, struct q2s_file **out, struct q2s_diag *diag)
 {
 	Q2SI_AUTO_FREE struct q2s_file *file = calloc(1, sizeof(*file));
 	struct stat st;
@@ -119,7 +122,8 @@ enum q2s_err q2s_file_from_fd(int fd, const char *name, struct q2s_file **out,
  * O_NONBLOCK: opening a FIFO must not wait for a writer; it has no effect on what we accept.
  * O_NOATIME: a reader leaves no trace, where the owner allows that.
  */
-static int open_quietly(const char *path)
+static int
+open_quietly(const char *path)
 {
 	const int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK;
 #ifdef O_NOATIME
@@ -131,7 +135,8 @@ static int open_quietly(const char *path)
 	return open(path, flags);
 }
 
-enum q2s_err q2s_file_open(const char *path, struct q2s_file **out, struct q2s_diag *diag)
+enum q2s_err
+q2s_file_open(const char *path, struct q2s_file **out, struct q2s_diag *diag)
 {
 	Q2SI_AUTO_CLOSE int fd = open_quietly(path);
 
@@ -146,13 +151,15 @@ enum q2s_err q2s_file_open(const char *path, struct q2s_file **out, struct q2s_d
 	return Q2S_OK;
 }
 
-struct q2s_file *q2s_file_ref(struct q2s_file *file)
+struct q2s_file *
+q2s_file_ref(struct q2s_file *file)
 {
 	atomic_fetch_add_explicit(&file->owners, 1, memory_order_relaxed);
 	return file;
 }
 
-void q2s_file_close(struct q2s_file *file)
+void
+q2s_file_close(struct q2s_file *file)
 {
 	if (!file || atomic_fetch_sub_explicit(&file->owners, 1, memory_order_acq_rel) != 1)
 		return;
@@ -161,38 +168,45 @@ void q2s_file_close(struct q2s_file *file)
 	free(file);
 }
 
-uint64_t q2s_file_size(const struct q2s_file *file)
+uint64_t
+q2s_file_size(const struct q2s_file *file)
 {
 	return file->ident.size;
 }
 
-uint64_t q2s_file_allocated(const struct q2s_file *file)
+uint64_t
+q2s_file_allocated(const struct q2s_file *file)
 {
 	return file->allocated;
 }
 
-const char *q2s_file_name(const struct q2s_file *file)
+const char *
+q2s_file_name(const struct q2s_file *file)
 {
 	return file->name;
 }
 
-int q2s_file_fd(const struct q2s_file *file)
+int
+q2s_file_fd(const struct q2s_file *file)
 {
 	return file->fd;
 }
 
-bool q2s_file_is_block_device(const struct q2s_file *file)
+bool
+q2s_file_is_block_device(const struct q2s_file *file)
 {
 	return file->block_device;
 }
 
-void q2s_file_ident(const struct q2s_file *file, struct q2s_file_ident *out)
+void
+q2s_file_ident(const struct q2s_file *file, struct q2s_file_ident *out)
 {
 	*out = file->ident;
 }
 
-enum q2s_err q2s_file_read_padded(struct q2s_file *file, uint64_t at, void *buf, size_t len,
-				  size_t *got, struct q2s_diag *diag)
+enum q2s_err
+q2s_file_read_padded(struct q2s_file *file, uint64_t at, void *buf, size_t len, size_t *got,
+		     struct q2s_diag *diag)
 {
 	size_t done = 0;
 
@@ -216,8 +230,8 @@ enum q2s_err q2s_file_read_padded(struct q2s_file *file, uint64_t at, void *buf,
 	return Q2S_OK;
 }
 
-enum q2s_err q2s_file_read(struct q2s_file *file, uint64_t at, void *buf, size_t len,
-			   struct q2s_diag *diag)
+enum q2s_err
+q2s_file_read(struct q2s_file *file, uint64_t at, void *buf, size_t len, struct q2s_diag *diag)
 {
 	size_t got;
 
@@ -230,8 +244,9 @@ enum q2s_err q2s_file_read(struct q2s_file *file, uint64_t at, void *buf, size_t
 			    file->name);
 }
 
-enum q2s_err q2s_file_data_stretch(struct q2s_file *file, uint64_t at, struct q2s_stretch *out,
-				   struct q2s_diag *diag)
+enum q2s_err
+q2s_file_data_stretch(struct q2s_file *file, uint64_t at, struct q2s_stretch *out,
+		      struct q2s_diag *diag)
 {
 	const uint64_t size = file->ident.size;
 	const off_t hole = lseek(file->fd, (off_t)at, SEEK_HOLE);
@@ -244,8 +259,8 @@ enum q2s_err q2s_file_data_stretch(struct q2s_file *file, uint64_t at, struct q2
 	return Q2S_OK;
 }
 
-enum q2s_err q2s_file_stretch(struct q2s_file *file, uint64_t at, struct q2s_stretch *out,
-			      struct q2s_diag *diag)
+enum q2s_err
+q2s_file_stretch(struct q2s_file *file, uint64_t at, struct q2s_stretch *out, struct q2s_diag *diag)
 {
 	const uint64_t size = file->ident.size;
 	const off_t data = lseek(file->fd, (off_t)at, SEEK_DATA);
@@ -262,12 +277,14 @@ enum q2s_err q2s_file_stretch(struct q2s_file *file, uint64_t at, struct q2s_str
 	return Q2S_OK;
 }
 
-void q2s_file_will_need(struct q2s_file *file, uint64_t at, uint64_t len)
+void
+q2s_file_will_need(struct q2s_file *file, uint64_t at, uint64_t len)
 {
 	(void)posix_fadvise(file->fd, (off_t)at, (off_t)len, POSIX_FADV_WILLNEED);
 }
 
-enum q2s_err q2s_file_verify(struct q2s_file *file, struct q2s_diag *diag)
+enum q2s_err
+q2s_file_verify(struct q2s_file *file, struct q2s_diag *diag)
 {
 	const struct q2s_file_ident *was = &file->ident;
 	struct q2s_file_ident now;

@@ -18,19 +18,22 @@
 
 #define NAME_TRIES 100
 
-static enum q2s_err place_errno(const char *doing, struct q2s_diag *diag)
+static enum q2s_err
+place_errno(const char *doing, struct q2s_diag *diag)
 {
 	return q2si_fail_errno(diag, errno, "output", Q2S_NOWHERE, "%s", doing);
 }
 
-static enum q2s_err already_there(struct q2s_diag *diag)
+static enum q2s_err
+already_there(struct q2s_diag *diag)
 {
 	return q2si_fail_at(diag, Q2S_E_EXISTS, "output", Q2S_NOWHERE,
 			    "exists already; it is kept unless replacing it is asked for");
 }
 
 /* The folder of @path, "." for a plain name; NULL without memory. */
-static char *folder_of(const char *path)
+static char *
+folder_of(const char *path)
 {
 	Q2SI_AUTO_FREE char *copy = strdup(path);
 
@@ -38,7 +41,8 @@ static char *folder_of(const char *path)
 }
 
 /* A fresh hidden name beside @path. Part of a long name is dropped: it must stay a legal one. */
-static char *beside(const char *path, unsigned attempt)
+static char *
+beside(const char *path, unsigned attempt)
 {
 	Q2SI_AUTO_FREE char *folder = folder_of(path);
 	Q2SI_AUTO_FREE char *copy = strdup(path);
@@ -52,7 +56,8 @@ static char *beside(const char *path, unsigned attempt)
 }
 
 /* Create a file under a fresh name beside place->final. */
-static int open_named(struct q2si_place *place)
+static int
+open_named(struct q2si_place *place)
 {
 	for (unsigned attempt = 0; attempt < NAME_TRIES; attempt++) {
 		Q2SI_AUTO_FREE char *name = beside(place->final, attempt);
@@ -72,7 +77,8 @@ static int open_named(struct q2si_place *place)
 }
 
 /* A file without a name vanishes by itself, even after SIGKILL; not every file system has them. */
-static int open_nameless(const struct q2si_place *place)
+static int
+open_nameless(const struct q2si_place *place)
 {
 	Q2SI_AUTO_FREE char *folder = folder_of(place->final);
 
@@ -82,7 +88,8 @@ static int open_nameless(const struct q2si_place *place)
 }
 
 /* A file that replaces another one takes over its permissions and, where it may, its owner. */
-static void take_over(int fd, const struct stat *old)
+static void
+take_over(int fd, const struct stat *old)
 {
 	if (fchown(fd, old->st_uid, old->st_gid) != 0 && geteuid() == 0)
 		return; /* do not open it to a group that we could not set */
@@ -93,8 +100,8 @@ static void take_over(int fd, const struct stat *old)
  * Is there a file at @path? What could not be named in the end is found out here, not after all
  * has been written: a name too long, a link to nothing, a folder's name.
  */
-static enum q2s_err look_at(const char *path, unsigned flags, struct stat *st, bool *there,
-			    struct q2s_diag *diag)
+static enum q2s_err
+look_at(const char *path, unsigned flags, struct stat *st, bool *there, struct q2s_diag *diag)
 {
 	const size_t len = strlen(path);
 	struct stat link;
@@ -111,8 +118,9 @@ static enum q2s_err look_at(const char *path, unsigned flags, struct stat *st, b
 	return place_errno("cannot be created", diag);
 }
 
-enum q2s_err q2si_place_open(const char *path, unsigned flags, int *fd, struct q2si_place *place,
-			     struct q2s_diag *diag)
+enum q2s_err
+q2si_place_open(const char *path, unsigned flags, int *fd, struct q2si_place *place,
+		struct q2s_diag *diag)
 {
 	struct stat st;
 	bool there;
@@ -135,7 +143,8 @@ enum q2s_err q2si_place_open(const char *path, unsigned flags, int *fd, struct q
 }
 
 /* Give a nameless file a name. */
-static int link_fd(int fd, const char *name)
+static int
+link_fd(int fd, const char *name)
 {
 	char from[64];
 
@@ -144,7 +153,8 @@ static int link_fd(int fd, const char *name)
 }
 
 /* Name a nameless file beside the final name, from where it can replace what is there. */
-static int link_beside(struct q2si_place *place, int fd)
+static int
+link_beside(struct q2si_place *place, int fd)
 {
 	for (unsigned attempt = 0; attempt < NAME_TRIES; attempt++) {
 		Q2SI_AUTO_FREE char *name = beside(place->final, attempt);
@@ -164,7 +174,8 @@ static int link_beside(struct q2si_place *place, int fd)
 }
 
 /* From the name beside to the final one; without leave to replace, never over what is there. */
-static int rename_into_place(struct q2si_place *place)
+static int
+rename_into_place(struct q2si_place *place)
 {
 	if (place->replace) {
 		if (rename(place->temp, place->final) != 0)
@@ -180,7 +191,8 @@ static int rename_into_place(struct q2si_place *place)
 }
 
 /* The name itself must reach the disk too. */
-static enum q2s_err sync_folder(const struct q2si_place *place, struct q2s_diag *diag)
+static enum q2s_err
+sync_folder(const struct q2si_place *place, struct q2s_diag *diag)
 {
 	Q2SI_AUTO_FREE char *folder = folder_of(place->final);
 	Q2SI_AUTO_CLOSE int fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
@@ -190,7 +202,8 @@ static enum q2s_err sync_folder(const struct q2si_place *place, struct q2s_diag 
 	return Q2S_OK;
 }
 
-enum q2s_err q2si_place_commit(struct q2si_place *place, int fd, struct q2s_diag *diag)
+enum q2s_err
+q2si_place_commit(struct q2si_place *place, int fd, struct q2s_diag *diag)
 {
 	if (place->sync && fsync(fd) != 0)
 		return place_errno("flushing failed", diag);
@@ -208,7 +221,8 @@ enum q2s_err q2si_place_commit(struct q2si_place *place, int fd, struct q2s_diag
 	return place->sync ? sync_folder(place, diag) : Q2S_OK;
 }
 
-void q2si_place_drop(struct q2si_place *place)
+void
+q2si_place_drop(struct q2si_place *place)
 {
 	if (place->temp)
 		(void)unlink(place->temp);

@@ -18,14 +18,15 @@
 /* Page-aligned, so that a pipe can take whole pages of it. */
 const uint8_t q2si_zeros[Q2SI_ZEROS_SIZE] __attribute__((aligned(4096))) = { 0 };
 
-enum q2s_err q2si_sink_errno(const struct q2s_sink *sink, int error, const char *doing,
-			     struct q2s_diag *diag)
+enum q2s_err
+q2si_sink_errno(const struct q2s_sink *sink, int error, const char *doing, struct q2s_diag *diag)
 {
 	return q2si_in_file(diag, q2si_fail_errno(diag, error, "output", Q2S_NOWHERE, "%s", doing),
 			    sink->name);
 }
 
-enum q2s_err q2si_source_ended(struct q2s_file *file, uint64_t at, struct q2s_diag *diag)
+enum q2s_err
+q2si_source_ended(struct q2s_file *file, uint64_t at, struct q2s_diag *diag)
 {
 	return q2si_in_file(diag,
 			    q2si_fail_at(diag, Q2S_E_CHANGED, "source", (q2s_host){ at },
@@ -33,12 +34,11 @@ enum q2s_err q2si_source_ended(struct q2s_file *file, uint64_t at, struct q2s_di
 			    q2s_file_name(file));
 }
 
-enum q2s_err q2si_copy_by_hand(struct q2s_sink *sink, struct q2s_file *file, uint64_t at,
-			       uint64_t len,
-			       enum q2s_err (*write)(struct q2s_sink *sink, uint64_t ahead,
-						     const void *buf, size_t len,
-						     struct q2s_diag *diag),
-			       struct q2s_diag *diag)
+enum q2s_err
+q2si_copy_by_hand(struct q2s_sink *sink, struct q2s_file *file, uint64_t at, uint64_t len,
+		  enum q2s_err (*write)(struct q2s_sink *sink, uint64_t ahead, const void *buf,
+					size_t len, struct q2s_diag *diag),
+		  struct q2s_diag *diag)
 {
 	Q2SI_AUTO_FREE void *buf = malloc(COPY_BUFFER);
 
@@ -57,23 +57,26 @@ enum q2s_err q2si_copy_by_hand(struct q2s_sink *sink, struct q2s_file *file, uin
 	return Q2S_OK;
 }
 
-int q2s_sink_fd(const struct q2s_sink *sink)
+int
+q2s_sink_fd(const struct q2s_sink *sink)
 {
 	return sink->fd;
 }
 
-uint64_t q2s_sink_pos(const struct q2s_sink *sink)
+uint64_t
+q2s_sink_pos(const struct q2s_sink *sink)
 {
 	return sink->pos;
 }
 
-const char *q2s_sink_temp_path(const struct q2s_sink *sink)
+const char *
+q2s_sink_temp_path(const struct q2s_sink *sink)
 {
 	return sink->ops->temp_path ? sink->ops->temp_path(sink) : NULL;
 }
 
-enum q2s_err q2s_sink_write(struct q2s_sink *sink, const void *buf, size_t len,
-			    struct q2s_diag *diag)
+enum q2s_err
+q2s_sink_write(struct q2s_sink *sink, const void *buf, size_t len, struct q2s_diag *diag)
 {
 	if (len != 0)
 		Q2SI_TRY(sink->ops->write(sink, buf, len, diag));
@@ -81,8 +84,9 @@ enum q2s_err q2s_sink_write(struct q2s_sink *sink, const void *buf, size_t len,
 	return Q2S_OK;
 }
 
-enum q2s_err q2s_sink_copy(struct q2s_sink *sink, struct q2s_file *file, uint64_t at, uint64_t len,
-			   struct q2s_diag *diag)
+enum q2s_err
+q2s_sink_copy(struct q2s_sink *sink, struct q2s_file *file, uint64_t at, uint64_t len,
+	      struct q2s_diag *diag)
 {
 	if (len != 0)
 		Q2SI_TRY(sink->ops->copy(sink, file, at, len, diag));
@@ -90,7 +94,8 @@ enum q2s_err q2s_sink_copy(struct q2s_sink *sink, struct q2s_file *file, uint64_
 	return Q2S_OK;
 }
 
-enum q2s_err q2s_sink_zero(struct q2s_sink *sink, uint64_t len, struct q2s_diag *diag)
+enum q2s_err
+q2s_sink_zero(struct q2s_sink *sink, uint64_t len, struct q2s_diag *diag)
 {
 	if (len != 0)
 		Q2SI_TRY(sink->ops->zero(sink, len, diag));
@@ -98,7 +103,8 @@ enum q2s_err q2s_sink_zero(struct q2s_sink *sink, uint64_t len, struct q2s_diag 
 	return Q2S_OK;
 }
 
-void q2s_sink_abort(struct q2s_sink *sink)
+void
+q2s_sink_abort(struct q2s_sink *sink)
 {
 	if (!sink)
 		return;
@@ -107,7 +113,8 @@ void q2s_sink_abort(struct q2s_sink *sink)
 	free(sink);
 }
 
-enum q2s_err q2s_sink_commit(struct q2s_sink *sink, struct q2s_diag *diag)
+enum q2s_err
+q2s_sink_commit(struct q2s_sink *sink, struct q2s_diag *diag)
 {
 	const enum q2s_err err = sink->ops->commit(sink, diag);
 
@@ -116,7 +123,8 @@ enum q2s_err q2s_sink_commit(struct q2s_sink *sink, struct q2s_diag *diag)
 }
 
 /* O_APPEND takes the choice of the offset away from us, so such a file is a stream. */
-static bool has_offsets(int fd, const struct stat *st)
+static bool
+has_offsets(int fd, const struct stat *st)
 {
 	const int flags = fcntl(fd, F_GETFL);
 
@@ -125,8 +133,8 @@ static bool has_offsets(int fd, const struct stat *st)
 	return S_ISREG(st->st_mode) || S_ISBLK(st->st_mode);
 }
 
-enum q2s_err q2s_sink_from_fd(int fd, const char *name, struct q2s_sink **out,
-			      struct q2s_diag *diag)
+enum q2s_err
+q2s_sink_from_fd(int fd, const char *name, struct q2s_sink **out, struct q2s_diag *diag)
 {
 	struct stat st;
 
@@ -142,7 +150,8 @@ enum q2s_err q2s_sink_from_fd(int fd, const char *name, struct q2s_sink **out,
 }
 
 /* Start at the beginning of a block device that is large enough. */
-static enum q2s_err check_device(int fd, uint64_t length, struct q2s_diag *diag)
+static enum q2s_err
+check_device(int fd, uint64_t length, struct q2s_diag *diag)
 {
 	const off_t size = lseek(fd, 0, SEEK_END);
 
@@ -158,8 +167,9 @@ static enum q2s_err check_device(int fd, uint64_t length, struct q2s_diag *diag)
  * A device, FIFO or socket that is there already: opened and written to in place. O_EXCL on a block
  * device is refused while it is mounted, or part of something else: writing would destroy that.
  */
-static enum q2s_err open_special(const char *path, const struct stat *st, uint64_t length,
-				 struct q2s_sink **out, struct q2s_diag *diag)
+static enum q2s_err
+open_special(const char *path, const struct stat *st, uint64_t length, struct q2s_sink **out,
+	     struct q2s_diag *diag)
 {
 	const bool device = S_ISBLK(st->st_mode);
 	Q2SI_AUTO_CLOSE int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY | (device ? O_EXCL : 0));
@@ -177,8 +187,8 @@ static enum q2s_err open_special(const char *path, const struct stat *st, uint64
 	return Q2S_OK;
 }
 
-static enum q2s_err open_regular(const char *path, unsigned flags, struct q2s_sink **out,
-				 struct q2s_diag *diag)
+static enum q2s_err
+open_regular(const char *path, unsigned flags, struct q2s_sink **out, struct q2s_diag *diag)
 {
 	struct q2si_place place = { 0 };
 	int fd = -1;
@@ -194,8 +204,9 @@ static enum q2s_err open_regular(const char *path, unsigned flags, struct q2s_si
 	return err;
 }
 
-enum q2s_err q2s_sink_open(const char *path, unsigned flags, uint64_t length,
-			   struct q2s_sink **out, struct q2s_diag *diag)
+enum q2s_err
+q2s_sink_open(const char *path, unsigned flags, uint64_t length, struct q2s_sink **out,
+	      struct q2s_diag *diag)
 {
 	enum q2s_err err;
 	struct stat st;

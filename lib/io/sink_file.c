@@ -27,14 +27,16 @@ struct file_sink {
 	struct q2si_place place;
 };
 
-static struct file_sink *file_of(struct q2s_sink *sink)
+static struct file_sink *
+file_of(struct q2s_sink *sink)
 {
 	return (struct file_sink *)sink;
 }
 
 /* Write @len bytes @ahead of the sink's position. */
-static enum q2s_err write_ahead(struct q2s_sink *sink, uint64_t ahead, const void *buf, size_t len,
-				struct q2s_diag *diag)
+static enum q2s_err
+write_ahead(struct q2s_sink *sink, uint64_t ahead, const void *buf, size_t len,
+	    struct q2s_diag *diag)
 {
 	uint64_t at = file_of(sink)->base + sink->pos + ahead;
 
@@ -52,21 +54,23 @@ static enum q2s_err write_ahead(struct q2s_sink *sink, uint64_t ahead, const voi
 	return Q2S_OK;
 }
 
-static enum q2s_err file_write(struct q2s_sink *sink, const void *buf, size_t len,
-			       struct q2s_diag *diag)
+static enum q2s_err
+file_write(struct q2s_sink *sink, const void *buf, size_t len, struct q2s_diag *diag)
 {
 	return write_ahead(sink, 0, buf, len, diag);
 }
 
 /* Errors that mean "not between these two files", not "the disk is broken". */
-static bool cannot_range(int error)
+static bool
+cannot_range(int error)
 {
 	return error == EXDEV || error == EINVAL || error == ENOSYS || error == EOPNOTSUPP ||
 	       error == EBADF || error == EPERM || error == ETXTBSY;
 }
 
-static enum q2s_err file_copy(struct q2s_sink *sink, struct q2s_file *from, uint64_t at,
-			      uint64_t len, struct q2s_diag *diag)
+static enum q2s_err
+file_copy(struct q2s_sink *sink, struct q2s_file *from, uint64_t at, uint64_t len,
+	  struct q2s_diag *diag)
 {
 	struct file_sink *file = file_of(sink);
 	off_t in = (off_t)at;
@@ -97,7 +101,8 @@ static enum q2s_err file_copy(struct q2s_sink *sink, struct q2s_file *from, uint
 	return err;
 }
 
-static enum q2s_err write_zeros(struct q2s_sink *sink, uint64_t len, struct q2s_diag *diag)
+static enum q2s_err
+write_zeros(struct q2s_sink *sink, uint64_t len, struct q2s_diag *diag)
 {
 	for (uint64_t done = 0; done < len;) {
 		const size_t n = q2si_min(len - done, Q2SI_ZEROS_SIZE);
@@ -109,7 +114,8 @@ static enum q2s_err write_zeros(struct q2s_sink *sink, uint64_t len, struct q2s_
 }
 
 /* Zeros where the file held something before: freed if possible, else written. */
-static enum q2s_err overwrite_zeros(struct q2s_sink *sink, uint64_t len, struct q2s_diag *diag)
+static enum q2s_err
+overwrite_zeros(struct q2s_sink *sink, uint64_t len, struct q2s_diag *diag)
 {
 	static const int modes[] = { FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE };
 	const off_t at = (off_t)(file_of(sink)->base + sink->pos);
@@ -121,7 +127,8 @@ static enum q2s_err overwrite_zeros(struct q2s_sink *sink, uint64_t len, struct 
 }
 
 /* Space without bytes; by the C library's own means where the file system has none. */
-static enum q2s_err allocate(struct q2s_sink *sink, uint64_t len, struct q2s_diag *diag)
+static enum q2s_err
+allocate(struct q2s_sink *sink, uint64_t len, struct q2s_diag *diag)
 {
 	const off_t at = (off_t)(file_of(sink)->base + sink->pos);
 	int error;
@@ -132,7 +139,8 @@ static enum q2s_err allocate(struct q2s_sink *sink, uint64_t len, struct q2s_dia
 	return error ? q2si_sink_errno(sink, error, "allocating space failed", diag) : Q2S_OK;
 }
 
-static enum q2s_err file_zero(struct q2s_sink *sink, uint64_t len, struct q2s_diag *diag)
+static enum q2s_err
+file_zero(struct q2s_sink *sink, uint64_t len, struct q2s_diag *diag)
 {
 	struct file_sink *file = file_of(sink);
 	const uint64_t at = file->base + sink->pos;
@@ -146,7 +154,8 @@ static enum q2s_err file_zero(struct q2s_sink *sink, uint64_t len, struct q2s_di
 	return overwrite_zeros(sink, q2si_min(len, file->old_end - at), diag);
 }
 
-static enum q2s_err file_commit(struct q2s_sink *sink, struct q2s_diag *diag)
+static enum q2s_err
+file_commit(struct q2s_sink *sink, struct q2s_diag *diag)
 {
 	struct file_sink *file = file_of(sink);
 	const uint64_t end = file->base + sink->pos;
@@ -164,12 +173,14 @@ static enum q2s_err file_commit(struct q2s_sink *sink, struct q2s_diag *diag)
 	return Q2S_OK;
 }
 
-static const char *file_temp_path(const struct q2s_sink *sink)
+static const char *
+file_temp_path(const struct q2s_sink *sink)
 {
 	return ((const struct file_sink *)sink)->place.temp;
 }
 
-static void file_close(struct q2s_sink *sink)
+static void
+file_close(struct q2s_sink *sink)
 {
 	struct file_sink *file = file_of(sink);
 
@@ -188,7 +199,8 @@ static const struct q2si_sink_ops file_ops = {
 };
 
 /* Where we start, and what was there before. */
-static int file_extent(struct file_sink *file)
+static int
+file_extent(struct file_sink *file)
 {
 	struct stat st;
 	off_t base;
@@ -201,8 +213,9 @@ static int file_extent(struct file_sink *file)
 	return 0;
 }
 
-enum q2s_err q2si_sink_file(int fd, bool owned, const char *name, struct q2si_place *place,
-			    struct q2s_sink **out, struct q2s_diag *diag)
+enum q2s_err
+q2si_sink_file(int fd, bool owned, const char *name, struct q2si_place *place,
+	       struct q2s_sink **out, struct q2s_diag *diag)
 {
 	Q2SI_AUTO_FREE struct file_sink *file = calloc(1, sizeof(*file));
 	char *copy = strdup(name);

@@ -30,13 +30,15 @@ struct stream_sink {
 	bool splices; /* the descriptor is a pipe that takes pages of zeros */
 };
 
-static struct stream_sink *stream_of(struct q2s_sink *sink)
+static struct stream_sink *
+stream_of(struct q2s_sink *sink)
 {
 	return (struct stream_sink *)sink;
 }
 
 /* After a failed call: true when it is worth calling again, waiting first if need be. */
-static bool may_retry(int fd)
+static bool
+may_retry(int fd)
 {
 	struct pollfd wait = { .fd = fd, .events = POLLOUT };
 
@@ -47,8 +49,8 @@ static bool may_retry(int fd)
 	return poll(&wait, 1, -1) >= 0 || errno == EINTR;
 }
 
-static enum q2s_err stream_write(struct q2s_sink *sink, const void *buf, size_t len,
-				 struct q2s_diag *diag)
+static enum q2s_err
+stream_write(struct q2s_sink *sink, const void *buf, size_t len, struct q2s_diag *diag)
 {
 	const int fd = sink->fd;
 
@@ -65,15 +67,17 @@ static enum q2s_err stream_write(struct q2s_sink *sink, const void *buf, size_t 
 	return Q2S_OK;
 }
 
-static enum q2s_err write_ahead(struct q2s_sink *sink, uint64_t ahead, const void *buf, size_t len,
-				struct q2s_diag *diag)
+static enum q2s_err
+write_ahead(struct q2s_sink *sink, uint64_t ahead, const void *buf, size_t len,
+	    struct q2s_diag *diag)
 {
 	(void)ahead; /* a stream has no other place than the next one */
 	return stream_write(sink, buf, len, diag);
 }
 
-static enum q2s_err stream_copy(struct q2s_sink *sink, struct q2s_file *file, uint64_t at,
-				uint64_t len, struct q2s_diag *diag)
+static enum q2s_err
+stream_copy(struct q2s_sink *sink, struct q2s_file *file, uint64_t at, uint64_t len,
+	    struct q2s_diag *diag)
 {
 	struct stream_sink *stream = stream_of(sink);
 	off_t offset = (off_t)at;
@@ -97,7 +101,8 @@ static enum q2s_err stream_copy(struct q2s_sink *sink, struct q2s_file *file, ui
 }
 
 /* One call's worth of zeros: the pipe refers to our page of zeros instead of copying it. */
-static ssize_t splice_zeros(int fd, uint64_t len)
+static ssize_t
+splice_zeros(int fd, uint64_t len)
 {
 	struct iovec vectors[ZERO_VECTORS];
 	size_t count = 0;
@@ -112,7 +117,8 @@ static ssize_t splice_zeros(int fd, uint64_t len)
 	return vmsplice(fd, vectors, count, 0);
 }
 
-static enum q2s_err stream_zero(struct q2s_sink *sink, uint64_t len, struct q2s_diag *diag)
+static enum q2s_err
+stream_zero(struct q2s_sink *sink, uint64_t len, struct q2s_diag *diag)
 {
 	struct stream_sink *stream = stream_of(sink);
 
@@ -136,7 +142,8 @@ static enum q2s_err stream_zero(struct q2s_sink *sink, uint64_t len, struct q2s_
 }
 
 /* close() is where some file systems report what they could not write before. */
-static enum q2s_err stream_commit(struct q2s_sink *sink, struct q2s_diag *diag)
+static enum q2s_err
+stream_commit(struct q2s_sink *sink, struct q2s_diag *diag)
 {
 	struct stream_sink *stream = stream_of(sink);
 
@@ -148,7 +155,8 @@ static enum q2s_err stream_commit(struct q2s_sink *sink, struct q2s_diag *diag)
 	return Q2S_OK;
 }
 
-static void stream_close(struct q2s_sink *sink)
+static void
+stream_close(struct q2s_sink *sink)
 {
 	if (stream_of(sink)->owned)
 		close(sink->fd);
@@ -162,8 +170,8 @@ static const struct q2si_sink_ops stream_ops = {
 	.close = stream_close,
 };
 
-enum q2s_err q2si_sink_stream(int fd, bool owned, const char *name, struct q2s_sink **out,
-			      struct q2s_diag *diag)
+enum q2s_err
+q2si_sink_stream(int fd, bool owned, const char *name, struct q2s_sink **out, struct q2s_diag *diag)
 {
 	struct stream_sink *stream = calloc(1, sizeof(*stream));
 

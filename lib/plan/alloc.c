@@ -5,8 +5,8 @@
 #include "base/diag.h"
 #include "plan/alloc.h"
 
-enum q2s_err q2s_alloc_new(const struct q2s_geom *geom, struct q2s_alloc **out,
-			   struct q2s_diag *diag)
+enum q2s_err
+q2s_alloc_new(const struct q2s_geom *geom, struct q2s_alloc **out, struct q2s_diag *diag)
 {
 	*out = calloc(1, sizeof(**out));
 	if (!*out)
@@ -15,7 +15,8 @@ enum q2s_err q2s_alloc_new(const struct q2s_geom *geom, struct q2s_alloc **out,
 	return Q2S_OK;
 }
 
-void q2s_alloc_free(struct q2s_alloc *alloc)
+void
+q2s_alloc_free(struct q2s_alloc *alloc)
 {
 	if (!alloc)
 		return;
@@ -24,13 +25,14 @@ void q2s_alloc_free(struct q2s_alloc *alloc)
 	free(alloc);
 }
 
-static bool is_absent(const struct q2s_slot *slot)
+static bool
+is_absent(const struct q2s_slot *slot)
 {
 	return !slot->host && !slot->alloc && !slot->zero && !slot->comp_bytes;
 }
 
-static enum q2s_err check_slot(const struct q2s_geom *geom, const struct q2s_slot *slot,
-			       struct q2s_diag *diag)
+static enum q2s_err
+check_slot(const struct q2s_geom *geom, const struct q2s_slot *slot, struct q2s_diag *diag)
 {
 	const char *wrong = NULL;
 

@@ -14,15 +14,16 @@ struct cluster0 {
 	uint64_t pos;
 };
 
-static enum q2s_err put_ext(struct cluster0 *at, uint32_t type, struct q2s_bytes data,
-			    struct q2s_diag *diag)
+static enum q2s_err
+put_ext(struct cluster0 *at, uint32_t type, struct q2s_bytes data, struct q2s_diag *diag)
 {
 	return q2s_ext_encode(type, data.data, (uint32_t)data.len, at->buf, at->cap, &at->pos,
 			      diag);
 }
 
 /* All names that we know: they only serve messages, so a full cluster goes without them. */
-static size_t feature_table(uint8_t *raw, size_t cap)
+static size_t
+feature_table(uint8_t *raw, size_t cap)
 {
 	size_t len = 0;
 
@@ -41,7 +42,8 @@ static size_t feature_table(uint8_t *raw, size_t cap)
 	return len;
 }
 
-static enum q2s_err put_feature_names(struct cluster0 *at, size_t reserve, struct q2s_diag *diag)
+static enum q2s_err
+put_feature_names(struct cluster0 *at, size_t reserve, struct q2s_diag *diag)
 {
 	uint8_t raw[16 * Q2S_FEATURE_NAME_SIZE];
 	const size_t len = feature_table(raw, sizeof(raw));
@@ -51,7 +53,8 @@ static enum q2s_err put_feature_names(struct cluster0 *at, size_t reserve, struc
 	return put_ext(at, Q2S_EXT_FEATURE_NAMES, (struct q2s_bytes){ raw, len }, diag);
 }
 
-static enum q2s_err put_data_file(struct cluster0 *at, struct q2s_bytes name, struct q2s_diag *diag)
+static enum q2s_err
+put_data_file(struct cluster0 *at, struct q2s_bytes name, struct q2s_diag *diag)
 {
 	/* the record, and the one that ends them all */
 	const uint64_t need = Q2S_EXT_HEAD_SIZE + q2si_round_up(name.len, 8) + Q2S_EXT_HEAD_SIZE;
@@ -62,8 +65,8 @@ static enum q2s_err put_data_file(struct cluster0 *at, struct q2s_bytes name, st
 	return put_ext(at, Q2S_EXT_DATA_FILE, name, diag);
 }
 
-static enum q2s_err put_extensions(const struct q2s_spec *spec, struct cluster0 *at,
-				   struct q2s_diag *diag)
+static enum q2s_err
+put_extensions(const struct q2s_spec *spec, struct cluster0 *at, struct q2s_diag *diag)
 {
 	if (spec->backing_format.data)
 		Q2SI_TRY(put_ext(at, Q2S_EXT_BACKING_FORMAT, spec->backing_format, diag));
@@ -74,7 +77,8 @@ static enum q2s_err put_extensions(const struct q2s_spec *spec, struct cluster0 
 	return put_ext(at, Q2S_EXT_END, (struct q2s_bytes){ 0 }, diag);
 }
 
-static uint64_t incompatible_features(const struct q2s_spec *spec)
+static uint64_t
+incompatible_features(const struct q2s_spec *spec)
 {
 	uint64_t bits = 0;
 
@@ -87,7 +91,8 @@ static uint64_t incompatible_features(const struct q2s_spec *spec)
 	return bits;
 }
 
-static struct q2s_header header_of(const struct q2s_spec *spec, const struct q2s_layout *layout)
+static struct q2s_header
+header_of(const struct q2s_spec *spec, const struct q2s_layout *layout)
 {
 	const struct q2s_geom *geom = &spec->geom;
 
@@ -108,8 +113,9 @@ static struct q2s_header header_of(const struct q2s_spec *spec, const struct q2s
 	};
 }
 
-enum q2s_err q2si_header_cluster(const struct q2s_spec *spec, const struct q2s_layout *layout,
-				 uint8_t *buf, struct q2s_diag *diag)
+enum q2s_err
+q2si_header_cluster(const struct q2s_spec *spec, const struct q2s_layout *layout, uint8_t *buf,
+		    struct q2s_diag *diag)
 {
 	struct q2s_header header = header_of(spec, layout);
 	struct cluster0 at = { .buf = buf, .cap = spec->geom.cluster_size };

@@ -9,7 +9,8 @@
 #include "plan/plan.h"
 
 /* Host cluster numbers handed out one after the other. */
-static q2s_host take(uint64_t *next, uint64_t clusters, const struct q2s_geom *geom)
+static q2s_host
+take(uint64_t *next, uint64_t clusters, const struct q2s_geom *geom)
 {
 	const q2s_host at = { *next << geom->cluster_bits };
 
@@ -17,8 +18,9 @@ static q2s_host take(uint64_t *next, uint64_t clusters, const struct q2s_geom *g
 	return at;
 }
 
-enum q2s_err q2si_layout_make(const struct q2s_spec *spec, const struct q2s_alloc *alloc,
-			      struct q2s_layout *out, struct q2s_diag *diag)
+enum q2s_err
+q2si_layout_make(const struct q2s_spec *spec, const struct q2s_alloc *alloc, struct q2s_layout *out,
+		 struct q2s_diag *diag)
 {
 	const struct q2s_geom *geom = &spec->geom;
 	const uint64_t l1_clusters =

@@ -5,7 +5,8 @@
 #include "plan/plan.h"
 
 /* Clusters of all metadata but refcounts when every guest cluster is allocated, as QEMU counts. */
-static uint64_t full_metadata(const struct q2s_geom *geom)
+static uint64_t
+full_metadata(const struct q2s_geom *geom)
 {
 	const uint64_t l2_bytes =
 		q2si_div_up(geom->clusters, geom->l2_entries) << geom->cluster_bits;
@@ -14,8 +15,8 @@ static uint64_t full_metadata(const struct q2s_geom *geom)
 	return 1 + (l2_bytes >> geom->cluster_bits) + q2si_div_up(l1_bytes, geom->cluster_size);
 }
 
-enum q2s_err q2s_plan_measure(const struct q2s_plan *plan, struct q2s_measure *out,
-			      struct q2s_diag *diag)
+enum q2s_err
+q2s_plan_measure(const struct q2s_plan *plan, struct q2s_measure *out, struct q2s_diag *diag)
 {
 	const struct q2s_geom *geom = &plan->spec.geom;
 	/* With a data file, or over a backing file, QEMU counts as if all were allocated. */

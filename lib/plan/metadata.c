@@ -11,8 +11,8 @@
 #include "plan/plan.h"
 
 /* Entry i of the table says where block i lies; blocks are in one row. */
-static enum q2s_err reftable_cluster(const struct q2s_plan *plan, uint64_t index, uint8_t *buf,
-				     struct q2s_diag *diag)
+static enum q2s_err
+reftable_cluster(const struct q2s_plan *plan, uint64_t index, uint8_t *buf, struct q2s_diag *diag)
 {
 	const struct q2s_geom *geom = &plan->spec.geom;
 	const uint64_t per = geom->cluster_size / Q2S_REFTABLE_ENTRY_SIZE;
@@ -105,8 +105,8 @@ refblock_cluster(const struct q2s_plan *plan, uint64_t index, uint8_t *buf, stru
 	return Q2S_OK;
 }
 
-static enum q2s_err l1_cluster(const struct q2s_plan *plan, uint64_t index, uint8_t *buf,
-			       struct q2s_diag *diag)
+static enum q2s_err
+l1_cluster(const struct q2s_plan *plan, uint64_t index, uint8_t *buf, struct q2s_diag *diag)
 {
 	const struct q2s_geom *geom = &plan->spec.geom;
 	const struct q2s_alloc *alloc = plan->alloc;
@@ -172,8 +172,9 @@ l2_cluster(const struct q2s_plan *plan, size_t rank, uint8_t *buf, struct q2s_di
 	return Q2S_OK;
 }
 
-enum q2s_err q2si_metadata_cluster(const struct q2s_plan *plan, uint64_t cluster, uint8_t *buf,
-				   struct q2s_diag *diag)
+enum q2s_err
+q2si_metadata_cluster(const struct q2s_plan *plan, uint64_t cluster, uint8_t *buf,
+		      struct q2s_diag *diag)
 {
 	const struct q2s_geom *geom = &plan->spec.geom;
 	const struct q2s_layout *layout = &plan->layout;

@@ -9,7 +9,8 @@
 #include "plan/plan.h"
 
 /* Copy @bytes to *@to and let it point there. */
-static void keep(struct q2s_bytes *bytes, uint8_t **to)
+static void
+keep(struct q2s_bytes *bytes, uint8_t **to)
 {
 	if (!bytes->data)
 		return;
@@ -18,7 +19,8 @@ static void keep(struct q2s_bytes *bytes, uint8_t **to)
 	*to += bytes->len;
 }
 
-static enum q2s_err keep_strings(struct q2s_plan *plan, struct q2s_diag *diag)
+static enum q2s_err
+keep_strings(struct q2s_plan *plan, struct q2s_diag *diag)
 {
 	struct q2s_spec *spec = &plan->spec;
 	uint8_t *to = malloc(spec->backing_name.len + spec->backing_format.len +
@@ -33,7 +35,8 @@ static enum q2s_err keep_strings(struct q2s_plan *plan, struct q2s_diag *diag)
 	return Q2S_OK;
 }
 
-static enum q2s_err make(struct q2s_plan *plan, struct q2s_alloc *alloc, struct q2s_diag *diag)
+static enum q2s_err
+make(struct q2s_plan *plan, struct q2s_alloc *alloc, struct q2s_diag *diag)
 {
 	Q2SI_TRY(q2s_spec_check(&plan->spec, diag));
 	Q2SI_TRY(keep_strings(plan, diag));
@@ -45,8 +48,9 @@ static enum q2s_err make(struct q2s_plan *plan, struct q2s_alloc *alloc, struct 
 	return q2si_header_cluster(&plan->spec, &plan->layout, plan->header, diag);
 }
 
-enum q2s_err q2s_plan_new(const struct q2s_spec *spec, struct q2s_alloc *alloc,
-			  struct q2s_plan **out, struct q2s_diag *diag)
+enum q2s_err
+q2s_plan_new(const struct q2s_spec *spec, struct q2s_alloc *alloc, struct q2s_plan **out,
+	     struct q2s_diag *diag)
 {
 	struct q2s_plan *plan = calloc(1, sizeof(*plan));
 	enum q2s_err err;
@@ -64,7 +68,8 @@ enum q2s_err q2s_plan_new(const struct q2s_spec *spec, struct q2s_alloc *alloc,
 	return Q2S_OK;
 }
 
-void q2s_plan_free(struct q2s_plan *plan)
+void
+q2s_plan_free(struct q2s_plan *plan)
 {
 	if (!plan)
 		return;
@@ -74,12 +79,14 @@ void q2s_plan_free(struct q2s_plan *plan)
 	free(plan);
 }
 
-const struct q2s_spec *q2s_plan_spec(const struct q2s_plan *plan)
+const struct q2s_spec *
+q2s_plan_spec(const struct q2s_plan *plan)
 {
 	return &plan->spec;
 }
 
-const struct q2s_layout *q2s_plan_layout(const struct q2s_plan *plan)
+const struct q2s_layout *
+q2s_plan_layout(const struct q2s_plan *plan)
 {
 	return &plan->layout;
 }

@@ -17,7 +17,8 @@ enum slot_class {
 #define CLASS_BITS 3
 #define COUNT_FOLLOWS 31u /* in the five upper bits: the count is a number of its own */
 
-static enum slot_class classify(const struct q2s_slot *slot, uint32_t mask)
+static enum slot_class
+classify(const struct q2s_slot *slot, uint32_t mask)
 {
 	if (slot->comp_bytes)
 		return CLASS_COMPRESSED;
@@ -31,7 +32,8 @@ static enum slot_class classify(const struct q2s_slot *slot, uint32_t mask)
 }
 
 /* Seven bits a byte, lowest first, the top bit says that more follow. */
-static enum q2s_err put_number(struct q2si_store *store, uint64_t value, struct q2s_diag *diag)
+static enum q2s_err
+put_number(struct q2si_store *store, uint64_t value, struct q2s_diag *diag)
 {
 	while (value >= 0x80) {
 		Q2SI_TRY(q2si_store_put(store, (uint8_t)(value | 0x80), diag));
@@ -40,7 +42,8 @@ static enum q2s_err put_number(struct q2si_store *store, uint64_t value, struct 
 	return q2si_store_put(store, (uint8_t)value, diag);
 }
 
-static uint64_t get_number(const struct q2si_store *store, uint64_t *pos)
+static uint64_t
+get_number(const struct q2si_store *store, uint64_t *pos)
 {
 	uint64_t value = 0;
 	uint8_t byte;
@@ -55,8 +58,9 @@ static uint64_t get_number(const struct q2si_store *store, uint64_t *pos)
 	return value;
 }
 
-enum q2s_err q2si_slot_put(struct q2si_store *store, const struct q2si_slot_run *run,
-			   uint32_t mask, struct q2s_diag *diag)
+enum q2s_err
+q2si_slot_put(struct q2si_store *store, const struct q2si_slot_run *run, uint32_t mask,
+	      struct q2s_diag *diag)
 {
 	const enum slot_class class = classify(&run->slot, mask);
 	const bool small = run->count < COUNT_FOLLOWS;
@@ -73,8 +77,9 @@ enum q2s_err q2si_slot_put(struct q2si_store *store, const struct q2si_slot_run 
 	return put_number(store, run->slot.zero, diag);
 }
 
-void q2si_slot_get(const struct q2si_store *store, uint64_t *pos, uint32_t mask,
-		   struct q2si_slot_run *out)
+void
+q2si_slot_get(const struct q2si_store *store, uint64_t *pos, uint32_t mask,
+	      struct q2si_slot_run *out)
 {
 	const uint8_t first = q2si_store_get(store, (*pos)++);
 	const enum slot_class class = first & ((1u << CLASS_BITS) - 1);

@@ -6,12 +6,14 @@
 #include "base/diag.h"
 #include "plan/plan.h"
 
-static enum q2s_err conflict(struct q2s_diag *diag, const char *what, const char *why)
+static enum q2s_err
+conflict(struct q2s_diag *diag, const char *what, const char *why)
 {
 	return q2si_fail_at(diag, Q2S_E_CONFLICT, what, Q2S_NOWHERE, "%s", why);
 }
 
-static enum q2s_err check_version(const struct q2s_spec *spec, struct q2s_diag *diag)
+static enum q2s_err
+check_version(const struct q2s_spec *spec, struct q2s_diag *diag)
 {
 	if (spec->geom.version >= 3)
 		return Q2S_OK;
@@ -22,7 +24,8 @@ static enum q2s_err check_version(const struct q2s_spec *spec, struct q2s_diag *
 	return Q2S_OK;
 }
 
-static enum q2s_err check_data_file(const struct q2s_spec *spec, struct q2s_diag *diag)
+static enum q2s_err
+check_data_file(const struct q2s_spec *spec, struct q2s_diag *diag)
 {
 	if (!spec->geom.data_file && (spec->data_file_raw || spec->data_file_name.data))
 		return conflict(diag, "data_file_raw", "needs an external data file");
@@ -31,7 +34,8 @@ static enum q2s_err check_data_file(const struct q2s_spec *spec, struct q2s_diag
 	return Q2S_OK;
 }
 
-static enum q2s_err check_backing(const struct q2s_spec *spec, struct q2s_diag *diag)
+static enum q2s_err
+check_backing(const struct q2s_spec *spec, struct q2s_diag *diag)
 {
 	if (spec->backing_format.data && !spec->backing_name.data)
 		return conflict(diag, "backing_fmt", "needs a backing file");
@@ -49,7 +53,8 @@ static enum q2s_err check_backing(const struct q2s_spec *spec, struct q2s_diag *
 	return Q2S_OK;
 }
 
-enum q2s_err q2s_spec_check(const struct q2s_spec *spec, struct q2s_diag *diag)
+enum q2s_err
+q2s_spec_check(const struct q2s_spec *spec, struct q2s_diag *diag)
 {
 	/* Any place will do to see whether the names fit. */
 	const struct q2s_layout layout = {

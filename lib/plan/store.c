@@ -7,7 +7,8 @@
 #define BLOCK_SIZE ((size_t)1 << Q2SI_STORE_BLOCK_BITS)
 
 /* The list of blocks doubles; it is a thousandth of what the blocks hold. */
-static enum q2s_err add_block(struct q2si_store *store, struct q2s_diag *diag)
+static enum q2s_err
+add_block(struct q2si_store *store, struct q2s_diag *diag)
 {
 	if ((store->count & (store->count - 1)) == 0) {
 		const size_t room = store->count ? 2 * store->count : 1;
@@ -24,7 +25,8 @@ static enum q2s_err add_block(struct q2si_store *store, struct q2s_diag *diag)
 	return Q2S_OK;
 }
 
-enum q2s_err q2si_store_put(struct q2si_store *store, uint8_t byte, struct q2s_diag *diag)
+enum q2s_err
+q2si_store_put(struct q2si_store *store, uint8_t byte, struct q2s_diag *diag)
 {
 	if (store->len == (uint64_t)store->count << Q2SI_STORE_BLOCK_BITS)
 		Q2SI_TRY(add_block(store, diag));
@@ -33,7 +35,8 @@ enum q2s_err q2si_store_put(struct q2si_store *store, uint8_t byte, struct q2s_d
 	return Q2S_OK;
 }
 
-void q2si_store_free(struct q2si_store *store)
+void
+q2si_store_free(struct q2si_store *store)
 {
 	for (size_t i = 0; i < store->count; i++)
 		free(store->blocks[i]);

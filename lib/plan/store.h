@@ -18,7 +18,8 @@ enum q2s_err q2si_store_put(struct q2si_store *store, uint8_t byte, struct q2s_d
 void q2si_store_free(struct q2si_store *store);
 
 /** The byte at @pos, which is below store->len. */
-static inline uint8_t q2si_store_get(const struct q2si_store *store, uint64_t pos)
+static inline uint8_t
+q2si_store_get(const struct q2si_store *store, uint64_t pos)
 {
 	return store->blocks[pos >> Q2SI_STORE_BLOCK_BITS]
 			    [pos & ((1u << Q2SI_STORE_BLOCK_BITS) - 1)];

@@ -20,7 +20,8 @@ label(FILE *out, const char *name)
 	fprintf(out, "  %-22s ", name);
 }
 
-static void line(FILE *out, const char *name, const char *fmt, ...)
+static void
+line(FILE *out, const char *name, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 static void
 line(FILE *out, const char *name, const char *fmt, ...)

@@ -11,8 +11,8 @@
 #include "common/fault.h"
 
 /* The folder of @path, absolute and without symbolic links. */
-static enum q2s_err real_folder(const char *path, const char *what, char **out,
-				struct q2s_diag *diag)
+static enum q2s_err
+real_folder(const char *path, const char *what, char **out, struct q2s_diag *diag)
 {
 	char *const copy = strdup(path);
 	enum q2s_err err = Q2S_OK;
@@ -26,7 +26,8 @@ static enum q2s_err real_folder(const char *path, const char *what, char **out,
 	return fault_in(diag, err, path);
 }
 
-static const char *last_part(const char *path)
+static const char *
+last_part(const char *path)
 {
 	const char *const slash = strrchr(path, '/');
 
@@ -34,7 +35,8 @@ static const char *last_part(const char *path)
 }
 
 /* "FOLDER/NAME", where FOLDER may be "/". */
-static char *join(const char *folder, const char *name)
+static char *
+join(const char *folder, const char *name)
 {
 	const bool root = strcmp(folder, "/") == 0;
 	char *out;
@@ -43,7 +45,8 @@ static char *join(const char *folder, const char *name)
 }
 
 /* How much of two absolute folders is the same, in whole parts. */
-static size_t common_length(const char *a, const char *b)
+static size_t
+common_length(const char *a, const char *b)
 {
 	size_t common = 0, i = 0;
 
@@ -58,7 +61,8 @@ static size_t common_length(const char *a, const char *b)
 }
 
 /* The way from folder @from to @name in folder @to; both are absolute, without links. */
-static char *relative(const char *from, const char *to, const char *name)
+static char *
+relative(const char *from, const char *to, const char *name)
 {
 	const size_t common = common_length(strcmp(from, "/") == 0 ? "" : from,
 					    strcmp(to, "/") == 0 ? "" : to);
@@ -82,7 +86,8 @@ static char *relative(const char *from, const char *to, const char *name)
 }
 
 /* A colon before any slash would make QEMU take the name for a protocol. */
-static char *guard_colon(char *name)
+static char *
+guard_colon(char *name)
 {
 	char *guarded = name;
 
@@ -96,7 +101,8 @@ static char *guard_colon(char *name)
 /* What @dest is, as far as it matters for the name. */
 enum place { PLACE_FOLDER, PLACE_DOUBTFUL, PLACE_UNKNOWN };
 
-static enum place place_of(const char *dest)
+static enum place
+place_of(const char *dest)
 {
 	struct stat st;
 
@@ -112,8 +118,8 @@ static enum place place_of(const char *dest)
 	return PLACE_UNKNOWN;
 }
 
-static enum q2s_err from_folder(const char *base, const char *dest, bool doubtful, char **out,
-				struct q2s_diag *diag)
+static enum q2s_err
+from_folder(const char *base, const char *dest, bool doubtful, char **out, struct q2s_diag *diag)
 {
 	char *from = NULL, *to = NULL;
 	enum q2s_err err = real_folder(dest, "output", &from, diag);
@@ -128,8 +134,8 @@ static enum q2s_err from_folder(const char *base, const char *dest, bool doubtfu
 	return err;
 }
 
-enum q2s_err backing_name_find(const char *base, const char *dest, char **out,
-			       struct q2s_diag *diag)
+enum q2s_err
+backing_name_find(const char *base, const char *dest, char **out, struct q2s_diag *diag)
 {
 	const enum place place = place_of(dest);
 	enum q2s_err err = Q2S_OK;

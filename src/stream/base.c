@@ -11,7 +11,8 @@
 #include "stream/backing_name.h"
 #include "stream/source.h"
 
-bool base_check(const struct stream_options *options)
+bool
+base_check(const struct stream_options *options)
 {
 	if (options->base && !options->other_format)
 		(void)tool_usage_error("--diff needs the format of BASE (-F): "
@@ -27,7 +28,8 @@ bool base_check(const struct stream_options *options)
 }
 
 /* Is the output one of the files that the guest bytes of @disk lie in? */
-static bool is_part_of(const struct q2s_disk *disk, const char *dest)
+static bool
+is_part_of(const struct q2s_disk *disk, const char *dest)
 {
 	struct q2s_file_ident ident = { 0 };
 	struct stat st;
@@ -39,8 +41,8 @@ static bool is_part_of(const struct q2s_disk *disk, const char *dest)
 	return q2s_disk_uses(disk, &ident);
 }
 
-static enum q2s_err find_name(const struct stream_options *options, char **out,
-			      struct q2s_diag *diag)
+static enum q2s_err
+find_name(const struct stream_options *options, char **out, struct q2s_diag *diag)
 {
 	const char *name = options->backing_name;
 
@@ -52,8 +54,8 @@ static enum q2s_err find_name(const struct stream_options *options, char **out,
 	return *out ? Q2S_OK : fault_nomem(diag, "backing file name");
 }
 
-enum q2s_err base_open(const struct stream_options *options, struct base *out,
-		       struct q2s_diag *diag)
+enum q2s_err
+base_open(const struct stream_options *options, struct base *out, struct q2s_diag *diag)
 {
 	struct stream_options as_source = *options;
 	enum q2s_err err;
@@ -77,7 +79,8 @@ enum q2s_err base_open(const struct stream_options *options, struct base *out,
 	return fault_in(diag, err, options->base);
 }
 
-void base_close(struct base *base)
+void
+base_close(struct base *base)
 {
 	source_close(&base->source);
 	free(base->name);

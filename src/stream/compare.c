@@ -17,7 +17,8 @@ struct pair {
 };
 
 /* The same keys for all results, so that a script needs no cases. */
-static int print_json(const struct pair *pair)
+static int
+print_json(const struct pair *pair)
 {
 	const struct q2s_comparison *result = &pair->result;
 	json_t *const object = json_object();
@@ -30,7 +31,8 @@ static int print_json(const struct pair *pair)
 	return json_print(stdout, object) == 0 ? 0 : tool_error("cannot print the result");
 }
 
-static int print(const struct stream_options *options, const struct pair *pair)
+static int
+print(const struct stream_options *options, const struct pair *pair)
 {
 	const uint64_t a = q2s_disk_size(pair->a.disk), b = q2s_disk_size(pair->b.disk);
 	int status = 0;
@@ -49,8 +51,9 @@ static int print(const struct stream_options *options, const struct pair *pair)
 	return tool_finish(status);
 }
 
-static enum q2s_err run(const struct stream_options *options, struct pair *pair,
-			const char **name, struct q2s_diag *diag)
+static enum q2s_err
+run(const struct stream_options *options, struct pair *pair, const char **name,
+    struct q2s_diag *diag)
 {
 	struct stream_options other = *options;
 	enum q2s_err err = progress_start(options->progress, diag);
@@ -72,7 +75,8 @@ static enum q2s_err run(const struct stream_options *options, struct pair *pair,
 	return err;
 }
 
-int compare(const struct stream_options *options)
+int
+compare(const struct stream_options *options)
 {
 	const char *name = options->source; /* whose failure it is, if the diagnostic names none */
 	struct pair pair = { 0 };

@@ -26,12 +26,14 @@ struct daemon {
 	char *blockdev;
 };
 
-static enum q2s_err failed(struct q2s_diag *diag, const char *doing)
+static enum q2s_err
+failed(struct q2s_diag *diag, const char *doing)
 {
 	return fault_errno(diag, DAEMON_PROGRAM, "%s", doing);
 }
 
-static enum q2s_err cannot_run(int error, struct q2s_diag *diag)
+static enum q2s_err
+cannot_run(int error, struct q2s_diag *diag)
 {
 	if (error == ENOENT)
 		return fault(diag, Q2S_E_MISSING, DAEMON_PROGRAM,
@@ -42,7 +44,8 @@ static enum q2s_err cannot_run(int error, struct q2s_diag *diag)
 }
 
 /* Whether exec worked: the pipe closes with it, or else brings the reason. */
-static int exec_error(int pipe)
+static int
+exec_error(int pipe)
 {
 	int error = 0;
 	ssize_t n;
@@ -54,7 +57,8 @@ static int exec_error(int pipe)
 }
 
 /* Fork and exec. @listener: the daemon's alone from now on. */
-static enum q2s_err run(struct daemon *daemon, int image, int listener, struct q2s_diag *diag)
+static enum q2s_err
+run(struct daemon *daemon, int image, int listener, struct q2s_diag *diag)
 {
 	struct daemon_child child = {
 		.blockdev = daemon->blockdev,
@@ -84,7 +88,8 @@ static enum q2s_err run(struct daemon *daemon, int image, int listener, struct q
 	return cannot_run(error, diag);
 }
 
-static enum q2s_err make(struct daemon *daemon, const char *blockdev, struct q2s_diag *diag)
+static enum q2s_err
+make(struct daemon *daemon, const char *blockdev, struct q2s_diag *diag)
 {
 	daemon->blockdev = strdup(blockdev);
 	if (!daemon->blockdev)
@@ -93,8 +98,9 @@ static enum q2s_err make(struct daemon *daemon, const char *blockdev, struct q2s
 	return daemon->log >= 0 ? Q2S_OK : failed(diag, "its messages cannot be kept");
 }
 
-enum q2s_err daemon_start(const char *blockdev, int image, size_t count, int *sockets,
-			  struct daemon **out, struct q2s_diag *diag)
+enum q2s_err
+daemon_start(const char *blockdev, int image, size_t count, int *sockets, struct daemon **out,
+	     struct q2s_diag *diag)
 {
 	struct daemon *daemon = calloc(1, sizeof(*daemon));
 	enum q2s_err err;
@@ -120,14 +126,16 @@ enum q2s_err daemon_start(const char *blockdev, int image, size_t count, int *so
 	return Q2S_OK;
 }
 
-void daemon_end(struct daemon *daemon)
+void
+daemon_end(struct daemon *daemon)
 {
 	if (daemon->pid > 0)
 		cleanup_end_pid(daemon->pid);
 	daemon->pid = 0; /* it may be -1 */
 }
 
-void daemon_free(struct daemon *daemon)
+void
+daemon_free(struct daemon *daemon)
 {
 	if (!daemon)
 		return;
@@ -141,7 +149,8 @@ void daemon_free(struct daemon *daemon)
 /* ---- what it said -------------------------------------------------------------------------- */
 
 /* All that it printed, as a string to free. */
-static char *read_log(const struct daemon *daemon)
+static char *
+read_log(const struct daemon *daemon)
 {
 	char *const text = calloc(1, LOG_MAX + 1);
 
@@ -151,7 +160,8 @@ static char *read_log(const struct daemon *daemon)
 }
 
 /* The last line that is an error, ended by '\0'; NULL when there is none. */
-static char *last_error(char *text)
+static char *
+last_error(char *text)
 {
 	static const char lead[] = DAEMON_PROGRAM ": ";
 	char *found = NULL, *rest = NULL;
@@ -167,7 +177,8 @@ static char *last_error(char *text)
 }
 
 /* Behind "--blockdev JSON: ", which is long and which the user did not write. */
-static const char *behind_option(const char *message, const char *blockdev)
+static const char *
+behind_option(const char *message, const char *blockdev)
 {
 	static const char option[] = "--blockdev ";
 	const size_t skip = strlen(option), len = strlen(blockdev);
@@ -179,7 +190,8 @@ static const char *behind_option(const char *message, const char *blockdev)
 }
 
 /* The descriptor's name says nothing to the user. */
-static char *with_image_named(const char *message)
+static char *
+with_image_named(const char *message)
 {
 	static const char name[] = "'" DAEMON_IMAGE "'";
 	const char *const at = strstr(message, name);
@@ -192,7 +204,8 @@ static char *with_image_named(const char *message)
 	return out;
 }
 
-char *daemon_reason(const struct daemon *daemon)
+char *
+daemon_reason(const struct daemon *daemon)
 {
 	char *const text = read_log(daemon);
 	char *const message = text ? last_error(text) : NULL;

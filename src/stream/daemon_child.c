@@ -23,7 +23,8 @@ enum {
 #define NBD_EXPORT                                                                                \
 	"{\"type\":\"nbd\",\"id\":\"export\",\"node-name\":\"" DAEMON_NODE "\",\"name\":\"\"}"
 
-static _Noreturn void give_up(int status)
+static _Noreturn void
+give_up(int status)
 {
 	const int error = errno;
 
@@ -33,7 +34,8 @@ static _Noreturn void give_up(int status)
 }
 
 /* Whatever the user's shell or our own work changed about signals is not the daemon's. */
-static void reset_signals(void)
+static void
+reset_signals(void)
 {
 	sigset_t none;
 
@@ -49,7 +51,8 @@ static void reset_signals(void)
  * End with the parent, even if SIGKILL ends it: the daemon only reads, so nothing is lost. The
  * parent may have ended already. Its terminal's signals are for the parent, who ends us in order.
  */
-static void tie_to(pid_t parent)
+static void
+tie_to(pid_t parent)
 {
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
 		_exit(127);
@@ -57,7 +60,8 @@ static void tie_to(pid_t parent)
 }
 
 /* Out of the way of the low numbers, which are about to be given new meanings. */
-static int lift(int fd, int status)
+static int
+lift(int fd, int status)
 {
 	const int lifted = fcntl(fd, F_DUPFD_CLOEXEC, FD_FREE);
 
@@ -66,13 +70,15 @@ static int lift(int fd, int status)
 	return lifted;
 }
 
-static void place(int fd, int number, int status)
+static void
+place(int fd, int number, int status)
 {
 	if (dup2(fd, number) < 0)
 		give_up(status);
 }
 
-static void arrange(const struct daemon_child *child, int status)
+static void
+arrange(const struct daemon_child *child, int status)
 {
 	const int log = lift(child->log, status);
 	const int listener = lift(child->listener, status);

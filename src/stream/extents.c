@@ -27,15 +27,17 @@ struct map {
 	uint64_t end;       /* of what is told so far */
 };
 
-static enum q2s_err wrong_item(const struct map *map, const char *why, struct q2s_diag *diag)
+static enum q2s_err
+wrong_item(const struct map *map, const char *why, struct q2s_diag *diag)
 {
 	return fault(diag, Q2S_E_USAGE, "--extents", "item %zu: %s", map->index, why);
 }
 
 /* ---- what an item says --------------------------------------------------------------------- */
 
-static enum q2s_err get_number(const struct map *map, const json_t *item, const char *key,
-			       uint64_t *out, struct q2s_diag *diag)
+static enum q2s_err
+get_number(const struct map *map, const json_t *item, const char *key, uint64_t *out,
+	   struct q2s_diag *diag)
 {
 	const json_t *const value = json_object_get(item, key);
 
@@ -46,8 +48,9 @@ static enum q2s_err get_number(const struct map *map, const json_t *item, const 
 	return Q2S_OK;
 }
 
-static enum q2s_err get_flag(const struct map *map, const json_t *item, const char *key,
-			     bool *out, struct q2s_diag *diag)
+static enum q2s_err
+get_flag(const struct map *map, const json_t *item, const char *key, bool *out,
+	 struct q2s_diag *diag)
 {
 	const json_t *const value = json_object_get(item, key);
 
@@ -60,8 +63,8 @@ static enum q2s_err get_flag(const struct map *map, const json_t *item, const ch
 }
 
 /* Data that QEMU does not know to be zero has to be read, whether it calls it data or not. */
-static enum q2s_err read_item(const struct map *map, const json_t *item, struct q2s_hint *out,
-			      struct q2s_diag *diag)
+static enum q2s_err
+read_item(const struct map *map, const json_t *item, struct q2s_hint *out, struct q2s_diag *diag)
 {
 	bool zero = false, data = false, present = true;
 	enum q2s_err err = get_number(map, item, "start", &out->start.v, diag);
@@ -82,7 +85,8 @@ static enum q2s_err read_item(const struct map *map, const json_t *item, struct 
 	return Q2S_OK;
 }
 
-static enum q2s_err append(struct map *map, const struct q2s_hint *hint, struct q2s_diag *diag)
+static enum q2s_err
+append(struct map *map, const struct q2s_hint *hint, struct q2s_diag *diag)
 {
 	struct q2s_hint *last = map->count > 0 ? &map->hints[map->count - 1] : NULL;
 
@@ -107,7 +111,8 @@ static enum q2s_err append(struct map *map, const struct q2s_hint *hint, struct 
 	return Q2S_OK;
 }
 
-static enum q2s_err add_item(struct map *map, const json_t *item, struct q2s_diag *diag)
+static enum q2s_err
+add_item(struct map *map, const json_t *item, struct q2s_diag *diag)
 {
 	struct q2s_hint hint;
 	enum q2s_err err = read_item(map, item, &hint, diag);
@@ -129,7 +134,8 @@ static enum q2s_err add_item(struct map *map, const json_t *item, struct q2s_dia
 /* ---- the array ----------------------------------------------------------------------------- */
 
 /* One byte at a time, so that jansson never takes more than its item. */
-static size_t next_byte(void *buffer, size_t size, void *opaque)
+static size_t
+next_byte(void *buffer, size_t size, void *opaque)
 {
 	struct map *const map = opaque;
 	const int byte = size > 0 && map->item_bytes < ITEM_MAX ? getc(map->file) : EOF;
@@ -141,7 +147,8 @@ static size_t next_byte(void *buffer, size_t size, void *opaque)
 	return 1;
 }
 
-static int next_mark(struct map *map)
+static int
+next_mark(struct map *map)
 {
 	int byte;
 
@@ -151,7 +158,8 @@ static int next_mark(struct map *map)
 	return byte;
 }
 
-static enum q2s_err parse_item(struct map *map, struct q2s_diag *diag)
+static enum q2s_err
+parse_item(struct map *map, struct q2s_diag *diag)
 {
 	json_error_t error;
 	json_t *item;
@@ -169,7 +177,8 @@ static enum q2s_err parse_item(struct map *map, struct q2s_diag *diag)
 	return err;
 }
 
-static enum q2s_err parse_items(struct map *map, struct q2s_diag *diag)
+static enum q2s_err
+parse_items(struct map *map, struct q2s_diag *diag)
 {
 	int mark = next_mark(map);
 
@@ -190,7 +199,8 @@ static enum q2s_err parse_items(struct map *map, struct q2s_diag *diag)
 	}
 }
 
-static enum q2s_err parse(struct map *map, struct q2s_diag *diag)
+static enum q2s_err
+parse(struct map *map, struct q2s_diag *diag)
 {
 	enum q2s_err err;
 
@@ -212,7 +222,8 @@ static enum q2s_err parse(struct map *map, struct q2s_diag *diag)
 /* ---- on the disk --------------------------------------------------------------------------- */
 
 /* QEMU counts in sectors: what it tells of behind the end of the disk is dropped. */
-static enum q2s_err fit(struct map *map, uint64_t size, struct q2s_diag *diag)
+static enum q2s_err
+fit(struct map *map, uint64_t size, struct q2s_diag *diag)
 {
 	const uint64_t rounded = (size + Q2S_SECTOR - 1) / Q2S_SECTOR * Q2S_SECTOR;
 
@@ -227,7 +238,8 @@ static enum q2s_err fit(struct map *map, uint64_t size, struct q2s_diag *diag)
 	return Q2S_OK;
 }
 
-enum q2s_err extents_apply(const char *path, struct q2s_disk **disk, struct q2s_diag *diag)
+enum q2s_err
+extents_apply(const char *path, struct q2s_disk **disk, struct q2s_diag *diag)
 {
 	struct map map = { .file = fopen(path, "re") };
 	enum q2s_err err;

@@ -38,7 +38,8 @@ static const struct format formats[] = {
 	{ "vpc", foreign_look_vpc, false },
 };
 
-static const struct format *find(const char *name)
+static const struct format *
+find(const char *name)
 {
 	for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++) {
 		if (strcmp(formats[i].name, name) == 0)
@@ -47,7 +48,8 @@ static const struct format *find(const char *name)
 	return NULL;
 }
 
-bool foreign_knows(const char *format)
+bool
+foreign_knows(const char *format)
 {
 	return find(format) != NULL;
 }
@@ -55,7 +57,8 @@ bool foreign_knows(const char *format)
 /* ---- which files ----------------------------------------------------------------------------- */
 
 /* The real path of the image, to free; NULL when the name does not lead to the open file. */
-static char *real_path(const struct foreign_image *image)
+static char *
+real_path(const struct foreign_image *image)
 {
 	char *const path = image->path ? realpath(image->path, NULL) : NULL;
 	struct stat named, open;
@@ -67,8 +70,9 @@ static char *real_path(const struct foreign_image *image)
 	return NULL;
 }
 
-static enum q2s_err judge(const struct foreign_image *image, const struct foreign_refs *refs,
-			  const char *path, struct q2s_diag *diag)
+static enum q2s_err
+judge(const struct foreign_image *image, const struct foreign_refs *refs, const char *path,
+      struct q2s_diag *diag)
 {
 	const bool beside = refs->reach == FOREIGN_BESIDE;
 
@@ -93,7 +97,8 @@ static enum q2s_err judge(const struct foreign_image *image, const struct foreig
  * An image that stands alone is given as a descriptor that is open already: no name is parsed,
  * and nothing is opened but what we looked at.
  */
-static json_t *protocol_node(const struct foreign_image *image, const char *path)
+static json_t *
+protocol_node(const struct foreign_image *image, const char *path)
 {
 	const char *const driver = q2s_file_is_block_device(image->file) ? "host_device" : "file";
 
@@ -102,7 +107,8 @@ static json_t *protocol_node(const struct foreign_image *image, const char *path
 }
 
 /* The text of --blockdev, to free; NULL when memory is short or @path is not UTF-8. */
-static char *blockdev(const struct foreign_image *image, const char *path)
+static char *
+blockdev(const struct foreign_image *image, const char *path)
 {
 	json_t *const node = json_pack("{s:s, s:s, s:b, s:o}", "driver", image->format,
 				       "node-name", DAEMON_NODE, "read-only", 1, "file",
@@ -118,7 +124,8 @@ static char *blockdev(const struct foreign_image *image, const char *path)
 
 /* ---- opening ----------------------------------------------------------------------------------- */
 
-static size_t connections(const struct foreign_image *image)
+static size_t
+connections(const struct foreign_image *image)
 {
 	const long online = sysconf(_SC_NPROCESSORS_ONLN);
 	const size_t wanted = image->threads ? image->threads : online > 0 ? (size_t)online : 1;
@@ -127,8 +134,9 @@ static size_t connections(const struct foreign_image *image)
 }
 
 /* The daemon's own words are worth more than what a broken connection shows. */
-static enum q2s_err explain(const struct foreign_image *image, struct daemon *daemon,
-			    const struct q2s_diag *broken, struct q2s_diag *diag)
+static enum q2s_err
+explain(const struct foreign_image *image, struct daemon *daemon, const struct q2s_diag *broken,
+	struct q2s_diag *diag)
 {
 	char *reason;
 	enum q2s_err err;
@@ -147,8 +155,9 @@ static enum q2s_err explain(const struct foreign_image *image, struct daemon *da
 	return err;
 }
 
-static enum q2s_err open_on(const struct foreign_image *image, const char *text,
-			    struct q2s_disk **disk, struct daemon **out, struct q2s_diag *diag)
+static enum q2s_err
+open_on(const struct foreign_image *image, const char *text, struct q2s_disk **disk,
+	struct daemon **out, struct q2s_diag *diag)
 {
 	int sockets[CONNECTIONS_MAX];
 	const struct q2s_disk_nbd_options options = {
@@ -173,8 +182,9 @@ static enum q2s_err open_on(const struct foreign_image *image, const char *text,
 	return err;
 }
 
-enum q2s_err foreign_open(const struct foreign_image *image, struct q2s_disk **disk,
-			  struct daemon **daemon, struct q2s_diag *diag)
+enum q2s_err
+foreign_open(const struct foreign_image *image, struct q2s_disk **disk, struct daemon **daemon,
+	     struct q2s_diag *diag)
 {
 	const struct format *const format = find(image->format);
 	struct foreign_refs refs = { .reach = FOREIGN_ALONE };

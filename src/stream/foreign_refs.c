@@ -9,12 +9,14 @@
 #define HEADER_SIZE 512
 
 /* The first sector, with zeros behind the end of the file. */
-static enum q2s_err read_header(struct q2s_file *file, uint8_t *header, struct q2s_diag *diag)
+static enum q2s_err
+read_header(struct q2s_file *file, uint8_t *header, struct q2s_diag *diag)
 {
 	return q2s_file_read_padded(file, 0, header, HEADER_SIZE, NULL, diag);
 }
 
-static bool is_zero(const uint8_t *at, size_t len)
+static bool
+is_zero(const uint8_t *at, size_t len)
 {
 	while (len > 0 && *at == 0) {
 		at++;
@@ -23,7 +25,8 @@ static bool is_zero(const uint8_t *at, size_t len)
 	return len == 0;
 }
 
-static void set_backing(bool backing, struct foreign_refs *out)
+static void
+set_backing(bool backing, struct foreign_refs *out)
 {
 	*out = (struct foreign_refs){
 		.reach = backing ? FOREIGN_AWAY : FOREIGN_ALONE,
@@ -32,8 +35,9 @@ static void set_backing(bool backing, struct foreign_refs *out)
 }
 
 /* qcow version 1: the offset of the backing file's name, at 8. */
-enum q2s_err foreign_look_qcow(struct q2s_file *file, const char *path, struct foreign_refs *out,
-			       struct q2s_diag *diag)
+enum q2s_err
+foreign_look_qcow(struct q2s_file *file, const char *path, struct foreign_refs *out,
+		  struct q2s_diag *diag)
 {
 	uint8_t header[HEADER_SIZE];
 	const enum q2s_err err = read_header(file, header, diag);
@@ -44,8 +48,9 @@ enum q2s_err foreign_look_qcow(struct q2s_file *file, const char *path, struct f
 }
 
 /* QED: bit 0 of the features, little-endian at 16. */
-enum q2s_err foreign_look_qed(struct q2s_file *file, const char *path, struct foreign_refs *out,
-			      struct q2s_diag *diag)
+enum q2s_err
+foreign_look_qed(struct q2s_file *file, const char *path, struct foreign_refs *out,
+		 struct q2s_diag *diag)
 {
 	uint8_t header[HEADER_SIZE];
 	const enum q2s_err err = read_header(file, header, diag);
@@ -59,8 +64,9 @@ enum q2s_err foreign_look_qed(struct q2s_file *file, const char *path, struct fo
  * VHD: names are never followed, not even the parent's of a differencing disk: QEMU shows such a
  * disk without what its parent holds. The type of the disk is a big-endian number at 60.
  */
-enum q2s_err foreign_look_vpc(struct q2s_file *file, const char *path, struct foreign_refs *out,
-			      struct q2s_diag *diag)
+enum q2s_err
+foreign_look_vpc(struct q2s_file *file, const char *path, struct foreign_refs *out,
+		 struct q2s_diag *diag)
 {
 	static const uint8_t differencing[] = { 0, 0, 0, 4 };
 	uint8_t header[HEADER_SIZE];

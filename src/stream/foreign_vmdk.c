@@ -20,7 +20,8 @@
 #define EMBEDDED_MAX (20 * SECTOR)
 #define TEXT_MAX ((size_t)1 << 20)
 
-static uint64_t get_le64(const uint8_t *at)
+static uint64_t
+get_le64(const uint8_t *at)
 {
 	uint64_t value = 0;
 
@@ -31,7 +32,8 @@ static uint64_t get_le64(const uint8_t *at)
 
 /* Does the header begin a sparse file that holds its data itself? One kind without a capacity only
  * carries a descriptor, which may name anything. */
-static bool is_sparse(const uint8_t *header)
+static bool
+is_sparse(const uint8_t *header)
 {
 	if (memcmp(header, "COWD", 4) == 0)
 		return true;
@@ -46,14 +48,16 @@ struct line {
 	const char *end;
 };
 
-static void skip_space(struct line *line)
+static void
+skip_space(struct line *line)
 {
 	while (line->at < line->end && isspace((unsigned char)*line->at))
 		line->at++;
 }
 
 /* The next word; empty at the end. */
-static struct line take_word(struct line *line)
+static struct line
+take_word(struct line *line)
 {
 	struct line word;
 
@@ -65,14 +69,16 @@ static struct line take_word(struct line *line)
 	return word;
 }
 
-static bool is_word(const struct line *word, const char *text)
+static bool
+is_word(const struct line *word, const char *text)
 {
 	const size_t len = (size_t)(word->end - word->at);
 
 	return len == strlen(text) && memcmp(word->at, text, len) == 0;
 }
 
-static bool is_number(const struct line *word)
+static bool
+is_number(const struct line *word)
 {
 	for (const char *c = word->at; c < word->end; c++) {
 		if (!isdigit((unsigned char)*c))
@@ -82,7 +88,8 @@ static bool is_number(const struct line *word)
 }
 
 /* A name that can only mean a file in the same folder: no path, no protocol. */
-static bool is_plain_name(const struct line *name)
+static bool
+is_plain_name(const struct line *name)
 {
 	const size_t len = (size_t)(name->end - name->at);
 
@@ -92,7 +99,8 @@ static bool is_plain_name(const struct line *name)
 }
 
 /* The quoted name that comes next. */
-static bool take_name(struct line *line, struct line *name)
+static bool
+take_name(struct line *line, struct line *name)
 {
 	skip_space(line);
 	if (line->at == line->end || *line->at != '"')
@@ -106,7 +114,8 @@ static bool take_name(struct line *line, struct line *name)
 }
 
 /* Is the extent a regular file of this folder that leads to no other? */
-static bool extent_is_beside(int folder, const struct line *name, bool sparse)
+static bool
+extent_is_beside(int folder, const struct line *name, bool sparse)
 {
 	uint8_t header[HEADER_SIZE] = { 0 };
 	char *const text = strndup(name->at, (size_t)(name->end - name->at));
@@ -125,7 +134,8 @@ static bool extent_is_beside(int folder, const struct line *name, bool sparse)
 }
 
 /* RW SECTORS TYPE "NAME" [OFFSET], and nothing else, behind its first word. */
-static bool rest_is_beside(struct line line, int folder)
+static bool
+rest_is_beside(struct line line, int folder)
 {
 	const struct line sectors = take_word(&line);
 	const struct line type = take_word(&line);
@@ -146,7 +156,8 @@ static bool rest_is_beside(struct line line, int folder)
  * QEMU takes a line for an extent when its first word is RW, and knows no other way to an extent:
  * so each such line is judged, and all else is left to QEMU.
  */
-static enum foreign_reach reach_of_text(const char *text, size_t len, int folder)
+static enum foreign_reach
+reach_of_text(const char *text, size_t len, int folder)
 {
 	const char *const end = text + len;
 	enum foreign_reach reach = FOREIGN_ALONE;
@@ -168,7 +179,8 @@ static enum foreign_reach reach_of_text(const char *text, size_t len, int folder
 	return reach;
 }
 
-static int open_folder_of(const char *path)
+static int
+open_folder_of(const char *path)
 {
 	char *const folder = path ? strdup(path) : NULL;
 	int fd = -1;
@@ -183,8 +195,9 @@ static int open_folder_of(const char *path)
 
 /* ---- the two kinds of files ---------------------------------------------------------------- */
 
-static enum q2s_err look_at_text(struct q2s_file *file, const char *path,
-				 struct foreign_refs *out, struct q2s_diag *diag)
+static enum q2s_err
+look_at_text(struct q2s_file *file, const char *path, struct foreign_refs *out,
+	     struct q2s_diag *diag)
 {
 	const uint64_t whole = q2s_file_size(file);
 	const size_t size = whole < TEXT_MAX ? (size_t)whole : TEXT_MAX - 1;
@@ -205,8 +218,9 @@ static enum q2s_err look_at_text(struct q2s_file *file, const char *path,
 }
 
 /* A sparse file names extents too, but only itself counts; its parent's name is what matters. */
-static enum q2s_err look_at_embedded(struct q2s_file *file, const uint8_t *header,
-				     struct foreign_refs *out, struct q2s_diag *diag)
+static enum q2s_err
+look_at_embedded(struct q2s_file *file, const uint8_t *header, struct foreign_refs *out,
+		 struct q2s_diag *diag)
 {
 	const uint64_t sector = get_le64(header + 28); /* times 512 modulo 2^64, as in QEMU */
 	char text[EMBEDDED_MAX];
@@ -221,8 +235,9 @@ static enum q2s_err look_at_embedded(struct q2s_file *file, const uint8_t *heade
 	return err;
 }
 
-enum q2s_err foreign_look_vmdk(struct q2s_file *file, const char *path, struct foreign_refs *out,
-			       struct q2s_diag *diag)
+enum q2s_err
+foreign_look_vmdk(struct q2s_file *file, const char *path, struct foreign_refs *out,
+		  struct q2s_diag *diag)
 {
 	uint8_t header[HEADER_SIZE];
 	const enum q2s_err err = q2s_file_read_padded(file, 0, header, sizeof(header), NULL, diag);

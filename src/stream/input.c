@@ -13,14 +13,15 @@
 #include "common/progress.h"
 
 /* Can it be read at any offset, and does it begin where it stands? */
-static bool is_seekable(const struct stat *st)
+static bool
+is_seekable(const struct stat *st)
 {
 	return (S_ISREG(st->st_mode) || S_ISBLK(st->st_mode)) &&
 	       lseek(STDIN_FILENO, 0, SEEK_CUR) == 0;
 }
 
-static enum q2s_err check_size(const struct stream_options *options, const struct q2s_file *file,
-			       struct q2s_diag *diag)
+static enum q2s_err
+check_size(const struct stream_options *options, const struct q2s_file *file, struct q2s_diag *diag)
 {
 	if (!options->has_size || options->size == q2s_file_size(file))
 		return Q2S_OK;
@@ -29,8 +30,8 @@ static enum q2s_err check_size(const struct stream_options *options, const struc
 		     options->size);
 }
 
-static enum q2s_err open_file(const struct stream_options *options, struct input *out,
-			      struct q2s_diag *diag)
+static enum q2s_err
+open_file(const struct stream_options *options, struct input *out, struct q2s_diag *diag)
 {
 	const int fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 	enum q2s_err err;
@@ -45,8 +46,8 @@ static enum q2s_err open_file(const struct stream_options *options, struct input
 	return check_size(options, out->file, diag);
 }
 
-enum q2s_err input_open(const struct stream_options *options, struct input *out,
-			struct q2s_diag *diag)
+enum q2s_err
+input_open(const struct stream_options *options, struct input *out, struct q2s_diag *diag)
 {
 	struct stat st;
 
@@ -69,14 +70,16 @@ enum q2s_err input_open(const struct stream_options *options, struct input *out,
 	return Q2S_OK;
 }
 
-void input_close(struct input *input)
+void
+input_close(struct input *input)
 {
 	q2s_file_close(input->file);
 	input->file = NULL;
 }
 
 /* The first bytes, which then come first again. */
-static enum q2s_err read_head(struct input *input, struct q2s_diag *diag)
+static enum q2s_err
+read_head(struct input *input, struct q2s_diag *diag)
 {
 	struct q2s_stream *const stream = &input->stream;
 
@@ -95,7 +98,8 @@ static enum q2s_err read_head(struct input *input, struct q2s_diag *diag)
 	return Q2S_OK;
 }
 
-enum q2s_err input_is_qcow2(struct input *input, bool *out, struct q2s_diag *diag)
+enum q2s_err
+input_is_qcow2(struct input *input, bool *out, struct q2s_diag *diag)
 {
 	enum q2s_err err = Q2S_OK;
 
@@ -109,7 +113,8 @@ enum q2s_err input_is_qcow2(struct input *input, bool *out, struct q2s_diag *dia
 	return err;
 }
 
-enum q2s_err input_to_file(struct input *input, struct q2s_diag *diag)
+enum q2s_err
+input_to_file(struct input *input, struct q2s_diag *diag)
 {
 	if (input->file)
 		return Q2S_OK;

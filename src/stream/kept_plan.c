@@ -6,7 +6,8 @@
 
 #include "common/fault.h"
 
-static struct q2s_plan_note note_of(const struct target *target)
+static struct q2s_plan_note
+note_of(const struct target *target)
 {
 	struct q2s_plan_note note = {
 		.compressed = target->compressed,
@@ -21,7 +22,8 @@ static struct q2s_plan_note note_of(const struct target *target)
 	return note;
 }
 
-enum q2s_err kept_plan_save(const struct target *target, const char *path, struct q2s_diag *diag)
+enum q2s_err
+kept_plan_save(const struct target *target, const char *path, struct q2s_diag *diag)
 {
 	const struct q2s_plan_note note = note_of(target);
 	struct q2s_sink *sink = NULL;
@@ -37,8 +39,8 @@ enum q2s_err kept_plan_save(const struct target *target, const char *path, struc
 }
 
 /* Another library, or another version of it, may make other bytes of the same data. */
-static enum q2s_err check_encoder(const struct target *target, const struct q2s_plan_note *note,
-				  struct q2s_diag *diag)
+static enum q2s_err
+check_encoder(const struct target *target, const struct q2s_plan_note *note, struct q2s_diag *diag)
 {
 	const char *const mine = q2s_encoder_name(&target->compression);
 
@@ -48,7 +50,8 @@ static enum q2s_err check_encoder(const struct target *target, const struct q2s_
 		     note->encoder, mine);
 }
 
-enum q2s_err kept_plan_load(struct target *target, const char *path, struct q2s_diag *diag)
+enum q2s_err
+kept_plan_load(struct target *target, const char *path, struct q2s_diag *diag)
 {
 	struct q2s_plan_note note = { 0 };
 	struct q2s_file *file = NULL;

@@ -9,7 +9,8 @@
 #include "stream/target.h"
 
 /* Refuse what would only do harm, before anything is looked at. */
-static bool output_is_harmful(const struct stream_options *options)
+static bool
+output_is_harmful(const struct stream_options *options)
 {
 	if (options->measure)
 		return false;
@@ -24,14 +25,16 @@ static bool output_is_harmful(const struct stream_options *options)
 }
 
 /* What is wrong with the options may show only when the source is known. */
-static int report(const struct stream_options *options, const struct q2s_diag *diag)
+static int
+report(const struct stream_options *options, const struct q2s_diag *diag)
 {
 	if (q2s_err_class(diag->err) == Q2S_CLASS_USAGE && !diag->file[0])
 		return tool_usage_fail(diag);
 	return tool_fail(source_shown(options->source), diag);
 }
 
-static int stream(const struct stream_options *options)
+static int
+stream(const struct stream_options *options)
 {
 	struct q2s_diag diag = { 0 };
 	struct source source = { 0 };
@@ -61,7 +64,8 @@ static int stream(const struct stream_options *options)
 	return status;
 }
 
-int main(int argc, char **argv)
+int
+main(int argc, char **argv)
 {
 	struct stream_options options;
 	int status = 1;

@@ -86,7 +86,8 @@ struct parse {
 };
 
 /* The index of @arg among @words (which end with NULL); -1 with a message when it is not there. */
-static int choose(const char *option, const char *arg, const char *const *words, const char *known)
+static int
+choose(const char *option, const char *arg, const char *const *words, const char *known)
 {
 	for (int i = 0; words[i]; i++) {
 		if (strcmp(arg, words[i]) == 0)
@@ -100,7 +101,8 @@ static int choose(const char *option, const char *arg, const char *const *words,
 	return -1;
 }
 
-static bool parse_output_format(struct stream_options *options, const char *arg)
+static bool
+parse_output_format(struct stream_options *options, const char *arg)
 {
 	static const char *const words[] = { "qcow2", "raw", NULL };
 	const int choice = choose("output-format", arg, words, "qcow2, raw");
@@ -109,7 +111,8 @@ static bool parse_output_format(struct stream_options *options, const char *arg)
 	return choice >= 0;
 }
 
-static bool parse_output(struct stream_options *options, const char *arg)
+static bool
+parse_output(struct stream_options *options, const char *arg)
 {
 	static const char *const words[] = { "human", "json", NULL };
 	const int choice = choose("output", arg, words, "human, json");
@@ -118,7 +121,8 @@ static bool parse_output(struct stream_options *options, const char *arg)
 	return choice >= 0;
 }
 
-static bool parse_follow(struct stream_options *options, const char *arg)
+static bool
+parse_follow(struct stream_options *options, const char *arg)
 {
 	static const char *const words[] = { "none", "beside", "any", NULL };
 	static const enum q2s_follow policies[] = { Q2S_FOLLOW_NONE, Q2S_FOLLOW_BESIDE,
@@ -130,7 +134,8 @@ static bool parse_follow(struct stream_options *options, const char *arg)
 	return choice >= 0;
 }
 
-static bool parse_size(struct stream_options *options, const char *arg)
+static bool
+parse_size(struct stream_options *options, const char *arg)
 {
 	const char *const why = size_parse(arg, &options->size);
 
@@ -141,7 +146,8 @@ static bool parse_size(struct stream_options *options, const char *arg)
 	return false;
 }
 
-static bool parse_threads(struct stream_options *options, const char *arg)
+static bool
+parse_threads(struct stream_options *options, const char *arg)
 {
 	uint64_t count;
 	const char *const why = size_parse_number(arg, &count);
@@ -154,7 +160,8 @@ static bool parse_threads(struct stream_options *options, const char *arg)
 	return false;
 }
 
-static bool bad_compress(const char *arg)
+static bool
+bad_compress(const char *arg)
 {
 	char *const shown = escape_text(arg);
 
@@ -165,7 +172,8 @@ static bool bad_compress(const char *arg)
 }
 
 /* "zstd", "zlib:9"; nothing means the type of -o compression_type. */
-static bool parse_compress(struct stream_options *options, struct parse *parse, const char *arg)
+static bool
+parse_compress(struct stream_options *options, struct parse *parse, const char *arg)
 {
 	static const char *const words[] = { "zlib", "zstd" };
 	const char *const colon = arg ? strchr(arg, ':') : NULL;
@@ -192,14 +200,16 @@ static bool parse_compress(struct stream_options *options, struct parse *parse, 
 	return parse->compress_type || bad_compress(arg);
 }
 
-static bool parse_spool(struct stream_options *options, const char *arg)
+static bool
+parse_spool(struct stream_options *options, const char *arg)
 {
 	options->no_spool = strcmp(arg, "none") == 0;
 	options->spool = options->no_spool ? NULL : arg;
 	return true;
 }
 
-static bool parse_progress(struct stream_options *options, const char *arg)
+static bool
+parse_progress(struct stream_options *options, const char *arg)
 {
 	if (progress_mode_parse(arg, &options->progress))
 		return true;
@@ -207,7 +217,8 @@ static bool parse_progress(struct stream_options *options, const char *arg)
 	return false;
 }
 
-static bool set_image(struct stream_options *options, const char *key, const char *value)
+static bool
+set_image(struct stream_options *options, const char *key, const char *value)
 {
 	struct q2s_diag diag = { 0 };
 
@@ -217,7 +228,8 @@ static bool set_image(struct stream_options *options, const char *key, const cha
 	return false;
 }
 
-static bool parse_one(struct stream_options *options, struct parse *parse, int got)
+static bool
+parse_one(struct stream_options *options, struct parse *parse, int got)
 {
 	struct q2s_diag diag = { 0 };
 
@@ -308,7 +320,8 @@ static bool parse_one(struct stream_options *options, struct parse *parse, int g
 	}
 }
 
-static bool parse_names(struct stream_options *options, int count, char **names)
+static bool
+parse_names(struct stream_options *options, int count, char **names)
 {
 	if (count < 1) {
 		(void)tool_usage_error("SOURCE is missing");
@@ -334,7 +347,8 @@ static bool parse_names(struct stream_options *options, int count, char **names)
 }
 
 /* -z and -o compression_type must say the same; either alone decides for both. */
-static bool settle_compression(struct stream_options *options, const struct parse *parse)
+static bool
+settle_compression(struct stream_options *options, const struct parse *parse)
 {
 	struct q2s_diag diag = { 0 };
 
@@ -355,8 +369,8 @@ static bool settle_compression(struct stream_options *options, const struct pars
 	return false;
 }
 
-static enum stream_todo finish(struct stream_options *options, struct parse *parse, int argc,
-			       char **argv)
+static enum stream_todo
+finish(struct stream_options *options, struct parse *parse, int argc, char **argv)
 {
 	struct q2s_diag diag = { 0 };
 
@@ -390,7 +404,8 @@ static enum stream_todo finish(struct stream_options *options, struct parse *par
 	return STREAM_RUN;
 }
 
-enum stream_todo stream_options_parse(struct stream_options *options, int argc, char **argv)
+enum stream_todo
+stream_options_parse(struct stream_options *options, int argc, char **argv)
 {
 	struct parse parse = { 0 };
 	enum stream_todo todo = STREAM_WRONG;
@@ -412,7 +427,8 @@ enum stream_todo stream_options_parse(struct stream_options *options, int argc, 
 	return todo;
 }
 
-void stream_options_free(struct stream_options *options)
+void
+stream_options_free(struct stream_options *options)
 {
 	image_options_free(&options->image);
 }

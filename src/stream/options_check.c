@@ -7,7 +7,8 @@
 #include "common/tool.h"
 
 /* Options that make no sense together. */
-static bool check_together(const struct stream_options *options, bool image_options_given)
+static bool
+check_together(const struct stream_options *options, bool image_options_given)
 {
 	const struct image_options *image = &options->image;
 
@@ -38,7 +39,8 @@ static bool check_together(const struct stream_options *options, bool image_opti
 }
 
 /* Options that say more of a source than it can be asked. */
-static bool check_sources(const struct stream_options *options)
+static bool
+check_sources(const struct stream_options *options)
 {
 	const bool input = strcmp(options->source, "-") == 0;
 	const bool both = options->compare && strcmp(options->other, "-") == 0;
@@ -60,7 +62,8 @@ static bool check_sources(const struct stream_options *options)
 	return false;
 }
 
-bool stream_options_check(const struct stream_options *options, bool image_options_given)
+bool
+stream_options_check(const struct stream_options *options, bool image_options_given)
 {
 	return check_together(options, image_options_given) && check_sources(options);
 }

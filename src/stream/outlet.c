@@ -17,7 +17,8 @@
 
 /* ---- options ------------------------------------------------------------------------------- */
 
-bool outlet_parse_digest(struct outlet_options *options, const char *arg)
+bool
+outlet_parse_digest(struct outlet_options *options, const char *arg)
 {
 	struct q2s_diag diag = { 0 };
 	const enum q2s_err err = q2s_digest_check(arg, &diag);
@@ -30,7 +31,8 @@ bool outlet_parse_digest(struct outlet_options *options, const char *arg)
 	return err == Q2S_OK;
 }
 
-bool outlet_parse_limit_rate(struct outlet_options *options, const char *arg)
+bool
+outlet_parse_limit_rate(struct outlet_options *options, const char *arg)
 {
 	const char *why = size_parse(arg, &options->limit_rate);
 
@@ -41,7 +43,8 @@ bool outlet_parse_limit_rate(struct outlet_options *options, const char *arg)
 	return !why;
 }
 
-bool outlet_parse_size_fd(struct outlet_options *options, const char *arg)
+bool
+outlet_parse_size_fd(struct outlet_options *options, const char *arg)
 {
 	uint64_t fd = 0;
 	const char *why = size_parse_number(arg, &fd);
@@ -61,7 +64,8 @@ bool outlet_parse_size_fd(struct outlet_options *options, const char *arg)
 	return !why;
 }
 
-bool outlet_check(const struct outlet_options *options, bool writes, bool to_stdout)
+bool
+outlet_check(const struct outlet_options *options, bool writes, bool to_stdout)
 {
 	if (!writes && (options->digest || options->limit_rate || options->has_size_fd))
 		(void)tool_usage_error("--digest, --limit-rate and --size-fd are about what is "
@@ -76,7 +80,8 @@ bool outlet_check(const struct outlet_options *options, bool writes, bool to_std
 /* ---- the length ---------------------------------------------------------------------------- */
 
 /* After a failed write: is it worth trying again? Waits where the descriptor does not. */
-static bool may_retry(int fd)
+static bool
+may_retry(int fd)
 {
 	struct pollfd wait = { .fd = fd, .events = POLLOUT };
 
@@ -85,7 +90,8 @@ static bool may_retry(int fd)
 	return (errno == EAGAIN || errno == EWOULDBLOCK) && poll(&wait, 1, -1) >= 0;
 }
 
-static enum q2s_err tell_length(int fd, uint64_t length, struct q2s_diag *diag)
+static enum q2s_err
+tell_length(int fd, uint64_t length, struct q2s_diag *diag)
 {
 	char line[24];
 	const char *at = line;
@@ -107,16 +113,17 @@ static enum q2s_err tell_length(int fd, uint64_t length, struct q2s_diag *diag)
 
 /* ---- the sink ------------------------------------------------------------------------------ */
 
-static enum q2s_err open_plain(const char *dest, uint64_t length, struct output *out,
-			       struct q2s_diag *diag)
+static enum q2s_err
+open_plain(const char *dest, uint64_t length, struct output *out, struct q2s_diag *diag)
 {
 	if (!dest)
 		return q2s_sink_from_fd(STDOUT_FILENO, "standard output", &out->sink, diag);
 	return output_open(out, dest, Q2S_SINK_REPLACE, length, diag);
 }
 
-enum q2s_err outlet_open(const struct outlet_options *options, const char *dest, uint64_t length,
-			 struct q2s_digest *digest, struct output *out, struct q2s_diag *diag)
+enum q2s_err
+outlet_open(const struct outlet_options *options, const char *dest, uint64_t length,
+	    struct q2s_digest *digest, struct output *out, struct q2s_diag *diag)
 {
 	enum q2s_err err = open_plain(dest, length, out, diag);
 
@@ -134,8 +141,9 @@ enum q2s_err outlet_open(const struct outlet_options *options, const char *dest,
 
 /* ---- the digest ---------------------------------------------------------------------------- */
 
-void outlet_print_digest(const struct outlet_options *options, const struct q2s_digest *digest,
-			 bool json)
+void
+outlet_print_digest(const struct outlet_options *options, const struct q2s_digest *digest,
+		    bool json)
 {
 	char hex[2 * Q2S_DIGEST_MAX + 1] = "";
 

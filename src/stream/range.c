@@ -10,7 +10,8 @@
 #include "common/tool.h"
 
 /* Only one of the three options makes sense. */
-static bool is_first(const struct stream_range *range)
+static bool
+is_first(const struct stream_range *range)
 {
 	if (range->kind == RANGE_ALL)
 		return true;
@@ -19,8 +20,9 @@ static bool is_first(const struct stream_range *range)
 }
 
 /* Parse "A<sep>B" by @parse into range->a and range->b. */
-static const char *parse_pair(struct stream_range *range, const char *arg, char sep,
-			      const char *(*parse)(const char *text, uint64_t *out))
+static const char *
+parse_pair(struct stream_range *range, const char *arg, char sep,
+	   const char *(*parse)(const char *text, uint64_t *out))
 {
 	const char *const middle = strchr(arg, sep);
 	const char *why;
@@ -36,7 +38,8 @@ static const char *parse_pair(struct stream_range *range, const char *arg, char 
 	return why ? why : parse(middle + 1, &range->b);
 }
 
-bool range_parse_bytes(struct stream_range *range, const char *arg)
+bool
+range_parse_bytes(struct stream_range *range, const char *arg)
 {
 	if (!is_first(range))
 		return false;
@@ -48,7 +51,8 @@ bool range_parse_bytes(struct stream_range *range, const char *arg)
 	return !why;
 }
 
-bool range_parse_resume(struct stream_range *range, const char *arg)
+bool
+range_parse_resume(struct stream_range *range, const char *arg)
 {
 	if (!is_first(range))
 		return false;
@@ -60,7 +64,8 @@ bool range_parse_resume(struct stream_range *range, const char *arg)
 	return !why;
 }
 
-bool range_parse_part(struct stream_range *range, const char *arg)
+bool
+range_parse_part(struct stream_range *range, const char *arg)
 {
 	if (!is_first(range))
 		return false;
@@ -75,13 +80,15 @@ bool range_parse_part(struct stream_range *range, const char *arg)
 }
 
 /* floor(k * length / n) without leaving 64 bits: k <= n < 2^32. */
-static uint64_t cut(uint64_t length, uint64_t k, uint64_t n)
+static uint64_t
+cut(uint64_t length, uint64_t k, uint64_t n)
 {
 	return length / n * k + length % n * k / n;
 }
 
-enum q2s_err range_resolve(const struct stream_range *range, uint64_t length, uint64_t *from,
-			   uint64_t *until, struct q2s_diag *diag)
+enum q2s_err
+range_resolve(const struct stream_range *range, uint64_t length, uint64_t *from, uint64_t *until,
+	      struct q2s_diag *diag)
 {
 	*from = 0;
 	*until = length;

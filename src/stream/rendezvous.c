@@ -24,13 +24,15 @@ struct meeting {
 	struct sockaddr_un address;
 };
 
-static enum q2s_err failed(struct q2s_diag *diag, const char *doing)
+static enum q2s_err
+failed(struct q2s_diag *diag, const char *doing)
 {
 	return fault_errno(diag, "private socket", "%s", doing);
 }
 
 /* A fresh folder below @parent; NULL with errno. */
-static char *make_folder(const char *parent)
+static char *
+make_folder(const char *parent)
 {
 	char *folder;
 
@@ -46,7 +48,8 @@ static char *make_folder(const char *parent)
 	return NULL;
 }
 
-static char *make_any_folder(void)
+static char *
+make_any_folder(void)
 {
 	char *folder = make_folder(getenv("XDG_RUNTIME_DIR"));
 
@@ -55,7 +58,8 @@ static char *make_any_folder(void)
 	return folder ? folder : make_folder("/tmp");
 }
 
-static enum q2s_err meeting_open(struct meeting *meeting, struct q2s_diag *diag)
+static enum q2s_err
+meeting_open(struct meeting *meeting, struct q2s_diag *diag)
 {
 	meeting->folder = make_any_folder();
 	if (!meeting->folder)
@@ -69,7 +73,8 @@ static enum q2s_err meeting_open(struct meeting *meeting, struct q2s_diag *diag)
 	return Q2S_OK;
 }
 
-static void meeting_close(struct meeting *meeting)
+static void
+meeting_close(struct meeting *meeting)
 {
 	if (meeting->path)
 		(void)unlink(meeting->path);
@@ -85,7 +90,8 @@ static void meeting_close(struct meeting *meeting)
  * An address has room for some hundred bytes, a path may be longer: then it is named through a
  * descriptor of the folder, which the caller keeps open as long as the address is used.
  */
-static void set_address(struct meeting *meeting, int folder)
+static void
+set_address(struct meeting *meeting, int folder)
 {
 	char *const to = meeting->address.sun_path;
 	const size_t room = sizeof(meeting->address.sun_path);
@@ -97,13 +103,14 @@ static void set_address(struct meeting *meeting, int folder)
 		(void)snprintf(to, room, "/proc/self/fd/%d/nbd", folder);
 }
 
-static int new_socket(void)
+static int
+new_socket(void)
 {
 	return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 }
 
-static enum q2s_err listen_for(const struct meeting *meeting, size_t count, int *out,
-			       struct q2s_diag *diag)
+static enum q2s_err
+listen_for(const struct meeting *meeting, size_t count, int *out, struct q2s_diag *diag)
 {
 	const struct sockaddr *address = (const struct sockaddr *)&meeting->address;
 
@@ -117,8 +124,8 @@ static enum q2s_err listen_for(const struct meeting *meeting, size_t count, int 
 	return Q2S_E_IO;
 }
 
-static enum q2s_err connect_all(const struct meeting *meeting, size_t count, int *sockets,
-				struct q2s_diag *diag)
+static enum q2s_err
+connect_all(const struct meeting *meeting, size_t count, int *sockets, struct q2s_diag *diag)
 {
 	const struct sockaddr *address = (const struct sockaddr *)&meeting->address;
 
@@ -137,8 +144,8 @@ static enum q2s_err connect_all(const struct meeting *meeting, size_t count, int
 	return Q2S_OK;
 }
 
-static enum q2s_err meet(struct meeting *meeting, size_t count, int *listener, int *sockets,
-			 struct q2s_diag *diag)
+static enum q2s_err
+meet(struct meeting *meeting, size_t count, int *listener, int *sockets, struct q2s_diag *diag)
 {
 	enum q2s_err err = listen_for(meeting, count, listener, diag);
 
@@ -150,7 +157,8 @@ static enum q2s_err meet(struct meeting *meeting, size_t count, int *listener, i
 	return err;
 }
 
-enum q2s_err rendezvous_make(size_t count, int *listener, int *sockets, struct q2s_diag *diag)
+enum q2s_err
+rendezvous_make(size_t count, int *listener, int *sockets, struct q2s_diag *diag)
 {
 	struct meeting meeting = { 0 };
 	enum q2s_err err = meeting_open(&meeting, diag);

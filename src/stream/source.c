@@ -12,7 +12,8 @@
 #include "stream/foreign.h"
 #include "stream/input.h"
 
-static enum q2s_err unknown_format(const char *format, struct q2s_diag *diag)
+static enum q2s_err
+unknown_format(const char *format, struct q2s_diag *diag)
 {
 	char *const shown = escape_text(format);
 	const enum q2s_err err = fault(diag, Q2S_E_UNSUPPORTED, "--format",
@@ -24,14 +25,15 @@ static enum q2s_err unknown_format(const char *format, struct q2s_diag *diag)
 	return err;
 }
 
-static bool is(const char *format, const char *name)
+static bool
+is(const char *format, const char *name)
 {
 	return strcmp(format, name) == 0;
 }
 
 /* Only qcow2 has snapshots that can be chosen. */
-static enum q2s_err check_snapshot(const struct stream_options *options, const char *format,
-				   struct q2s_diag *diag)
+static enum q2s_err
+check_snapshot(const struct stream_options *options, const char *format, struct q2s_diag *diag)
 {
 	if (!options->snapshot || is(format, "qcow2"))
 		return Q2S_OK;
@@ -40,8 +42,9 @@ static enum q2s_err check_snapshot(const struct stream_options *options, const c
 
 /* ---- files --------------------------------------------------------------------------------- */
 
-static enum q2s_err open_foreign(const struct stream_options *options, struct q2s_file *file,
-				 const char *path, struct source *out, struct q2s_diag *diag)
+static enum q2s_err
+open_foreign(const struct stream_options *options, struct q2s_file *file, const char *path,
+	     struct source *out, struct q2s_diag *diag)
 {
 	const struct foreign_image image = {
 		.format = options->format,
@@ -55,9 +58,9 @@ static enum q2s_err open_foreign(const struct stream_options *options, struct q2
 }
 
 /* @path: how the file was named, or NULL. */
-static enum q2s_err open_file(const struct stream_options *options, const char *format,
-			      struct q2s_file *file, const char *path, struct source *out,
-			      struct q2s_diag *diag)
+static enum q2s_err
+open_file(const struct stream_options *options, const char *format, struct q2s_file *file,
+	  const char *path, struct source *out, struct q2s_diag *diag)
 {
 	const struct q2s_disk_qcow2_options qcow2 = {
 		.follow = options->follow,
@@ -76,8 +79,8 @@ static enum q2s_err open_file(const struct stream_options *options, const char *
 	return unknown_format(format, diag);
 }
 
-static enum q2s_err open_named(const struct stream_options *options, struct source *out,
-			       struct q2s_diag *diag)
+static enum q2s_err
+open_named(const struct stream_options *options, struct source *out, struct q2s_diag *diag)
 {
 	const char *format = options->format;
 	struct q2s_file *file = NULL;
@@ -95,8 +98,9 @@ static enum q2s_err open_named(const struct stream_options *options, struct sour
 /* ---- standard input ------------------------------------------------------------------------ */
 
 /* Raw data of a stream is kept without its zeros; a format has to be a file. */
-static enum q2s_err open_input_as(const struct stream_options *options, const char *format,
-				  struct input *input, struct source *out, struct q2s_diag *diag)
+static enum q2s_err
+open_input_as(const struct stream_options *options, const char *format, struct input *input,
+	      struct source *out, struct q2s_diag *diag)
 {
 	enum q2s_err err;
 
@@ -112,8 +116,8 @@ static enum q2s_err open_input_as(const struct stream_options *options, const ch
 	return err == Q2S_OK ? open_file(options, format, input->file, NULL, out, diag) : err;
 }
 
-static enum q2s_err open_input(const struct stream_options *options, struct source *out,
-			       struct q2s_diag *diag)
+static enum q2s_err
+open_input(const struct stream_options *options, struct source *out, struct q2s_diag *diag)
 {
 	const char *format = options->format;
 	struct input input = { 0 };
@@ -132,8 +136,8 @@ static enum q2s_err open_input(const struct stream_options *options, struct sour
 
 /* ---- NBD ----------------------------------------------------------------------------------- */
 
-static enum q2s_err open_nbd(const struct stream_options *options, struct source *out,
-			     struct q2s_diag *diag)
+static enum q2s_err
+open_nbd(const struct stream_options *options, struct source *out, struct q2s_diag *diag)
 {
 	const struct q2s_disk_nbd_options nbd = { .uri = options->source };
 	const enum q2s_err err = check_snapshot(options, "raw", diag);
@@ -146,8 +150,8 @@ static enum q2s_err open_nbd(const struct stream_options *options, struct source
 	return q2s_disk_nbd(&nbd, &out->disk, diag);
 }
 
-enum q2s_err source_open(const struct stream_options *options, struct source *out,
-			 struct q2s_diag *diag)
+enum q2s_err
+source_open(const struct stream_options *options, struct source *out, struct q2s_diag *diag)
 {
 	if (is(options->source, "-"))
 		return open_input(options, out, diag);
@@ -156,28 +160,32 @@ enum q2s_err source_open(const struct stream_options *options, struct source *ou
 	return open_named(options, out, diag);
 }
 
-void source_close(struct source *source)
+void
+source_close(struct source *source)
 {
 	q2s_disk_close(source->disk);
 	daemon_free(source->daemon);
 	*source = (struct source){ 0 };
 }
 
-const char *source_shown(const char *name)
+const char *
+source_shown(const char *name)
 {
 	return is(name, "-") ? INPUT_NAME : name;
 }
 
 /* ---- what must not be written to ------------------------------------------------------------- */
 
-static int stat_source(const struct stream_options *options, struct stat *out)
+static int
+stat_source(const struct stream_options *options, struct stat *out)
 {
 	if (is(options->source, "-"))
 		return fstat(STDIN_FILENO, out);
 	return q2s_nbd_is_uri(options->source) ? -1 : stat(options->source, out);
 }
 
-bool source_is_output(const struct stream_options *options, const char *path)
+bool
+source_is_output(const struct stream_options *options, const char *path)
 {
 	struct stat source, output;
 
@@ -191,7 +199,8 @@ bool source_is_output(const struct stream_options *options, const char *path)
 	       source.st_ino == output.st_ino;
 }
 
-bool output_is_terminal(const char *path)
+bool
+output_is_terminal(const char *path)
 {
 	struct stat st;
 

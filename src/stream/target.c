@@ -14,8 +14,8 @@
 #define SPOOL_BUDGET (8u << 20)
 
 /* A raw data file promises that every cluster is where a raw disk has it, so nothing is looked at. */
-static enum q2s_err allocate_all(const struct q2s_geom *geom, struct q2s_alloc **out,
-				 struct q2s_diag *diag)
+static enum q2s_err
+allocate_all(const struct q2s_geom *geom, struct q2s_alloc **out, struct q2s_diag *diag)
 {
 	const struct q2s_slot slot = { .host = true, .alloc = geom->sub_mask };
 	enum q2s_err err = q2s_alloc_new(geom, out, diag);
@@ -29,8 +29,9 @@ static enum q2s_err allocate_all(const struct q2s_geom *geom, struct q2s_alloc *
 }
 
 /* Over a base, what is equal shows through; what became zero has to be said. */
-static enum q2s_err allocate(struct target *target, const struct q2s_spec *spec,
-			     struct q2s_alloc **out, struct q2s_diag *diag)
+static enum q2s_err
+allocate(struct target *target, const struct q2s_spec *spec, struct q2s_alloc **out,
+	 struct q2s_diag *diag)
 {
 	const struct q2s_geom *const geom = &spec->geom;
 	const struct q2s_scan_options scan = {
@@ -51,8 +52,8 @@ static enum q2s_err allocate(struct target *target, const struct q2s_spec *spec,
 }
 
 /* What the image shall be: the options, the size of the disk, and the names of other files. */
-static enum q2s_err specify(const struct target *target, struct q2s_spec *out,
-			    struct q2s_diag *diag)
+static enum q2s_err
+specify(const struct target *target, struct q2s_spec *out, struct q2s_diag *diag)
 {
 	const struct stream_options *options = target->options;
 	struct image_options image = options->image;
@@ -72,7 +73,8 @@ static enum q2s_err specify(const struct target *target, struct q2s_spec *out,
 }
 
 /* Replace *@alloc by what it compresses to. --measure needs the lengths alone. */
-static enum q2s_err compress(struct target *target, struct q2s_alloc **alloc, struct q2s_diag *diag)
+static enum q2s_err
+compress(struct target *target, struct q2s_alloc **alloc, struct q2s_diag *diag)
 {
 	const struct stream_options *options = target->options;
 	struct q2s_compress_options how = {
@@ -95,8 +97,8 @@ static enum q2s_err compress(struct target *target, struct q2s_alloc **alloc, st
 	return Q2S_OK;
 }
 
-static enum q2s_err plan_qcow2(const struct stream_options *options, struct target *target,
-			       struct q2s_diag *diag)
+static enum q2s_err
+plan_qcow2(const struct stream_options *options, struct target *target, struct q2s_diag *diag)
 {
 	struct q2s_alloc *alloc = NULL;
 	struct q2s_spec spec;
@@ -123,7 +125,8 @@ static enum q2s_err plan_qcow2(const struct stream_options *options, struct targ
 }
 
 /* As qemu-img measure -O raw: holes count too. */
-static void measure_raw(struct target *target)
+static void
+measure_raw(struct target *target)
 {
 	const uint64_t size = q2s_disk_size(target->disk);
 	const uint64_t length = (size + Q2S_SECTOR - 1) / Q2S_SECTOR * Q2S_SECTOR;
@@ -135,8 +138,9 @@ static void measure_raw(struct target *target)
 	};
 }
 
-enum q2s_err target_plan(const struct stream_options *options, struct q2s_disk *disk,
-			 struct target *out, struct q2s_diag *diag)
+enum q2s_err
+target_plan(const struct stream_options *options, struct q2s_disk *disk, struct target *out,
+	    struct q2s_diag *diag)
 {
 	*out = (struct target){
 		.options = options,
@@ -157,7 +161,8 @@ enum q2s_err target_plan(const struct stream_options *options, struct q2s_disk *
 	return kept_plan_save(out, options->save_plan, diag);
 }
 
-void target_free(struct target *target)
+void
+target_free(struct target *target)
 {
 	q2s_plan_free(target->plan);
 	q2s_spool_free(target->spool);
@@ -165,7 +170,8 @@ void target_free(struct target *target)
 	base_close(&target->base);
 }
 
-int target_print_measure(const struct target *target, bool json)
+int
+target_print_measure(const struct target *target, bool json)
 {
 	const struct q2s_measure *measure = &target->measure;
 
@@ -186,8 +192,9 @@ int target_print_measure(const struct target *target, bool json)
 	return tool_finish(0);
 }
 
-static enum q2s_err emit(const struct target *target, uint64_t from, uint64_t until,
-			 struct q2s_sink *sink, struct q2s_diag *diag)
+static enum q2s_err
+emit(const struct target *target, uint64_t from, uint64_t until, struct q2s_sink *sink,
+     struct q2s_diag *diag)
 {
 	const struct q2s_emit_options options = {
 		.from = from,
@@ -205,7 +212,8 @@ static enum q2s_err emit(const struct target *target, uint64_t from, uint64_t un
 	return q2s_emit_raw(target->disk, sink, &options, diag);
 }
 
-enum q2s_err target_write(struct target *target, struct q2s_diag *diag)
+enum q2s_err
+target_write(struct target *target, struct q2s_diag *diag)
 {
 	const struct stream_options *options = target->options;
 	struct output output = { 0 };

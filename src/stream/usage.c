@@ -53,7 +53,8 @@ static const char text[] =
 	"\n"
 	"SIGUSR1 prints one line of progress at any time.\n";
 
-int usage_print(void)
+int
+usage_print(void)
 {
 	(void)fputs(text, stdout);
 	return tool_finish(0);
