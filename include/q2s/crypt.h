@@ -58,6 +58,35 @@ enum q2s_err q2s_crypt_open(const struct q2s_crypt_place *place, const void *key
 			    struct q2s_crypt **out, struct q2s_diag *diag);
 void q2s_crypt_close(struct q2s_crypt *crypt); /* NULL is fine; wipes the key */
 
+/**
+ * What a new LUKS encryption shall be, in LUKS's own words.
+ *
+ * @cipher_mode  with the IV generator: "xts-plain64"
+ * @key_bytes    of the master key; for xts two keys
+ * @iter_time    milliseconds of processor time that opening a key slot shall cost on this machine;
+ *               1000 iterations at least
+ */
+struct q2s_luks_params {
+	const char *cipher_name;
+	const char *cipher_mode;
+	const char *hash;
+	uint32_t key_bytes;
+	uint32_t iter_time;
+};
+
+/**
+ * Make a new encryption with a random master key, which one key slot holds for this passphrase.
+ *
+ * @area  receives the LUKS header and the room for all key slots, as they are to lie in the image;
+ *        free() it. *@area_len bytes, as many as QEMU takes
+ *
+ * Returns Q2S_OK, Q2S_E_UNSUPPORTED (what is not known or not computed by libgcrypt), Q2S_E_LIMIT
+ * (opening it would exceed Q2S_LUKS_ITERATIONS_MAX), Q2S_E_MISSING, Q2S_E_NOMEM.
+ */
+enum q2s_err q2s_luks_create(const struct q2s_luks_params *params, const void *key, size_t key_len,
+			     struct q2s_crypt **out, uint8_t **area, size_t *area_len,
+			     struct q2s_diag *diag);
+
 /** One thread's means to use an encryption. Not shared. */
 struct q2s_cipher;
 

@@ -53,6 +53,48 @@ q2s_crypt_open(const struct q2s_crypt_place *place, const void *key, size_t key_
 	return Q2S_OK;
 }
 
+static enum q2s_err
+luks_of(const struct q2s_luks_params *params, struct q2s_luks *out, struct q2s_diag *diag)
+{
+	struct q2s_luks luks = { .key_bytes = params->key_bytes };
+
+	if (strlen(params->cipher_name) > Q2S_LUKS_NAME_SIZE ||
+	    strlen(params->cipher_mode) > Q2S_LUKS_NAME_SIZE ||
+	    strlen(params->hash) > Q2S_LUKS_NAME_SIZE)
+		return q2si_fail_at(diag, Q2S_E_UNSUPPORTED, "LUKS header", Q2S_NOWHERE,
+				    "a name is too long");
+	strcpy(luks.cipher_name, params->cipher_name);
+	strcpy(luks.cipher_mode, params->cipher_mode);
+	strcpy(luks.hash, params->hash);
+	*out = luks;
+	return Q2S_OK;
+}
+
+enum q2s_err
+q2s_luks_create(const struct q2s_luks_params *params, const void *key, size_t key_len,
+		struct q2s_crypt **out, uint8_t **area, size_t *area_len, struct q2s_diag *diag)
+{
+	struct q2s_crypt *crypt;
+	struct q2s_luks luks;
+	enum q2s_err err;
+
+	Q2SI_TRY(luks_of(params, &luks, diag));
+	crypt = calloc(1, sizeof(*crypt));
+	if (!crypt)
+		return q2si_fail_nomem(diag, "encryption");
+	q2si_gcrypt_start();
+	err = q2si_cipher_find(&luks, Q2S_NOWHERE, &crypt->spec, diag);
+	if (err == Q2S_OK)
+		err = q2si_luks_fill(&luks, params->iter_time, key, key_len, &crypt->spec,
+				     crypt->key, area, area_len, diag);
+	if (err != Q2S_OK) {
+		q2s_crypt_close(crypt);
+		return err;
+	}
+	*out = crypt;
+	return Q2S_OK;
+}
+
 void
 q2s_crypt_close(struct q2s_crypt *crypt)
 {

@@ -53,9 +53,9 @@ header_read(struct lock *lock, struct q2s_diag *diag)
 	return q2si_cipher_find(&lock->luks, header->offset, &lock->spec, diag);
 }
 
-static enum q2s_err
-derive(int hash, const void *secret, size_t secret_len, const uint8_t *salt, uint32_t iterations,
-       uint8_t *out, size_t len, struct q2s_diag *diag)
+enum q2s_err
+q2si_luks_derive(int hash, const void *secret, size_t secret_len, const uint8_t *salt,
+		 uint32_t iterations, uint8_t *out, size_t len, struct q2s_diag *diag)
 {
 	const gcry_error_t error =
 		gcry_kdf_derive(secret, secret_len, GCRY_KDF_PBKDF2, hash, salt,
@@ -117,8 +117,9 @@ candidate_judge(const struct lock *lock, const uint8_t *candidate, bool *right,
 {
 	uint8_t digest[Q2S_LUKS_DIGEST_SIZE];
 
-	Q2SI_TRY(derive(lock->hash, candidate, lock->spec.key_bytes, lock->luks.master_salt,
-			lock->luks.master_iterations, digest, sizeof(digest), diag));
+	Q2SI_TRY(q2si_luks_derive(lock->hash, candidate, lock->spec.key_bytes,
+				  lock->luks.master_salt, lock->luks.master_iterations, digest,
+				  sizeof(digest), diag));
 	*right = memcmp(digest, lock->luks.master_digest, sizeof(digest)) == 0;
 	return Q2S_OK;
 }
@@ -133,8 +134,8 @@ slot_try(struct lock *lock, uint32_t index, uint8_t *candidate, bool *right,
 
 	lock->tried++;
 	if (err == Q2S_OK)
-		err = derive(lock->hash, lock->key, lock->key_len, slot->salt, slot->iterations,
-			     slot_key, lock->spec.key_bytes, diag);
+		err = q2si_luks_derive(lock->hash, lock->key, lock->key_len, slot->salt,
+				       slot->iterations, slot_key, lock->spec.key_bytes, diag);
 	if (err == Q2S_OK)
 		err = candidate_read(lock, slot, slot_key, candidate, diag);
 	explicit_bzero(slot_key, sizeof(slot_key));

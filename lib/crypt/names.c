@@ -66,10 +66,17 @@ cipher_find(const char *name, size_t key_bytes)
 	return NULL;
 }
 
+/* A header that is only being made lies nowhere. */
+static q2s_host
+field_at(q2s_host at, uint32_t offset)
+{
+	return at.v == Q2S_NOWHERE.v ? at : (q2s_host){ at.v + offset };
+}
+
 static enum q2s_err
 refuse(struct q2s_diag *diag, const char *field, q2s_host at, uint32_t offset, const char *name)
 {
-	return q2si_fail_at(diag, Q2S_E_UNSUPPORTED, field, (q2s_host){ at.v + offset },
+	return q2si_fail_at(diag, Q2S_E_UNSUPPORTED, field, field_at(at, offset),
 			    "'%s' is not supported", name);
 }
 
@@ -87,7 +94,7 @@ essiv_find(const struct q2s_luks *luks, const char *hash, q2s_host at,
 	cipher = cipher_find(luks->cipher_name, gcry_md_get_algo_dlen(spec->iv_hash));
 	if (!cipher)
 		return q2si_fail_at(diag, Q2S_E_UNSUPPORTED, "LUKS cipher-mode",
-				    (q2s_host){ at.v + AT_LUKS_CIPHER_MODE },
+				    field_at(at, AT_LUKS_CIPHER_MODE),
 				    "'%s': %s has no keys of the length of that digest",
 				    luks->cipher_mode, luks->cipher_name);
 	spec->iv_cipher = cipher->id;
@@ -127,7 +134,7 @@ q2si_cipher_find(const struct q2s_luks *luks, q2s_host at, struct q2si_cipher_sp
 							 spec.key_bytes / (xts ? 2 : 1));
 	if (!cipher || (xts && gcry_cipher_get_algo_blklen(cipher->id) != XTS_BLOCK))
 		return q2si_fail(diag, Q2S_E_UNSUPPORTED, "LUKS cipher-name",
-				 (q2s_host){ at.v + AT_LUKS_CIPHER_NAME }, luks->key_bytes,
+				 field_at(at, AT_LUKS_CIPHER_NAME), luks->key_bytes,
 				 "'%s' in mode %s with a key of %u bytes is not supported",
 				 luks->cipher_name, words.mode, luks->key_bytes);
 	spec.cipher = cipher->id;

@@ -22,6 +22,19 @@ q2s_crypt_open(const struct q2s_crypt_place *place, const void *key, size_t key_
 	return missing(diag);
 }
 
+enum q2s_err
+q2s_luks_create(const struct q2s_luks_params *params, const void *key, size_t key_len,
+		struct q2s_crypt **out, uint8_t **area, size_t *area_len, struct q2s_diag *diag)
+{
+	(void)params;
+	(void)key;
+	(void)key_len;
+	(void)out;
+	(void)area;
+	(void)area_len;
+	return missing(diag);
+}
+
 void
 q2s_crypt_close(struct q2s_crypt *crypt)
 {

@@ -144,7 +144,12 @@ q2s_plan_save(const struct q2s_plan *plan, const struct q2s_plan_note *note,
 	      const struct q2s_disk *disk, struct q2s_sink *sink, struct q2s_diag *diag)
 {
 	struct body body = { .diag = diag };
-	enum q2s_err err = put_spec(&body, &plan->spec);
+	enum q2s_err err;
+
+	if (plan->spec.luks.data)
+		return q2si_fail_at(diag, Q2S_E_UNSUPPORTED, "plan", Q2S_NOWHERE,
+				    "that of an encrypted image is not kept");
+	err = put_spec(&body, &plan->spec);
 
 	if (err == Q2S_OK)
 		err = put_note(&body, note);
