@@ -8,7 +8,7 @@ set -u
 # What stands where. include/q2s/NAME.h belongs to the folder NAME, but for the two below.
 # src/ is one floor in the documents; src/common is its lower half, and no tool includes another.
 declare -A floor=(
-	[base]=0 [format]=1 [io]=2 [image]=3 [disk]=4 [check]=4 [plan]=5 [emit]=6
+	[base]=0 [format]=1 [io]=2 [image]=3 [crypt]=3 [disk]=4 [check]=4 [plan]=5 [emit]=6
 	[common]=7 [create]=8 [stream]=8 [inspect]=8
 )
 declare -A public_folder=([version]=base [q2s]=emit)

@@ -103,7 +103,7 @@ enum q2s_err q2s_disk_pattern(uint64_t size, const struct q2s_pattern *regions, 
 struct q2s_disk_qcow2_options {
 	enum q2s_follow follow;
 	const char *snapshot; /* ID or name of an internal snapshot, or NULL */
-	const uint8_t *key;   /* the secret of an encrypted image, or NULL */
+	const uint8_t *key;   /* passphrase of each encrypted layer, or NULL; copied if kept */
 	size_t key_len;
 };
 
@@ -115,9 +115,13 @@ struct q2s_disk_qcow2_options {
  * there, as for a file named without -f. What a backing file of such a guessed format refers to is
  * opened with Q2S_FOLLOW_ANY only: its bytes may be a guest's.
  *
- * Returns Q2S_OK, Q2S_E_POLICY (a file is needed that must not be opened), Q2S_E_KEY or
- * Q2S_E_MISSING (encrypted), Q2S_E_USAGE (no such snapshot), Q2S_E_LIMIT (more than 200 layers),
- * Q2S_E_HEADER (a chain that is a loop), or what opening one of the files reports.
+ * An encrypted image's sectors are decrypted when they are read. Compressed clusters of such an
+ * image are not encrypted, as in QEMU.
+ *
+ * Returns Q2S_OK, Q2S_E_POLICY (a file is needed that must not be opened), Q2S_E_KEY (encrypted,
+ * without a key) or what q2s_crypt_open() reports, Q2S_E_USAGE (no such snapshot), Q2S_E_LIMIT
+ * (more than 200 layers), Q2S_E_HEADER (a chain that is a loop), or what opening one of the files
+ * reports.
  */
 enum q2s_err q2s_disk_qcow2(struct q2s_file *file, const struct q2s_disk_qcow2_options *options,
 			    struct q2s_disk **out, struct q2s_diag *diag);

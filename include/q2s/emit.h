@@ -3,6 +3,7 @@
 #ifndef Q2S_EMIT_H
 #define Q2S_EMIT_H
 
+#include <q2s/crypt.h>
 #include <q2s/plan.h>
 
 #ifdef __cplusplus
@@ -69,6 +70,8 @@ enum q2s_err q2s_compress(struct q2s_disk *disk, struct q2s_alloc *plain,
  * @spool         holds the compressed streams, or NULL
  * @how           how to compress again what no spool holds; NULL when nothing is compressed
  * @threads       for compressing again; 0: one per processor
+ * @crypt         how guest data is encrypted, for a plan with a LUKS header; else NULL. @from and
+ *                @until are then multiples of 512
  * @observer      or NULL
  */
 struct q2s_emit_options {
@@ -77,6 +80,7 @@ struct q2s_emit_options {
 	struct q2s_spool *spool;
 	const struct q2s_compression *how;
 	unsigned threads;
+	const struct q2s_crypt *crypt;
 	const struct q2s_observer *observer;
 };
 

@@ -616,6 +616,87 @@ enum q2s_err q2s_bitmap_table_encode(const struct q2s_geom *geom,
 				     const struct q2s_bitmap_table_entry *in, uint8_t *raw,
 				     struct q2s_diag *diag);
 
+/* ---- LUKS -------------------------------------------------------------------------------- */
+
+#define Q2S_LUKS_SIZE 592u      /* the header without the key material */
+#define Q2S_LUKS_SLOTS 8u
+#define Q2S_LUKS_SLOT_SIZE 48u
+#define Q2S_LUKS_NAME_SIZE 32u
+#define Q2S_LUKS_UUID_SIZE 40u
+#define Q2S_LUKS_SALT_SIZE 32u
+#define Q2S_LUKS_DIGEST_SIZE 20u
+#define Q2S_LUKS_STRIPES 4000u  /* that every writer uses, and QEMU insists on */
+#define Q2S_LUKS_KEY_MAX 64u    /* bytes of the longest master key: two of AES-256 */
+
+/** One key slot. @key_offset is in bytes from the LUKS header, a multiple of 512. */
+struct q2s_luks_slot {
+	bool active;
+	uint32_t iterations;
+	uint32_t stripes;
+	uint64_t key_offset;
+	uint8_t salt[Q2S_LUKS_SALT_SIZE];
+};
+
+/**
+ * The header of an encrypted image (LUKS On-Disk Format Specification 1.2.3, version 1). Names
+ * hold whatever the image holds, with a NUL behind it.
+ *
+ * @cipher_name     "aes"
+ * @cipher_mode     mode and IV generator, "xts-plain64"
+ * @key_bytes       of the master key; an XTS key is two keys
+ * @payload_offset  bytes; of no use inside a qcow2 file, whose clusters lie where its tables say
+ */
+struct q2s_luks {
+	char cipher_name[Q2S_LUKS_NAME_SIZE + 1];
+	char cipher_mode[Q2S_LUKS_NAME_SIZE + 1];
+	char hash[Q2S_LUKS_NAME_SIZE + 1];
+	char uuid[Q2S_LUKS_UUID_SIZE + 1];
+	uint32_t key_bytes;
+	uint64_t payload_offset;
+	uint8_t master_digest[Q2S_LUKS_DIGEST_SIZE];
+	uint8_t master_salt[Q2S_LUKS_SALT_SIZE];
+	uint32_t master_iterations;
+	struct q2s_luks_slot slots[Q2S_LUKS_SLOTS];
+};
+
+/**
+ * Decode Q2S_LUKS_SIZE bytes.
+ *
+ * Returns Q2S_OK; Q2S_E_CRYPTO for a wrong magic or key slot state, Q2S_E_UNSUPPORTED for another
+ * version than 1. What a header may say and still open nothing is for q2s_luks_check().
+ */
+enum q2s_err q2s_luks_decode(const uint8_t *raw, q2s_host at, struct q2s_luks *out,
+			     struct q2s_diag *diag);
+/** Encode Q2S_LUKS_SIZE bytes. Q2S_E_OFFSET: an offset is no multiple of 512, or does not fit. */
+enum q2s_err q2s_luks_encode(const struct q2s_luks *in, uint8_t *raw, struct q2s_diag *diag);
+
+/**
+ * Can the key slots be tried? The rules are QEMU's, for the slots that are active.
+ *
+ * @length  bytes of the LUKS header with its key material, as the encryption extension says
+ * Returns Q2S_OK, or Q2S_E_CRYPTO: no key bytes or more than Q2S_LUKS_KEY_MAX, no iterations,
+ * other stripes than 4000, key material over the header, behind @length or behind the payload's
+ * offset.
+ */
+enum q2s_err q2s_luks_check(const struct q2s_luks *luks, q2s_host at, uint64_t length,
+			    struct q2s_diag *diag);
+
+/**
+ * What QEMU calls cipher, mode and IV generator.
+ *
+ * @alg     "aes-256": the name with the bits of one key
+ * @mode    "xts"
+ * @ivgen   "plain64"
+ * @ivhash  of "essiv:sha256": "sha256"; empty for others
+ */
+struct q2s_luks_words {
+	char alg[Q2S_LUKS_NAME_SIZE + 13];
+	char mode[Q2S_LUKS_NAME_SIZE + 1];
+	char ivgen[Q2S_LUKS_NAME_SIZE + 1];
+	char ivhash[Q2S_LUKS_NAME_SIZE + 1];
+};
+void q2s_luks_words(const struct q2s_luks *luks, struct q2s_luks_words *out);
+
 #ifdef __cplusplus
 }
 #endif

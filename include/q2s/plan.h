@@ -19,6 +19,9 @@ extern "C" {
  * What a new image shall be, apart from its content. Strings are borrowed until q2s_plan_new()
  * has copied them; a NULL @data means none. Geometry says version, cluster size, refcount width,
  * kind of L2, virtual size, and whether guest data lies in an external data file.
+ *
+ * @luks  the LUKS header with its key material, as q2s_luks_create() makes it; without one the
+ *        image is not encrypted
  */
 struct q2s_spec {
 	struct q2s_geom geom;
@@ -29,6 +32,7 @@ struct q2s_spec {
 	struct q2s_bytes backing_name;
 	struct q2s_bytes backing_format;
 	struct q2s_bytes data_file_name;
+	struct q2s_bytes luks;
 };
 
 /**
@@ -102,6 +106,8 @@ struct q2s_layout {
 	uint64_t refcount_table_clusters;
 	q2s_host refcount_blocks;
 	uint64_t refcount_block_count;
+	q2s_host luks;
+	uint64_t luks_clusters;
 	q2s_host l1;
 	uint64_t l1_clusters;
 	q2s_host l2;
@@ -152,8 +158,9 @@ struct q2s_plan_note {
 
 /**
  * Write @plan to @sink, in the form that doc/plan-file describes: versioned, with a checksum, the
- * same on every machine. It remembers size and modification time of each file of @disk. Not for
- * an image whose data comes first (Q2S_E_USAGE).
+ * same on every machine. It remembers size and modification time of each file of @disk. That of an
+ * encrypted image is not kept (Q2S_E_UNSUPPORTED), nor that of one whose data comes first
+ * (Q2S_E_USAGE).
  */
 enum q2s_err q2s_plan_save(const struct q2s_plan *plan, const struct q2s_plan_note *note,
 			   const struct q2s_disk *disk, struct q2s_sink *sink,

@@ -5,6 +5,7 @@
 
 #include <q2s/base.h>
 #include <q2s/check.h>
+#include <q2s/crypt.h>
 #include <q2s/disk.h>
 #include <q2s/emit.h>
 #include <q2s/format.h>

@@ -27,8 +27,10 @@ qcow2_cursor_close(struct q2s_cursor *base)
 {
 	struct q2si_qcow2_cursor *cursor = (struct q2si_qcow2_cursor *)base;
 
-	for (size_t i = 0; i < q2si_qcow2_chain(cursor)->count; i++)
+	for (size_t i = 0; i < q2si_qcow2_chain(cursor)->count; i++) {
 		q2s_map_close(cursor->views[i].map);
+		q2s_cipher_close(cursor->views[i].cipher);
+	}
 	for (size_t i = 0; i < Q2SI_SLOTS; i++)
 		free(cursor->slots[i].data);
 	free(cursor->views);

@@ -3,6 +3,8 @@
 #ifndef Q2SI_DISK_QCOW2_H
 #define Q2SI_DISK_QCOW2_H
 
+#include <q2s/crypt.h>
+
 #include "disk/disk.h"
 
 /** Deeper chains are refused: each layer holds descriptors open, and every absent byte asks all. */
@@ -17,6 +19,7 @@
  * @file     the image, or the raw file
  * @image    NULL: a raw layer, which has nothing below it
  * @data     where plain clusters lie: @file or the external data file; owned apart from @file
+ * @crypt    NULL: plain clusters are the guest's bytes; else they have to be decrypted
  * @l1       the table that shows the content: the active one, or a snapshot's
  * @size     guest bytes; reads behind them give zeros, whatever lies below
  * @guessed  nobody recorded its format: it was taken for qcow2 because it starts like one
@@ -25,6 +28,7 @@ struct q2si_layer {
 	struct q2s_file *file;
 	struct q2s_image *image;
 	struct q2s_file *data;
+	struct q2s_crypt *crypt;
 	struct q2s_l1_table l1;
 	uint64_t size;
 	bool guessed;
@@ -51,11 +55,13 @@ struct q2si_qcow2_disk {
 };
 
 /**
- * What a cursor knows of one layer: the walker, the run found last (guest [@start, @end)), and
- * the stretch of layer->data found last (file [@stretch_at, @stretch_end)).
+ * What a cursor knows of one layer: the walker, the cipher of an encrypted one, the run found last
+ * (guest [@start, @end)), and the stretch of layer->data found last (file [@stretch_at,
+ * @stretch_end)).
  */
 struct q2si_view {
 	struct q2s_map *map;
+	struct q2s_cipher *cipher;
 	uint64_t start, end;
 	struct q2s_run run;
 	uint64_t stretch_at, stretch_end;
@@ -81,10 +87,12 @@ struct q2si_qcow2_cursor {
 /**
  * A stretch of the whole chain, before anybody looked for holes in the files below.
  *
- * @depth  of the layer that decided; chain.count where none did
- * @file   plain data: the file that holds it, from @at on (the tail of a last cluster may lie
- *         behind its end); NULL for compressed data and for what is no data
- * @run    compressed data: how to get it; the piece is within one cluster
+ * @depth      of the layer that decided; chain.count where none did
+ * @file       uncompressed data: the file that holds it, from @at on (the tail of a last cluster
+ *             may lie behind its end); NULL for compressed data and for what is no data
+ * @encrypted  @file holds it encrypted: where the guest sees zeros, the file has noise, and where
+ *             the file has zeros or a hole, the guest sees noise
+ * @run        compressed data: how to get it; the piece is within one cluster
  */
 struct q2si_piece {
 	uint64_t len;
@@ -92,6 +100,7 @@ struct q2si_piece {
 	size_t depth;
 	struct q2s_file *file;
 	uint64_t at;
+	bool encrypted;
 	struct q2s_run run;
 };
 
@@ -103,6 +112,15 @@ enum q2s_err q2si_qcow2_extent(struct q2s_cursor *cursor, q2s_guest guest, uint6
 			       struct q2s_extent *out, struct q2s_diag *diag);
 enum q2s_err q2si_qcow2_read(struct q2s_cursor *cursor, q2s_guest guest, void *buf, size_t len,
 			     struct q2s_diag *diag);
+
+/** Read all of an encrypted piece, which starts at @guest. */
+enum q2s_err q2si_qcow2_decrypt(struct q2si_qcow2_cursor *cursor, q2s_guest guest,
+				const struct q2si_piece *piece, uint8_t *buf,
+				struct q2s_diag *diag);
+
+/** Read guest data as it lies in @file; zeros behind the end that it had when it was opened. */
+enum q2s_err q2si_qcow2_plain_read(struct q2s_file *file, uint64_t at, uint8_t *buf, size_t len,
+				   struct q2s_diag *diag);
 
 static inline const struct q2si_chain *
 q2si_qcow2_chain(const struct q2si_qcow2_cursor *cursor)

@@ -6,24 +6,29 @@
 
 #include "base/diag.h"
 #include "disk/qcow2.h"
+#include "format/header.h"
 #include "image/image.h"
 
 /* ---- one layer --------------------------------------------------------------------------- */
 
-/* The one place that decides whether a layer can be decrypted. */
 static enum q2s_err
-encryption_check(const struct q2s_image *image, const struct q2s_disk_qcow2_options *options,
-		 struct q2s_diag *diag)
+encryption_open(struct q2si_layer *layer, const struct q2s_disk_qcow2_options *options,
+		struct q2s_diag *diag)
 {
-	const uint32_t method = q2s_image_header(image)->crypt_method;
+	const struct q2s_ext_crypto *header = q2s_image_crypto(layer->image);
+	struct q2s_crypt_place place = {
+		.method = q2s_image_header(layer->image)->crypt_method, .file = layer->file
+	};
 
-	if (method == Q2S_CRYPT_NONE)
+	if (place.method == Q2S_CRYPT_NONE)
 		return Q2S_OK;
 	if (!options->key)
-		return q2si_fail(diag, Q2S_E_KEY, "crypt_method", Q2S_NOWHERE, method,
-				 "the image is encrypted, and no secret was given");
-	return q2si_fail(diag, Q2S_E_MISSING, "crypt_method", Q2S_NOWHERE, method,
-			 "this build cannot decrypt images");
+		return q2si_fail(diag, Q2S_E_KEY, "crypt_method", (q2s_host){ AT_CRYPT_METHOD },
+				 place.method, "encrypted by %s: give --key-file",
+				 place.method == Q2S_CRYPT_LUKS ? "LUKS" : "AES");
+	if (header)
+		place.header = *header;
+	return q2s_crypt_open(&place, options->key, options->key_len, &layer->crypt, diag);
 }
 
 /*
@@ -57,19 +62,20 @@ image_layer_fill(struct q2si_layer *layer, const struct q2s_disk_qcow2_options *
 {
 	/* Refcounts and bitmaps do not hide guest data; wrong ones are no reason to give up. */
 	Q2SI_TRY(q2s_image_open(layer->file, Q2S_IMAGE_DAMAGED, &layer->image, diag));
-	Q2SI_TRY(encryption_check(layer->image, options, diag));
 	layer->l1 = q2s_image_active_l1(layer->image);
 	if (snapshot)
 		Q2SI_TRY(q2si_snapshot_find(layer->image, snapshot, &layer->l1, diag));
 	/* Now rather than in the middle of the output. */
 	Q2SI_TRY(q2si_l1_check(layer->image, &layer->l1, diag));
 	layer->size = layer->l1.size;
+	Q2SI_TRY(encryption_open(layer, options, diag)); /* may take seconds */
 	return data_file_open(layer, options->follow, diag);
 }
 
 static void
 layer_close(struct q2si_layer *layer)
 {
+	q2s_crypt_close(layer->crypt);
 	q2s_image_close(layer->image);
 	q2s_file_close(layer->data);
 	q2s_file_close(layer->file);

@@ -43,10 +43,13 @@ extent_find(struct q2si_qcow2_cursor *cursor, q2s_guest guest, uint64_t max,
 
 	Q2SI_TRY(q2si_qcow2_piece(cursor, guest, max, &piece, diag));
 	*out = (struct q2s_extent){
-		.len = piece.len, .state = piece.state, .file = piece.file, .at = piece.at
+		.len = piece.len, .state = piece.state
 	};
-	if (!piece.file)
+	/* Nobody may copy encrypted bytes, and a hole among them is no zeros for the guest. */
+	if (!piece.file || piece.encrypted)
 		return Q2S_OK;
+	out->file = piece.file;
+	out->at = piece.at;
 	return holes_apply(&cursor->views[piece.depth],
 			   &q2si_qcow2_chain(cursor)->layers[piece.depth], out, diag);
 }

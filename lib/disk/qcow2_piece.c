@@ -55,6 +55,7 @@ piece_from_run(const struct q2si_layer *layer, size_t depth, const struct q2s_ru
 	} else if (run->state == Q2S_DATA) {
 		out->file = layer->data;
 		out->at = run->host.v;
+		out->encrypted = layer->crypt;
 	}
 }
 

@@ -7,12 +7,10 @@
 #include "base/diag.h"
 #include "disk/qcow2.h"
 
-/*
- * All plain guest bytes come through here. What lies behind the end that the file had when it was
- * opened is zero: the missing tail of a last cluster, or of a short data file.
- */
-static enum q2s_err
-plain_read(struct q2s_file *file, uint64_t at, uint8_t *buf, size_t len, struct q2s_diag *diag)
+/* Behind the end is the missing tail of a last cluster, or of a short data file. */
+enum q2s_err
+q2si_qcow2_plain_read(struct q2s_file *file, uint64_t at, uint8_t *buf, size_t len,
+		      struct q2s_diag *diag)
 {
 	const uint64_t size = q2s_file_size(file);
 	size_t got;
@@ -95,8 +93,10 @@ piece_read(struct q2si_qcow2_cursor *cursor, q2s_guest guest, const struct q2si_
 		memset(buf, 0, piece->len);
 		return Q2S_OK;
 	}
+	if (piece->encrypted)
+		return q2si_qcow2_decrypt(cursor, guest, piece, buf, diag);
 	if (piece->file)
-		return plain_read(piece->file, piece->at, buf, piece->len, diag);
+		return q2si_qcow2_plain_read(piece->file, piece->at, buf, piece->len, diag);
 	return q2si_in_file(diag, compressed_read(cursor, guest, piece, buf, diag),
 			    q2s_file_name(q2si_qcow2_chain(cursor)->layers[piece->depth].file));
 }

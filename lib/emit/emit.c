@@ -204,6 +204,9 @@ deliver_piece(struct emission *em, const struct q2s_piece *piece, const uint8_t 
 	case Q2S_PIECE_METADATA:
 		return deliver_metadata(em, piece, diag);
 	case Q2S_PIECE_GUEST:
+		if (em->output.cipher)
+			return q2si_output_encrypted(&em->output, piece->guest, piece->at,
+						     piece->len, diag);
 		return q2si_output_guest(&em->output, piece->guest, piece->len, diag);
 	case Q2S_PIECE_ZERO:
 		return q2s_sink_zero(em->output.sink, piece->len, diag);
@@ -263,12 +266,16 @@ q2s_emit(const struct q2s_plan *plan, struct q2s_disk *disk, struct q2s_sink *si
 	if (em.until > length || em.options->from > em.until)
 		return q2si_fail(diag, Q2S_E_USAGE, "range", Q2S_NOWHERE, em.until,
 				 "the image has 0x%llx bytes", (unsigned long long)length);
+	if (!q2s_plan_spec(plan)->luks.data != !em.options->crypt)
+		return q2si_fail_at(diag, Q2S_E_USAGE, "plan", Q2S_NOWHERE,
+				    "a LUKS header and a way to encrypt go together");
 	em.encodes = em.options->how && !em.options->spool;
 	em.output = (struct q2si_output){
 		.disk = disk,
 		.sink = sink,
 		.total = em.until - em.options->from,
 		.observer = em.options->observer,
+		.crypt = em.options->crypt,
 	};
 	Q2SI_TRY(q2s_pieces_open(plan, (q2s_host){ em.options->from }, &em.pieces, diag));
 	err = run(&em, diag);

@@ -67,6 +67,24 @@ q2si_output_guest(struct q2si_output *output, q2s_guest guest, uint64_t len, str
 }
 
 enum q2s_err
+q2si_output_encrypted(struct q2si_output *output, q2s_guest guest, q2s_host at, uint64_t len,
+		      struct q2s_diag *diag)
+{
+	while (len > 0) {
+		const size_t n = q2si_min(len, Q2SI_OUTPUT_BUFFER);
+
+		Q2SI_TRY(q2s_cursor_read(output->cursor, guest, output->buffer, n, diag));
+		Q2SI_TRY(q2s_cipher_encrypt(output->cipher, guest, at, output->buffer, n, diag));
+		Q2SI_TRY(q2s_sink_write(output->sink, output->buffer, n, diag));
+		guest.v += n;
+		at.v += n;
+		len -= n;
+		Q2SI_TRY(q2si_output_observe(output, diag));
+	}
+	return Q2S_OK;
+}
+
+enum q2s_err
 q2si_output_verify(const struct q2si_output *output, struct q2s_diag *diag)
 {
 	const uint64_t written = q2s_sink_pos(output->sink) - output->first;
@@ -87,12 +105,15 @@ q2si_output_open(struct q2si_output *output, struct q2s_diag *diag)
 		return q2si_fail_nomem(diag, "output buffer");
 	if (output->disk)
 		Q2SI_TRY(q2s_cursor_open(output->disk, &output->cursor, diag));
+	if (output->crypt)
+		Q2SI_TRY(q2s_cipher_open(output->crypt, &output->cipher, diag));
 	return q2si_output_observe(output, diag);
 }
 
 void
 q2si_output_close(struct q2si_output *output)
 {
+	q2s_cipher_close(output->cipher);
 	q2s_cursor_close(output->cursor);
 	free(output->buffer);
 }

@@ -1,19 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A sink that knows what went through it: who sends an image away can say what must arrive. */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#ifdef HAVE_LIBGCRYPT
-#include <gcrypt.h>
-#include <pthread.h>
-#endif
 
 #include "base/arith.h"
 #include "base/diag.h"
 #include "io/sink.h"
 
 #ifdef HAVE_LIBGCRYPT
+
+#include "base/gcrypt.h"
 
 static const struct {
 	const char *name;
@@ -34,25 +31,13 @@ q2s_digest_names(void)
 	return "md5, sha1, sha224, sha256, sha384, sha512, sha3-256, sha3-512, blake2b";
 }
 
-/* The program may use libgcrypt itself, and then has started it as it likes. */
-static void
-start_libgcrypt(void)
-{
-	if (gcry_control(GCRYCTL_INITIALIZATION_FINISHED_P))
-		return;
-	(void)gcry_check_version(NULL);
-	(void)gcry_control(GCRYCTL_DISABLE_SECMEM, 0); /* digests hold no secrets */
-	(void)gcry_control(GCRYCTL_INITIALIZATION_FINISHED, 0);
-}
-
 static enum q2s_err
 hash_open(const char *algorithm, gcry_md_hd_t *out, int *id, struct q2s_diag *diag)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	gcry_error_t error;
 	size_t i = 0;
 
-	(void)pthread_once(&once, start_libgcrypt);
+	q2si_gcrypt_start();
 	while (i < COUNT && strcasecmp(algorithms[i].name, algorithm) != 0)
 		i++;
 	if (i == COUNT)
@@ -63,10 +48,7 @@ hash_open(const char *algorithm, gcry_md_hd_t *out, int *id, struct q2s_diag *di
 	error = gcry_md_open(out, *id, 0);
 	if (error == 0)
 		return Q2S_OK;
-	if (gcry_err_code_to_errno(gcry_err_code(error)) == ENOMEM)
-		return q2si_fail_nomem(diag, "digest");
-	return q2si_fail_at(diag, Q2S_E_UNSUPPORTED, "digest", Q2S_NOWHERE, "%s: %s",
-			    algorithms[i].name, gcry_strerror(error));
+	return q2si_gcrypt_fail(diag, error, "digest", algorithms[i].name);
 }
 
 enum q2s_err

@@ -66,12 +66,25 @@ put_data_file(struct cluster0 *at, struct q2s_bytes name, struct q2s_diag *diag)
 }
 
 static enum q2s_err
-put_extensions(const struct q2s_spec *spec, struct cluster0 *at, struct q2s_diag *diag)
+put_luks(struct cluster0 *at, q2s_host luks, uint64_t length, struct q2s_diag *diag)
+{
+	const struct q2s_ext_crypto crypto = { .offset = luks, .length = length };
+	uint8_t raw[Q2S_EXT_CRYPTO_SIZE];
+
+	q2s_ext_crypto_encode(&crypto, raw);
+	return put_ext(at, Q2S_EXT_CRYPTO, (struct q2s_bytes){ raw, sizeof(raw) }, diag);
+}
+
+static enum q2s_err
+put_extensions(const struct q2s_spec *spec, const struct q2s_layout *layout, struct cluster0 *at,
+	       struct q2s_diag *diag)
 {
 	if (spec->backing_format.data)
 		Q2SI_TRY(put_ext(at, Q2S_EXT_BACKING_FORMAT, spec->backing_format, diag));
 	if (spec->data_file_name.data)
 		Q2SI_TRY(put_data_file(at, spec->data_file_name, diag));
+	if (spec->luks.data)
+		Q2SI_TRY(put_luks(at, layout->luks, spec->luks.len, diag));
 	if (spec->geom.version >= 3)
 		Q2SI_TRY(put_feature_names(at, Q2S_EXT_HEAD_SIZE + spec->backing_name.len, diag));
 	return put_ext(at, Q2S_EXT_END, (struct q2s_bytes){ 0 }, diag);
@@ -100,6 +113,7 @@ header_of(const struct q2s_spec *spec, const struct q2s_layout *layout)
 		.version = geom->version,
 		.cluster_bits = geom->cluster_bits,
 		.size = geom->size,
+		.crypt_method = spec->luks.data ? Q2S_CRYPT_LUKS : Q2S_CRYPT_NONE,
 		.l1_size = (uint32_t)geom->l1_entries,
 		.l1_table_offset = geom->l1_entries ? layout->l1 : (q2s_host){ 0 },
 		.refcount_table_offset = layout->refcount_table,
@@ -122,7 +136,7 @@ q2si_header_cluster(const struct q2s_spec *spec, const struct q2s_layout *layout
 
 	memset(buf, 0, at.cap);
 	at.pos = header.header_length;
-	Q2SI_TRY(put_extensions(spec, &at, diag));
+	Q2SI_TRY(put_extensions(spec, layout, &at, diag));
 	if (spec->backing_name.data) {
 		if (spec->backing_name.len > at.cap - at.pos)
 			return q2si_fail(diag, Q2S_E_LIMIT, "backing_file", Q2S_NOWHERE,

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Where everything lies: header, refcount table, refcount blocks, L1, the L2 tables that are not
- * empty, data in guest order. All counts are known before the first offset, so the metadata can
- * come first and the file can be written in one sequence. Data that has to be written before it is
- * known how much there is comes first instead.
+ * Where everything lies: header, refcount table, refcount blocks, LUKS header, L1, the L2 tables
+ * that are not empty, data in guest order. All counts are known before the first offset, so the
+ * metadata can come first and the file can be written in one sequence. Data that has to be written
+ * before it is known how much there is comes first instead.
  */
 #include "base/arith.h"
 #include "base/diag.h"
@@ -26,15 +26,17 @@ q2si_layout_make(const struct q2s_spec *spec, const struct q2s_alloc *alloc, str
 	const struct q2s_geom *geom = &spec->geom;
 	const uint64_t l1_clusters =
 		q2si_div_up(geom->l1_entries * Q2S_L1_ENTRY_SIZE, geom->cluster_size);
+	const uint64_t luks = q2si_div_up(spec->luks.len, geom->cluster_size);
 	const uint64_t data = geom->data_file ? 0 : alloc->clusters;
 	struct q2s_refcount_size refs;
 	uint64_t next = 1; /* behind the header */
 
-	Q2SI_TRY(q2s_refcount_size_solve(geom, 1 + l1_clusters + alloc->table_count + data, &refs,
-					 diag));
+	Q2SI_TRY(q2s_refcount_size_solve(geom, 1 + luks + l1_clusters + alloc->table_count + data,
+					 &refs, diag));
 	*out = (struct q2s_layout){
 		.refcount_table_clusters = refs.table_clusters,
 		.refcount_block_count = refs.blocks,
+		.luks_clusters = luks,
 		.l1_clusters = l1_clusters,
 		.l2_tables = alloc->table_count,
 		.data_clusters = data,
@@ -43,6 +45,7 @@ q2si_layout_make(const struct q2s_spec *spec, const struct q2s_alloc *alloc, str
 		out->data = take(&next, data, geom);
 	out->refcount_table = take(&next, refs.table_clusters, geom);
 	out->refcount_blocks = take(&next, refs.blocks, geom);
+	out->luks = take(&next, luks, geom);
 	out->l1 = take(&next, l1_clusters, geom);
 	out->l2 = take(&next, alloc->table_count, geom);
 	if (!spec->data_first)

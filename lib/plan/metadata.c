@@ -172,6 +172,19 @@ l2_cluster(const struct q2s_plan *plan, size_t rank, uint8_t *buf, struct q2s_di
 	return Q2S_OK;
 }
 
+/* The LUKS header is stored as it was given; its last cluster is filled with zeros. */
+static enum q2s_err
+luks_cluster(const struct q2s_plan *plan, uint64_t index, uint8_t *buf)
+{
+	const struct q2s_geom *geom = &plan->spec.geom;
+	const uint64_t skip = index << geom->cluster_bits;
+	const size_t len = q2si_min(plan->spec.luks.len - skip, geom->cluster_size);
+
+	memcpy(buf, plan->spec.luks.data + skip, len);
+	memset(buf + len, 0, geom->cluster_size - len);
+	return Q2S_OK;
+}
+
 enum q2s_err
 q2si_metadata_cluster(const struct q2s_plan *plan, uint64_t cluster, uint8_t *buf,
 		      struct q2s_diag *diag)
@@ -185,6 +198,8 @@ q2si_metadata_cluster(const struct q2s_plan *plan, uint64_t cluster, uint8_t *bu
 		return l2_cluster(plan, (size_t)((at - layout->l2.v) >> bits), buf, diag);
 	if (at >= layout->l1.v)
 		return l1_cluster(plan, (at - layout->l1.v) >> bits, buf, diag);
+	if (at >= layout->luks.v)
+		return luks_cluster(plan, (at - layout->luks.v) >> bits, buf);
 	if (at >= layout->refcount_blocks.v)
 		return refblock_cluster(plan, (at - layout->refcount_blocks.v) >> bits, buf, diag);
 	if (at >= layout->refcount_table.v)

@@ -24,7 +24,7 @@ keep_strings(struct q2s_plan *plan, struct q2s_diag *diag)
 {
 	struct q2s_spec *spec = &plan->spec;
 	uint8_t *to = malloc(spec->backing_name.len + spec->backing_format.len +
-			     spec->data_file_name.len + 1);
+			     spec->data_file_name.len + spec->luks.len + 1);
 
 	if (!to)
 		return q2si_fail_nomem(diag, "plan");
@@ -32,6 +32,7 @@ keep_strings(struct q2s_plan *plan, struct q2s_diag *diag)
 	keep(&spec->backing_name, &to);
 	keep(&spec->backing_format, &to);
 	keep(&spec->data_file_name, &to);
+	keep(&spec->luks, &to);
 	return Q2S_OK;
 }
 

@@ -146,6 +146,9 @@ q2s_plan_save(const struct q2s_plan *plan, const struct q2s_plan_note *note,
 	struct body body = { .diag = diag };
 	enum q2s_err err;
 
+	if (plan->spec.luks.data)
+		return q2si_fail_at(diag, Q2S_E_UNSUPPORTED, "plan", Q2S_NOWHERE,
+				    "that of an encrypted image is not kept");
 	if (plan->spec.data_first)
 		return q2si_fail_at(diag, Q2S_E_USAGE, "plan", Q2S_NOWHERE,
 				    "an image whose data comes first is written only once");

@@ -31,6 +31,8 @@ check_data_file(const struct q2s_spec *spec, struct q2s_diag *diag)
 		return conflict(diag, "data_file_raw", "needs an external data file");
 	if (spec->data_file_raw && spec->backing_name.data)
 		return conflict(diag, "data_file_raw", "excludes a backing file");
+	if (spec->data_file_raw && spec->luks.data)
+		return conflict(diag, "data_file_raw", "excludes encryption");
 	return Q2S_OK;
 }
 
@@ -61,6 +63,7 @@ q2s_spec_check(const struct q2s_spec *spec, struct q2s_diag *diag)
 		.refcount_table = { spec->geom.cluster_size },
 		.refcount_table_clusters = 1,
 		.l1 = { (uint64_t)2 * spec->geom.cluster_size },
+		.luks = { (uint64_t)3 * spec->geom.cluster_size },
 	};
 	Q2SI_AUTO_FREE uint8_t *scratch = NULL;
 

@@ -76,6 +76,7 @@ image_options_init(struct image_options *options)
 		.cluster_size = 1u << Q2S_CLUSTER_BITS_DEFAULT,
 		.refcount_bits = 1u << Q2S_REFCOUNT_ORDER_DEFAULT,
 		.compression_type = Q2S_COMPRESSION_ZLIB,
+		.encrypt = encrypt_options_preset(),
 	};
 }
 
@@ -193,8 +194,8 @@ image_options_set(struct image_options *options, enum image_options_tool tool, c
 		key += 2;
 		value = "off";
 	}
-	if (tool == IMAGE_OPTIONS_CREATE && strncmp(key, "encrypt.", 8) == 0)
-		return set_unsupported(key, diag);
+	if (tool == IMAGE_OPTIONS_CREATE && encrypt_options_knows(key))
+		return encrypt_options_set(&options->encrypt, key, value, diag);
 	err = keyval_find(table, TABLE_SIZE, tool, key, &row, diag);
 	if (err == Q2S_OK)
 		err = keyval_judge(row, value, &judged, diag);
@@ -223,6 +224,8 @@ image_options_help(FILE *out, enum image_options_tool tool)
 {
 	fputs("Options for -o:\n", out);
 	keyval_help(out, table, TABLE_SIZE, tool);
+	if (tool == IMAGE_OPTIONS_CREATE)
+		encrypt_options_help(out);
 }
 
 /* ---- what is in force ---------------------------------------------------------------------- */
@@ -261,4 +264,5 @@ image_options_print(FILE *out, const struct image_options *options)
 		fputs(" nocow=on", out);
 	if (options->has_extent_size_hint)
 		fprintf(out, " extent_size_hint=%" PRIu32, options->extent_size_hint);
+	encrypt_options_print(out, &options->encrypt);
 }

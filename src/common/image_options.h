@@ -10,6 +10,7 @@
 
 #include <q2s/plan.h>
 
+#include "common/encrypt_options.h"
 #include "common/keyval.h"
 
 /** Which tool takes an option. */
@@ -44,6 +45,7 @@ struct image_options {
 	char *backing_file;
 	char *backing_fmt;
 	char *data_file;
+	struct encrypt_options encrypt;
 };
 
 void image_options_init(struct image_options *options);

@@ -3,14 +3,18 @@
 #include "create/create.h"
 
 #include "common/fault.h"
+#include "create/encryption.h"
 #include "create/references.h"
 #include "create/write.h"
 
 enum q2s_err
 create_image(struct create_options *options, struct q2s_spec *spec, struct q2s_diag *diag)
 {
-	enum q2s_err err = references_data_file(options, diag);
+	struct encryption encryption = { 0 };
+	enum q2s_err err = encryption_check(options, diag);
 
+	if (err == Q2S_OK)
+		err = references_data_file(options, diag);
 	if (err == Q2S_OK)
 		err = references_backing(options, diag);
 	if (err == Q2S_OK)
@@ -20,6 +24,9 @@ create_image(struct create_options *options, struct q2s_spec *spec, struct q2s_d
 			    options->image.backing_file ? "; -u does not look at the backing file"
 							: "");
 	if (err == Q2S_OK)
-		err = write_image(options, spec, diag);
+		err = encryption_make(options, spec, &encryption, diag);
+	if (err == Q2S_OK)
+		err = write_image(options, spec, encryption.crypt, diag);
+	encryption_free(&encryption, spec);
 	return err;
 }

@@ -18,6 +18,7 @@ static const char usage[] =
 	"  -u, --unsafe                  do not open the backing file\n"
 	"  -w, --write=SPEC              fill the image; SPEC is KIND@OFFSET+LENGTH[:ARG],...\n"
 	"      --write-file=FILE         read SPECs from FILE, one a line\n"
+	"      --key-file=FILE           all of FILE is the passphrase, for -o encrypt.format=luks\n"
 	"      --corpus=DIR              make a folder of images of every kind, and a manifest\n"
 	"      --force                   replace FILE (and a data file) if it exists\n"
 	"  -q, --quiet                   print nothing when all is well\n"
@@ -30,7 +31,8 @@ static const char usage[] =
 	"An existing FILE is kept unless --force is given; what was there before stays until the\n"
 	"new image is complete.\n";
 
-enum { OPTION_FORCE = 256, OPTION_WRITE_FILE, OPTION_CORPUS, OPTION_HELP, OPTION_VERSION };
+enum { OPTION_FORCE = 256, OPTION_WRITE_FILE, OPTION_CORPUS, OPTION_KEY_FILE, OPTION_HELP,
+       OPTION_VERSION };
 
 static const char short_options[] = ":o:b:F:uqw:";
 static const struct option long_options[] = {
@@ -40,6 +42,7 @@ static const struct option long_options[] = {
 	{ "write", required_argument, NULL, 'w' },
 	{ "write-file", required_argument, NULL, OPTION_WRITE_FILE },
 	{ "corpus", required_argument, NULL, OPTION_CORPUS },
+	{ "key-file", required_argument, NULL, OPTION_KEY_FILE },
 	{ "force", no_argument, NULL, OPTION_FORCE },
 	{ "quiet", no_argument, NULL, 'q' },
 	{ "help", no_argument, NULL, OPTION_HELP },
@@ -97,6 +100,9 @@ take_option(struct create_options *out, struct words *words, int got, char **arg
 		break;
 	case OPTION_CORPUS:
 		out->corpus = optarg;
+		break;
+	case OPTION_KEY_FILE:
+		out->key_file = optarg;
 		break;
 	case OPTION_FORCE:
 		out->force = true;
@@ -158,7 +164,7 @@ check_corpus(const struct create_options *out, const struct words *words, char *
 	if (*operands)
 		return tool_usage_error("unexpected '%s' with --corpus", *operands);
 	if (words->list.count || words->backing || words->backing_format || out->unsafe ||
-	    out->writes.count || out->force)
+	    out->writes.count || out->force || out->key_file)
 		return tool_usage_error("--corpus takes no option but --quiet");
 	if (*out->corpus == '\0')
 		return tool_usage_error("the folder of --corpus has no name");

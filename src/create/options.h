@@ -12,6 +12,7 @@ struct create_options {
 	const char *corpus; /* make this folder instead of an image, or NULL */
 	struct image_options image;
 	struct spec_list writes; /* -w and --write-file, in the order of the command line */
+	const char *key_file; /* with the passphrase of an encrypted image, or NULL */
 	bool unsafe; /* do not open the backing file */
 	bool force;  /* replace what exists */
 	bool quiet;

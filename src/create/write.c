@@ -15,13 +15,17 @@
 /*
  * Space that is kept for a cluster. A standard entry can only say that it has data (of a hole in
  * the file, so zeros); an extended one keeps the space and lets the backing file show through.
- * Where the data file alone is the disk, all of it must be seen.
+ * Where the data file alone is the disk, all of it must be seen. In an encrypted image a hole is
+ * noise for the guest, so there the entry says that it reads as zero.
  */
 static struct q2s_slot
 kept_space(const struct q2s_spec *spec)
 {
 	const bool visible = !spec->geom.extended || spec->data_file_raw;
 
+	if (spec->luks.data)
+		return (struct q2s_slot){ .host = true,
+					  .zero = visible ? spec->geom.sub_mask : 0 };
 	return (struct q2s_slot){ .host = true, .alloc = visible ? spec->geom.sub_mask : 0 };
 }
 
@@ -107,9 +111,11 @@ write_data(const struct create_options *options, const struct fill *fill, struct
 
 static enum q2s_err
 write_metadata(const struct create_options *options, const struct q2s_plan *plan,
-	       const struct fill *fill, struct output *out, struct q2s_diag *diag)
+	       const struct fill *fill, const struct q2s_crypt *crypt, struct output *out,
+	       struct q2s_diag *diag)
 {
 	const struct q2s_emit_options emit = { .spool = fill->spool,
+					       .crypt = crypt,
 					       .observer = progress_observer() };
 	enum q2s_err err =
 		open_output(options, options->file, q2s_plan_layout(plan)->length, out, diag);
@@ -121,7 +127,7 @@ write_metadata(const struct create_options *options, const struct q2s_plan *plan
 
 enum q2s_err
 write_image(const struct create_options *options, const struct q2s_spec *spec,
-	    struct q2s_diag *diag)
+	    const struct q2s_crypt *crypt, struct q2s_diag *diag)
 {
 	struct output image = { 0 }, data = { 0 };
 	struct fill fill = { 0 };
@@ -130,7 +136,7 @@ write_image(const struct create_options *options, const struct q2s_spec *spec,
 
 	/* Both are written before either gets its name; the image last, as it needs the other. */
 	if (err == Q2S_OK)
-		err = write_metadata(options, plan, &fill, &image, diag);
+		err = write_metadata(options, plan, &fill, crypt, &image, diag);
 	if (err == Q2S_OK)
 		err = write_data(options, &fill, &data, diag);
 	if (err == Q2S_OK)

@@ -8,7 +8,6 @@
 
 #include "inspect/extensions.h"
 #include "inspect/fields.h"
-#include "inspect/luks.h"
 #include "inspect/show.h"
 
 #define NAME_WIDTH 24
@@ -138,7 +137,7 @@ static const struct column slot_columns[] = {
 #define SLOT_COLUMNS (sizeof(slot_columns) / sizeof(slot_columns[0]))
 
 static void
-show_luks(struct dump *dump, const struct luks_header *luks)
+show_luks(struct dump *dump, const struct q2s_luks *luks)
 {
 	struct sheet *const sheet = &dump->sheet;
 
@@ -161,8 +160,8 @@ show_luks(struct dump *dump, const struct luks_header *luks)
 		fputc('\n', sheet->out);
 	}
 	sheet_table(sheet, "slots", slot_columns, SLOT_COLUMNS);
-	for (uint32_t i = 0; i < LUKS_SLOTS; i++) {
-		const struct luks_slot *const slot = &luks->slots[i];
+	for (uint32_t i = 0; i < Q2S_LUKS_SLOTS; i++) {
+		const struct q2s_luks_slot *const slot = &luks->slots[i];
 		const struct cell cells[SLOT_COLUMNS] = {
 			CELL_N(i),
 			CELL_N(slot->active),
@@ -197,8 +196,8 @@ dump_luks(struct dump *dump, struct q2s_diag *diag)
 	const struct subject *const subject = dump->subject;
 	struct q2s_ext_crypto crypto;
 	struct q2s_diag fault = { 0 };
-	uint8_t raw[LUKS_HEADER_SIZE];
-	struct luks_header luks;
+	uint8_t raw[Q2S_LUKS_SIZE];
+	struct q2s_luks luks;
 	enum q2s_err err = Q2S_OK;
 	const bool found = find_crypto(subject, &crypto, &fault);
 
@@ -211,7 +210,7 @@ dump_luks(struct dump *dump, struct q2s_diag *diag)
 		sheet_fact(&dump->sheet, "offset", json_u64(crypto.offset.v));
 		sheet_fact(&dump->sheet, "length", json_u64(crypto.length));
 		err = q2s_file_read(subject->file, crypto.offset.v, raw, sizeof(raw), diag);
-		if (err == Q2S_OK && luks_decode(raw, crypto.offset, &luks, &fault) == Q2S_OK)
+		if (err == Q2S_OK && q2s_luks_decode(raw, crypto.offset, &luks, &fault) == Q2S_OK)
 			show_luks(dump, &luks);
 	}
 	if (err == Q2S_E_SHORT) {

@@ -51,14 +51,14 @@ gather_luks(struct info *info)
 {
 	const struct q2s_ext_crypto *const crypto = q2s_image_crypto(info->image);
 	struct q2s_diag *const diag = next_fault(info);
-	uint8_t raw[LUKS_HEADER_SIZE];
+	uint8_t raw[Q2S_LUKS_SIZE];
 	enum q2s_err err;
 
 	if (!crypto)
 		return;
 	err = q2s_file_read(info->file, crypto->offset.v, raw, sizeof(raw), diag);
 	if (err == Q2S_OK)
-		err = luks_decode(raw, crypto->offset, &info->luks, diag);
+		err = q2s_luks_decode(raw, crypto->offset, &info->luks, diag);
 	info->has_luks = gathered(info, err);
 }
 

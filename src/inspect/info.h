@@ -8,8 +8,6 @@
 #include <jansson.h>
 #include <q2s/image.h>
 
-#include "inspect/luks.h"
-
 /**
  * One layer.
  *
@@ -27,7 +25,7 @@ struct info {
 	struct q2s_snapshots snapshots;
 	struct q2s_bitmaps bitmaps;
 	bool has_luks;
-	struct luks_header luks;
+	struct q2s_luks luks;
 	char *full_backing;
 	size_t fault_count;
 	struct q2s_diag faults[INFO_FAULTS];

@@ -115,13 +115,13 @@ feature_group(FILE *out, const struct q2s_header *header)
 }
 
 static void
-encryption_group(FILE *out, const struct luks_header *luks)
+encryption_group(FILE *out, const struct q2s_luks *luks)
 {
-	struct luks_words words;
-	char slots[LUKS_SLOTS + 1] = "";
+	struct q2s_luks_words words;
+	char slots[Q2S_LUKS_SLOTS + 1] = "";
 
-	luks_words(luks, &words);
-	for (size_t i = 0; i < LUKS_SLOTS; i++)
+	q2s_luks_words(luks, &words);
+	for (size_t i = 0; i < Q2S_LUKS_SLOTS; i++)
 		slots[i] = luks->slots[i].active ? (char)('0' + i) : '-';
 	fputs("\nEncryption (LUKS)\n", out);
 	label(out, "cipher");

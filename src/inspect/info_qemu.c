@@ -72,7 +72,7 @@ bitmap_list(const struct q2s_bitmaps *bitmaps)
 }
 
 static json_t *
-slot_node(const struct luks_slot *slot)
+slot_node(const struct q2s_luks_slot *slot)
 {
 	json_t *const node = json_pack("{s:b, s:o}", "active", slot->active, "key-offset",
 				       json_u64(slot->key_offset));
@@ -85,14 +85,14 @@ slot_node(const struct luks_slot *slot)
 }
 
 static json_t *
-luks_node(const struct luks_header *luks)
+luks_node(const struct q2s_luks *luks)
 {
 	json_t *const slots = json_array();
-	struct luks_words words;
+	struct q2s_luks_words words;
 	json_t *node;
 
-	luks_words(luks, &words);
-	for (size_t i = 0; i < LUKS_SLOTS; i++)
+	q2s_luks_words(luks, &words);
+	for (size_t i = 0; i < Q2S_LUKS_SLOTS; i++)
 		json_array_append_new(slots, slot_node(&luks->slots[i]));
 	node = json_pack("{s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o}", "format", "luks",
 			 "detached-header", false, "cipher-alg", json_text(words.alg),

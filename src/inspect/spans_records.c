@@ -5,8 +5,8 @@
 #include <stdlib.h>
 
 #include "base/arith.h"
+#include "format/luks.h"
 #include "inspect/extensions.h"
-#include "inspect/luks.h"
 #include "inspect/records.h"
 #include "inspect/spans.h"
 
@@ -138,8 +138,31 @@ spans_bitmaps(struct spans *spans, struct q2s_diag *diag)
 
 /* ---- LUKS -------------------------------------------------------------------------------- */
 
+/* Of the header up to its key slots, and of one slot; without gaps. */
+static const struct span_field luks_fields[] = {
+	{ AT_LUKS_VERSION, "magic" },
+	{ AT_LUKS_CIPHER_NAME - AT_LUKS_VERSION, "version" },
+	{ AT_LUKS_CIPHER_MODE - AT_LUKS_CIPHER_NAME, "cipher-name" },
+	{ AT_LUKS_HASH - AT_LUKS_CIPHER_MODE, "cipher-mode" },
+	{ AT_LUKS_PAYLOAD - AT_LUKS_HASH, "hash-spec" },
+	{ AT_LUKS_KEY_BYTES - AT_LUKS_PAYLOAD, "payload-offset" },
+	{ AT_LUKS_MASTER_DIGEST - AT_LUKS_KEY_BYTES, "key-bytes" },
+	{ AT_LUKS_MASTER_SALT - AT_LUKS_MASTER_DIGEST, "mk-digest" },
+	{ AT_LUKS_MASTER_ITERATIONS - AT_LUKS_MASTER_SALT, "mk-digest-salt" },
+	{ AT_LUKS_UUID - AT_LUKS_MASTER_ITERATIONS, "mk-digest-iter" },
+	{ AT_LUKS_SLOTS - AT_LUKS_UUID, "uuid" },
+};
+
+static const struct span_field luks_slot_fields[] = {
+	{ AT_SLOT_ITERATIONS, "active" },
+	{ AT_SLOT_SALT - AT_SLOT_ITERATIONS, "iterations" },
+	{ AT_SLOT_KEY - AT_SLOT_SALT, "salt" },
+	{ AT_SLOT_STRIPES - AT_SLOT_KEY, "key-material-offset" },
+	{ Q2S_LUKS_SLOT_SIZE - AT_SLOT_STRIPES, "stripes" },
+};
+
 static enum q2s_err
-put_luks_fields(struct spans *spans, const char *title, const struct luks_field *fields,
+put_luks_fields(struct spans *spans, const char *title, const struct span_field *fields,
 		size_t count, struct q2s_diag *diag)
 {
 	enum q2s_err err = Q2S_OK;
@@ -155,13 +178,13 @@ put_luks_fields(struct spans *spans, const char *title, const struct luks_field 
 
 /* The key material of the slots, which lies behind the header in the order of the slots. */
 static enum q2s_err
-put_key_material(struct spans *spans, const struct luks_header *luks, struct q2s_diag *diag)
+put_key_material(struct spans *spans, const struct q2s_luks *luks, struct q2s_diag *diag)
 {
 	const uint64_t start = spans->region->at.v;
 	enum q2s_err err = Q2S_OK;
 
-	for (uint32_t i = 0; i < LUKS_SLOTS && err == Q2S_OK; i++) {
-		const struct luks_slot *const slot = &luks->slots[i];
+	for (uint32_t i = 0; i < Q2S_LUKS_SLOTS && err == Q2S_OK; i++) {
+		const struct q2s_luks_slot *const slot = &luks->slots[i];
 		const uint64_t at = start + slot->key_offset;
 		const uint64_t len = (uint64_t)luks->key_bytes * slot->stripes;
 		char name[SPAN_NAME];
@@ -180,19 +203,20 @@ put_key_material(struct spans *spans, const struct luks_header *luks, struct q2s
 enum q2s_err
 spans_luks(struct spans *spans, struct q2s_diag *diag)
 {
-	uint8_t raw[LUKS_HEADER_SIZE];
-	struct luks_header luks;
+	uint8_t raw[Q2S_LUKS_SIZE];
+	struct q2s_luks luks;
 	enum q2s_err err = q2s_file_read_padded(spans->subject->file, spans->region->at.v, raw,
 						sizeof(raw), NULL, diag);
 
-	if (err != Q2S_OK || luks_decode(raw, spans->region->at, &luks, NULL) != Q2S_OK)
+	if (err != Q2S_OK || q2s_luks_decode(raw, spans->region->at, &luks, NULL) != Q2S_OK)
 		return err;
-	err = put_luks_fields(spans, "LUKS", luks_fields, luks_field_count, diag);
-	for (uint32_t i = 0; i < LUKS_SLOTS && err == Q2S_OK; i++) {
+	err = put_luks_fields(spans, "LUKS", luks_fields, COUNT(luks_fields), diag);
+	for (uint32_t i = 0; i < Q2S_LUKS_SLOTS && err == Q2S_OK; i++) {
 		char title[32];
 
 		snprintf(title, sizeof(title), "LUKS slot %" PRIu32, i);
-		err = put_luks_fields(spans, title, luks_slot_fields, luks_slot_field_count, diag);
+		err = put_luks_fields(spans, title, luks_slot_fields, COUNT(luks_slot_fields),
+				      diag);
 	}
 	return err == Q2S_OK ? put_key_material(spans, &luks, diag) : err;
 }

@@ -88,10 +88,10 @@ main(int argc, char **argv)
 	tool_begin("q2s-stream");
 	switch (stream_options_parse(&options, argc, argv)) {
 	case STREAM_RUN:
-		if (options.compare)
-			status = compare(&options);
-		else if (!output_is_harmful(&options))
-			status = stream(&options);
+		if (!options.compare && output_is_harmful(&options))
+			break;
+		if (stream_options_load_key(&options))
+			status = options.compare ? compare(&options) : stream(&options);
 		break;
 	case STREAM_DONE:
 		status = 0;

@@ -22,6 +22,7 @@ enum {
 	OPT_EXTENTS,
 	OPT_FOLLOW,
 	OPT_HELP,
+	OPT_KEY_FILE,
 	OPT_LIMIT_RATE,
 	OPT_MEASURE,
 	OPT_OUTPUT,
@@ -63,6 +64,7 @@ static const struct option long_options[] = {
 	{ "limit-rate", required_argument, NULL, OPT_LIMIT_RATE },
 	{ "size-fd", required_argument, NULL, OPT_SIZE_FD },
 	{ "snapshot", required_argument, NULL, 's' },
+	{ "key-file", required_argument, NULL, OPT_KEY_FILE },
 	{ "size", required_argument, NULL, OPT_SIZE },
 	{ "follow", required_argument, NULL, OPT_FOLLOW },
 	{ "measure", no_argument, NULL, OPT_MEASURE },
@@ -277,6 +279,9 @@ parse_one(struct stream_options *options, struct parse *parse, int got)
 	case 's':
 		options->snapshot = optarg;
 		return true;
+	case OPT_KEY_FILE:
+		options->key_file = optarg;
+		return true;
 	case 'j':
 		return parse_threads(options, optarg);
 	case 'z':
@@ -431,4 +436,16 @@ void
 stream_options_free(struct stream_options *options)
 {
 	image_options_free(&options->image);
+	key_file_free(&options->key);
+}
+
+bool
+stream_options_load_key(struct stream_options *options)
+{
+	struct q2s_diag diag = { 0 };
+
+	if (!options->key_file || key_file_read(options->key_file, &options->key, &diag) == Q2S_OK)
+		return true;
+	(void)tool_fail(options->key_file, &diag);
+	return false;
 }

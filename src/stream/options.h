@@ -6,6 +6,7 @@
 #include <q2s/q2s.h>
 
 #include "common/image_options.h"
+#include "common/key_file.h"
 #include "common/progress.h"
 #include "stream/outlet.h"
 #include "stream/range.h"
@@ -27,6 +28,7 @@
  * @extents    somebody's map of the source, or NULL
  * @save_plan  keep the plan in this file, or NULL
  * @plan       use the plan in this file instead of looking at the source, or NULL
+ * @key_file   holds the passphrase of what is encrypted, or NULL; @key is what it holds, owned
  * @compare    no output: compare the source with @other, of which @other_format and @other_follow
  *             say what @format and @follow say of the source
  */
@@ -35,6 +37,8 @@ struct stream_options {
 	const char *dest;
 	const char *format;
 	const char *snapshot;
+	const char *key_file;
+	struct key_file key;
 	bool raw_output;
 	enum q2s_follow follow;
 	bool has_size;
@@ -73,5 +77,8 @@ enum stream_todo {
 /** Parse the command line. Free with stream_options_free() whatever the answer is. */
 enum stream_todo stream_options_parse(struct stream_options *options, int argc, char **argv);
 void stream_options_free(struct stream_options *options);
+
+/** Read the key file, once for all that is opened: it may be a pipe. A failure is reported. */
+bool stream_options_load_key(struct stream_options *options);
 
 #endif

@@ -65,6 +65,8 @@ open_file(const struct stream_options *options, const char *format, struct q2s_f
 	const struct q2s_disk_qcow2_options qcow2 = {
 		.follow = options->follow,
 		.snapshot = options->snapshot,
+		.key = options->key.bytes,
+		.key_len = options->key.len,
 	};
 	const enum q2s_err err = check_snapshot(options, format, diag);
 

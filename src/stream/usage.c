@@ -33,6 +33,8 @@ static const char text[] =
 	"      --save-plan FILE     keep the plan in FILE\n"
 	"      --plan FILE          use a kept plan instead of looking at the source\n"
 	"  -s, --snapshot ID|NAME   read an internal snapshot of SOURCE\n"
+	"      --key-file FILE      all of FILE is the passphrase of what is encrypted in SOURCE, in\n"
+	"                           the images below it, and in BASE or B\n"
 	"      --size N             bytes of raw data on standard input: more or fewer are an error\n"
 	"      --follow POLICY      which other files an image may refer to: none, beside, any\n"
 	"                           (default: beside with -f, none without)\n"

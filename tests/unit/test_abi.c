@@ -30,6 +30,8 @@ START_TEST(public_structs_keep_their_size)
 		PIN(q2s_snapshot, 120),
 		PIN(q2s_bitmap, 48),
 		PIN(q2s_bitmap_table_entry, 16),
+		PIN(q2s_luks_slot, 56),
+		PIN(q2s_luks, 656),
 	};
 
 	if (sizeof(void *) != 8 || sizeof(size_t) != 8)
