@@ -41,10 +41,18 @@ truncate -s 3M "$raw"
 seq 1 100000 | dd of="$raw" conv=notrunc bs=1k seek=700 status=none
 seq 7 500 | dd of="$raw" conv=notrunc bs=512 seek=3 status=none
 
-# made OPTIONS: an image of $raw with them; not every QEMU has every cipher.
+# made OPTIONS: an image of $raw with them; not every QEMU has every cipher. Where its clock is too
+# coarse to measure the speed of the machine, it tries again.
 made() {
-	rm -f image
-	qemu-img convert -q "${secret[@]}" -f raw -O qcow2 -o "$1" "$raw" image >made.log 2>&1
+	local try
+
+	for ((try = 0; try < 50; try++)); do
+		rm -f image
+		qemu-img convert -q "${secret[@]}" -f raw -O qcow2 -o "$1" "$raw" image \
+			>made.log 2>&1 && return
+		grep -q 'CPU usage' made.log || break
+	done
+	return 1
 }
 
 # --- ciphers, modes, IV generators, hashes
