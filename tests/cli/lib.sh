@@ -129,20 +129,23 @@ qemu_check_clean() {
 		fail "qemu-img check $1: $(cat "$tmp/qemu-check")"
 }
 
-# qemu_create_luks IMAGE SIZE [OPTIONS]: an image encrypted by LUKS, with the passphrase abc. QEMU
-# measures how fast the machine is, and gives up where it is too fast for the clock; then again.
-qemu_create_luks() {
+# qemu_luks CMD...: qemu-img makes a LUKS header. It measures how fast the machine is, and gives up
+# where that is too fast for the clock; then again.
+qemu_luks() {
 	local try
 
 	for ((try = 0; try < 50; try++)); do
-		rm -f "$1"
-		qemu-img create -q -f qcow2 --object secret,id=s,data=abc \
-			-o "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10${3:+,$3}" \
-			"$1" "$2" 2>"$tmp/qemu-luks" && return
+		"$@" 2>"$tmp/qemu-luks" && return
 		grep -q 'CPU usage' "$tmp/qemu-luks" || break
 	done
 	cat "$tmp/qemu-luks" >&2
 	return 1
+}
+
+# qemu_create_luks IMAGE SIZE [OPTIONS]: an image encrypted by LUKS, with the passphrase abc.
+qemu_create_luks() {
+	qemu_luks qemu-img create -q -f qcow2 --object secret,id=s,data=abc \
+		-o "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10${3:+,$3}" "$1" "$2"
 }
 
 # qemu_virtual_size IMAGE FORMAT: in bytes, as QEMU sees it.
