@@ -47,7 +47,7 @@ part_of() {
 }
 
 count=0
-for spec in "$Q2S_SRC"/tests/hostile/specs/*.spec; do
+for spec in "$Q2S_SRC"/src/specimen/specs/*.spec; do
 	name=${spec##*/}
 	name=${name%.spec}
 	rm -f image
