@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What can only be written when all else is there: the header, what it points at, the counts. */
+#include <stdio.h>
 #include <string.h>
 
 #include <zlib.h>
@@ -50,12 +51,12 @@ static enum q2s_err
 finish_snapshot(struct model *model, uint32_t index, uint64_t *pos)
 {
 	struct model_snapshot *const s = &model->snapshots[index];
-	const uint8_t id = (uint8_t)('1' + index);
+	char id[8];
 	const struct q2s_snapshot record = {
 		.l1_offset = { s->l1 },
 		.l1_entries = s->l1_entries,
-		.id = &id,
-		.id_len = 1,
+		.id = (const uint8_t *)id,
+		.id_len = (uint16_t)snprintf(id, sizeof(id), "%u", index + 1),
 		.name = (const uint8_t *)s->name,
 		.name_len = (uint16_t)strlen(s->name),
 		.vm_state_size = s->vm_state_size,

@@ -99,6 +99,7 @@ specimen_facts(const struct specimen *specimen)
 		.size = model->geom.size,
 		.rule = model->rule[0] ? model->rule : NULL,
 		.broken_at = model->broken_at,
+		.snapshots = model->snapshot_count,
 		.backing = model->backing[0] ? model->backing : NULL,
 		.data_file = model->data_file[0] ? model->data_file : NULL,
 	};

@@ -29,6 +29,7 @@ struct specimen;
  * @size       of the virtual disk, in bytes
  * @rule       that is broken, and the host offset where; NULL: the image is legal
  * @broken_at  host offset of the bytes that break it
+ * @snapshots  how many there are; their IDs are 1, 2, ...
  * @backing    names of the files that the image refers to, which are made beside it, as empty
  * @data_file  disks; NULL: none
  */
@@ -37,6 +38,7 @@ struct specimen_facts {
 	uint64_t size;
 	const char *rule;
 	uint64_t broken_at;
+	uint32_t snapshots;
 	const char *backing;
 	const char *data_file;
 };
