@@ -12,6 +12,7 @@
 #include "model.h"
 
 #define LINE 4096
+#define HEADER_SIZE_AT 24
 
 struct specimen {
 	struct model *model;
@@ -89,6 +90,17 @@ specimen_free(struct specimen *specimen)
 	free(specimen);
 }
 
+/* As the header has it, damaged or not, in whole sectors. */
+static uint64_t
+stored_size(const struct model *model)
+{
+	uint64_t size = 0;
+
+	for (unsigned i = 0; i < 8; i++)
+		size = size << 8 | model->bytes[HEADER_SIZE_AT + i];
+	return size & ~(uint64_t)511;
+}
+
 struct specimen_facts
 specimen_facts(const struct specimen *specimen)
 {
@@ -96,7 +108,7 @@ specimen_facts(const struct specimen *specimen)
 
 	return (struct specimen_facts){
 		.title = model->title,
-		.size = model->geom.size,
+		.size = stored_size(model),
 		.rule = model->rule[0] ? model->rule : NULL,
 		.broken_at = model->broken_at,
 		.snapshots = model->snapshot_count,

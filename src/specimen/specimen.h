@@ -26,7 +26,7 @@ struct specimen;
 /**
  * What a spec says about its image. Borrowed from the specimen.
  *
- * @size       of the virtual disk, in bytes
+ * @size       of the virtual disk, in bytes, as the header says
  * @rule       that is broken, and the host offset where; NULL: the image is legal
  * @broken_at  host offset of the bytes that break it
  * @snapshots  how many there are; their IDs are 1, 2, ...
