@@ -47,3 +47,15 @@ only full
 expect_exit 0 q2s-create --corpus new
 expect_stdout '^new: [0-9]+ images'
 assert_equal "$(find new -name '*.qcow2' | wc -l)" "$(wc -l <new/manifest.jsonl)" "lines and images"
+[ "$(find new/illegal -name '*.qcow2' | wc -l)" -gt 100 ] || fail "few illegal images"
+
+# Each key of the manifest is explained, and each that is explained is there.
+requires jq
+jq -r '[paths | map(strings) | select(length > 0)] | unique[] |
+	select(.[1:2] != ["findings"] or length == 2) | select(.[0] != "snapshots" or length == 1) | .[-1]' \
+	new/manifest.jsonl | sort -u >keys
+sed -n '/^The manifest$/,/^What is in it$/s/^ \{4,8\}\([a-z0-9-][a-z0-9-]*\)  .*/\1/p' "$Q2S_SRC/doc/corpus" |
+	sort -u >explained
+echo breaks >>explained
+echo snapshots >>explained
+diff <(sort -u explained) keys || fail "doc/corpus does not explain these keys, or too many"
