@@ -88,7 +88,7 @@ one() {
 	name=$1
 	read_spec "$specs/$name.spec"
 	[ -n "$want_exit" ] || complain "expects nothing"
-	cd "images/$name"
+	cd "images/$name" || exit
 	check_ours
 	if [ "$qemu" = asked ] && command -v qemu-img qemu-io >/dev/null; then
 		check_theirs
@@ -102,7 +102,7 @@ cksum images/*/image >before
 export specs
 export -f read_spec complain number check_ours compare_counts check_theirs one
 # shellcheck disable=SC2016 # the shells that xargs starts expand it
-ls images | xargs -P "$(nproc)" -n 8 bash -c 'for name; do (one "$name") || echo "$name: fails"; done' _ \
+(cd images && printf "%s\n" *) | xargs -P "$(nproc)" -n 8 bash -c 'for name; do (one "$name") || echo "$name: fails"; done' _ \
 	>complaints
 
 cat complaints

@@ -75,7 +75,7 @@ one() {
 
 	IFS='|' read -r file legal size digest exit options findings opens qemu_exit snapshots <<<"$1"
 	name=${file##*/}
-	[ "$name" = "$file" ] || cd illegal
+	[ "$name" = "$file" ] || cd illegal || exit
 	check
 	if [ "$legal" = false ]; then
 		survive
@@ -109,7 +109,7 @@ count=$(wc -l <../lines)
 kinds=$(jq -r .kind manifest.jsonl | sort -u | wc -l)
 [ "$count" -ge "$kinds" ] && [ "$kinds" -gt 200 ] || fail "only $count images of $kinds kinds"
 
-export readable
+export readable tmp_dir=
 export -f complain status check content survive one
 # shellcheck disable=SC2016 # the shells that xargs starts expand it
 tr '\n' '\0' <../lines | xargs -0 -P "$(nproc)" -n 8 bash -c '
