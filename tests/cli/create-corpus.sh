@@ -27,17 +27,19 @@ expect_stderr 'takes no option but --quiet'
 only full
 
 # Stopped by a signal, or by the user's limit, in the middle.
-env --default-signal q2s-create -q --corpus new &
-pid=$!
-until ls new.*/states-* >/dev/null 2>&1; do
-	kill -0 $pid || fail "it ended too early"
-	sleep 0.01
+for sign in 'states-*' 'illegal/*'; do
+	env --default-signal q2s-create -q --corpus new &
+	pid=$!
+	until compgen -G "new.*/$sign" >/dev/null; do
+		kill -0 $pid || fail "it ended too early"
+		sleep 0.01
+	done
+	kill -s TERM $pid
+	got=0
+	wait $pid || got=$?
+	assert_equal 143 "$got" "exit code after SIGTERM"
+	only full
 done
-kill -s TERM $pid
-got=0
-wait $pid || got=$?
-assert_equal 143 "$got" "exit code after SIGTERM"
-only full
 got=0
 (ulimit -f 1024 && exec q2s-create --corpus new) 2>stderr || got=$?
 assert_equal 1 "$got" "exit code at the limit"
