@@ -6,10 +6,11 @@
 set -u
 
 # What stands where. include/q2s/NAME.h belongs to the folder NAME, but for the two below.
-# src/ is one floor in the documents; src/common is its lower half, and no tool includes another.
+# src/ is one floor in the documents. Here src/common, then src/specimen, are below the tools, and no
+# tool includes another.
 declare -A floor=(
 	[base]=0 [format]=1 [io]=2 [image]=3 [crypt]=3 [disk]=4 [check]=4 [plan]=5 [emit]=6
-	[common]=7 [create]=8 [stream]=8 [inspect]=8
+	[common]=7 [specimen]=8 [create]=9 [stream]=9 [inspect]=9
 )
 declare -A public_folder=([version]=base [q2s]=emit)
 
@@ -113,7 +114,7 @@ expect 'lib/base/vec.c:1: floor 0 (base) includes disk/raw.h of floor 4 (disk)
 lib/check/count.c:1: floor 4 (check) includes disk/raw.h of floor 4 (disk)
 lib/disk/raw.h:1: floor 4 (disk) includes q2s/emit.h of floor 6 (emit)
 lib/extra/new.c: its folder is on no floor
-src/common/size.h:1: floor 7 (common) includes stream/main.c of floor 8 (stream)'
+src/common/size.h:1: floor 7 (common) includes stream/main.c of floor 9 (stream)'
 
 found=$(check_tree "$Q2S_SRC")
 if [ -n "$found" ]; then

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Making a corpus: each image by the same road as if its command had been typed, in a folder beside
- * the final one, which is renamed when all of it is there.
+ * Making a corpus: legal images by the same road as if their commands had been typed; from specs,
+ * those that we do not write otherwise, and illegal ones. They are made in a folder beside the final
+ * one, which is renamed when all of it is there.
  */
 #include "create/corpus.h"
 
@@ -13,16 +14,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <jansson.h>
-
 #include "common/cleanup.h"
 #include "common/fault.h"
-#include "common/json.h"
 #include "create/create.h"
 #include "create/digest.h"
 #include "create/expand.h"
+#include "create/manifest.h"
+#include "specimen/specimen.h"
 
 #define MANIFEST "manifest.jsonl"
+#define ILLEGAL "illegal"
 
 /*
  * @here    the folder that we came from
@@ -41,7 +42,7 @@ corpus_has_digests(void)
 	return digest_is_there();
 }
 
-/* ---- one image --------------------------------------------------------------------------- */
+/* ---- images by commands --------------------------------------------------------------------------- */
 
 /* Whatever ends the tool, this file goes with the folder. */
 static enum q2s_err
@@ -57,72 +58,9 @@ register_file(const struct corpus *corpus, const char *name, struct q2s_diag *di
 	return done ? Q2S_OK : fault_nomem(diag, "corpus");
 }
 
-/* What a reader must find, as a check of our own reading: the disk through the finished image. */
 static enum q2s_err
-digest_image(const char *name, char out[DIGEST_TEXT], struct q2s_diag *diag)
-{
-	const struct q2s_disk_qcow2_options options = { .follow = Q2S_FOLLOW_BESIDE };
-	struct q2s_file *file = NULL;
-	struct q2s_disk *disk = NULL;
-	enum q2s_err err = q2s_file_open(name, &file, diag);
-
-	if (err == Q2S_OK)
-		err = q2s_disk_qcow2(file, &options, &disk, diag);
-	if (err == Q2S_OK)
-		err = digest_disk(disk, out, diag);
-	q2s_disk_close(disk);
-	q2s_file_close(file);
-	return err;
-}
-
-/* The command as a person would type it; no word of a corpus needs quotes. */
-static json_t *
-command_of(char *const *argv)
-{
-	size_t len = 0;
-	char *text = NULL;
-	FILE *const out = open_memstream(&text, &len);
-	json_t *value;
-
-	if (!out)
-		return NULL;
-	for (size_t i = 0; argv[i]; i++)
-		fprintf(out, "%s%s", i ? " " : "", argv[i]);
-	value = fclose(out) == 0 ? json_text(text) : NULL;
-	free(text);
-	return value;
-}
-
-static enum q2s_err
-describe(const struct corpus *corpus, const struct create_options *options, char *const *argv,
-	 uint64_t size, struct q2s_diag *diag)
-{
-	json_t *const object = json_object(), *const check = json_object();
-	char digest[DIGEST_TEXT];
-	enum q2s_err err = Q2S_OK;
-	int failed = json_object_set_new(object, "file", json_text(options->file));
-
-	failed |= json_object_set_new(object, "command", command_of(argv));
-	failed |= json_object_set_new(object, "virtual-size", json_u64(size));
-	if (digest_is_there()) {
-		err = digest_image(options->file, digest, diag);
-		if (err == Q2S_OK)
-			failed |= json_object_set_new(object, "sha256", json_text(digest));
-	}
-	failed |= json_object_set_new(check, "exit", json_u64(0));
-	failed |= json_object_set_new(check, "corruptions", json_u64(0));
-	failed |= json_object_set_new(check, "leaks", json_u64(0));
-	failed |= json_object_set_new(object, "check", check);
-	if (err == Q2S_OK && (failed || json_dumpf(object, corpus->manifest, 0) != 0 ||
-			      fputc('\n', corpus->manifest) == EOF))
-		err = fault_errno(diag, "manifest", "cannot be written");
-	json_decref(object);
-	return err;
-}
-
-static enum q2s_err
-make_image(const struct corpus *corpus, struct create_options *options, char *const *argv,
-	   struct q2s_diag *diag)
+make_image(const struct corpus *corpus, struct create_options *options, const char *kind,
+	   char *const *argv, struct q2s_diag *diag)
 {
 	struct q2s_spec spec;
 	enum q2s_err err = register_file(corpus, options->file, diag);
@@ -132,13 +70,14 @@ make_image(const struct corpus *corpus, struct create_options *options, char *co
 	if (err == Q2S_OK)
 		err = create_image(options, &spec, diag);
 	if (err == Q2S_OK)
-		err = describe(corpus, options, argv, spec.geom.size, diag);
+		err = manifest_command(corpus->manifest, options->file, kind, argv, spec.geom.size,
+				       diag);
 	return fault_in(diag, err, options->file);
 }
 
 /* @words: the name without suffix, then arguments. */
 static enum q2s_err
-one_image(void *opaque, char **words, size_t count, struct q2s_diag *diag)
+one_image(void *opaque, const char *kind, char **words, size_t count, struct q2s_diag *diag)
 {
 	struct corpus *const corpus = opaque;
 	char **const argv = calloc(count + 3, sizeof(*argv)), **const shown =
@@ -159,13 +98,76 @@ one_image(void *opaque, char **words, size_t count, struct q2s_diag *diag)
 		if (options_parse(&options, (int)count + 2, argv) != OPTIONS_GO)
 			err = fault(diag, Q2S_E_USAGE, "corpus", "image '%.64s' is wrong", words[0]);
 		else
-			err = make_image(corpus, &options, shown, diag);
+			err = make_image(corpus, &options, kind, shown, diag);
 		options_free(&options);
 		corpus->count++;
 	}
 	free(name);
 	free(shown);
 	free(argv);
+	return err;
+}
+
+/* ---- images by specs --------------------------------------------------------------------- */
+
+/* What the image refers to is made beside it. */
+static enum q2s_err
+register_files(const struct corpus *corpus, const char *folder, const char *file,
+	       const struct specimen_facts *facts, struct q2s_diag *diag)
+{
+	const char *const beside[] = { facts->backing, facts->data_file };
+	enum q2s_err err = register_file(corpus, file, diag);
+	char path[512];
+
+	for (size_t i = 0; i < sizeof(beside) / sizeof(beside[0]) && err == Q2S_OK; i++) {
+		if (!beside[i])
+			continue;
+		snprintf(path, sizeof(path), "%s%s", folder, beside[i]);
+		err = register_file(corpus, path, diag);
+	}
+	return err;
+}
+
+static enum q2s_err
+make_specimen(const struct corpus *corpus, const struct specimen_spec *spec, struct q2s_diag *diag)
+{
+	struct specimen *specimen = NULL;
+	struct specimen_facts facts;
+	const char *folder;
+	char file[256];
+	enum q2s_err err = specimen_make(spec, &specimen, diag);
+
+	if (err != Q2S_OK)
+		return err;
+	facts = specimen_facts(specimen);
+	folder = facts.rule ? ILLEGAL "/" : "";
+	snprintf(file, sizeof(file), "%s%s.qcow2", folder, spec->name);
+	err = register_files(corpus, folder, file, &facts, diag);
+	if (err == Q2S_OK)
+		err = specimen_write(specimen, file, diag);
+	if (err == Q2S_OK)
+		err = manifest_specimen(corpus->manifest, file, spec, &facts, diag);
+	specimen_free(specimen);
+	return fault_in(diag, err, file);
+}
+
+/* Those that say `corpus: no` are for our own tests. */
+static enum q2s_err
+make_specimens(struct corpus *corpus, struct q2s_diag *diag)
+{
+	enum q2s_err err = register_file(corpus, ILLEGAL, diag);
+
+	if (err == Q2S_OK && mkdir(ILLEGAL, 0777) != 0)
+		err = fault_errno(diag, ILLEGAL, "cannot be created");
+	for (const struct specimen_spec *spec = specimen_specs; spec->name && err == Q2S_OK; spec++) {
+		const char *text = spec->text, *why;
+		size_t len;
+
+		if (specimen_line(&text, "corpus: no", &why, &len))
+			continue;
+		err = make_specimen(corpus, spec, diag);
+		corpus->count++;
+	}
 	return err;
 }
 
@@ -183,6 +185,8 @@ fill_folder(struct corpus *corpus, struct q2s_diag *diag)
 	if (!corpus->manifest)
 		return fault_errno(diag, "manifest", "cannot be created");
 	err = expand(corpus_text, one_image, corpus, diag);
+	if (err == Q2S_OK)
+		err = make_specimens(corpus, diag);
 	if (fclose(corpus->manifest) != 0 && err == Q2S_OK)
 		err = fault_errno(diag, "manifest", "cannot be written");
 	return err;

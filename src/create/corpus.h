@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A folder of images of every kind that we can make, for those who test readers of the format. */
+/* A folder of images, legal and illegal, of every kind: for those who test readers of the format. */
 #ifndef CREATE_CORPUS_H
 #define CREATE_CORPUS_H
 

@@ -194,11 +194,28 @@ rewrite(struct expansion *ex, bool clusters, const char *line, char **out)
 	return err;
 }
 
+/* The name at the start of a line without "-$NAME". */
+static void
+kind_of(const char *line, char *out, size_t size)
+{
+	size_t len = 0;
+
+	while (*line && *line != ' ' && len + 1 < size) {
+		if (strncmp(line, "-$", 2) == 0) {
+			line += 2;
+			line += strspn(line, "abcdefghijklmnopqrstuvwxyz");
+		} else {
+			out[len++] = *line++;
+		}
+	}
+	out[len] = '\0';
+}
+
 /* The image of the present values. */
 static enum q2s_err
 one_image(struct expansion *ex, const char *line)
 {
-	char *values = NULL, *sizes = NULL, *words[WORDS];
+	char *values = NULL, *sizes = NULL, *words[WORDS], kind[64];
 	enum q2s_err err = rewrite(ex, false, line, &values);
 
 	if (err == Q2S_OK)
@@ -206,8 +223,10 @@ one_image(struct expansion *ex, const char *line)
 	if (err == Q2S_OK) {
 		const size_t count = split(sizes, words);
 
-		err = count > 1 && count < WORDS ? ex->image(ex->opaque, words, count, ex->diag)
-						 : wrong(ex, "too few or too many words:", line);
+		kind_of(line, kind, sizeof(kind));
+		err = count > 1 && count < WORDS
+			      ? ex->image(ex->opaque, kind, words, count, ex->diag)
+			      : wrong(ex, "too few or too many words:", line);
 	}
 	free(values);
 	free(sizes);

@@ -19,7 +19,7 @@ static const char usage[] =
 	"  -w, --write=SPEC              fill the image; SPEC is KIND@OFFSET+LENGTH[:ARG],...\n"
 	"      --write-file=FILE         read SPECs from FILE, one a line\n"
 	"      --key-file=FILE           all of FILE is the passphrase, for -o encrypt.format=luks\n"
-	"      --corpus=DIR              make a folder of images of every kind, and a manifest\n"
+	"      --corpus=DIR              make a folder of legal and illegal images, and a manifest\n"
 	"      --force                   replace FILE (and a data file) if it exists\n"
 	"  -q, --quiet                   print nothing when all is well\n"
 	"      --help                    print this and exit\n"

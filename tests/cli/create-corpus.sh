@@ -27,17 +27,19 @@ expect_stderr 'takes no option but --quiet'
 only full
 
 # Stopped by a signal, or by the user's limit, in the middle.
-env --default-signal q2s-create -q --corpus new &
-pid=$!
-until ls new.*/states-* >/dev/null 2>&1; do
-	kill -0 $pid || fail "it ended too early"
-	sleep 0.01
+for sign in 'states-*' 'illegal/*'; do
+	env --default-signal q2s-create -q --corpus new &
+	pid=$!
+	until compgen -G "new.*/$sign" >/dev/null; do
+		kill -0 $pid || fail "it ended too early"
+		sleep 0.01
+	done
+	kill -s TERM $pid
+	got=0
+	wait $pid || got=$?
+	assert_equal 143 "$got" "exit code after SIGTERM"
+	only full
 done
-kill -s TERM $pid
-got=0
-wait $pid || got=$?
-assert_equal 143 "$got" "exit code after SIGTERM"
-only full
 got=0
 (ulimit -f 1024 && exec q2s-create --corpus new) 2>stderr || got=$?
 assert_equal 1 "$got" "exit code at the limit"
@@ -47,3 +49,15 @@ only full
 expect_exit 0 q2s-create --corpus new
 expect_stdout '^new: [0-9]+ images'
 assert_equal "$(find new -name '*.qcow2' | wc -l)" "$(wc -l <new/manifest.jsonl)" "lines and images"
+[ "$(find new/illegal -name '*.qcow2' | wc -l)" -gt 100 ] || fail "few illegal images"
+
+# Each key of the manifest is explained, and each that is explained is there.
+requires jq
+jq -r '[paths | map(strings) | select(length > 0)] | unique[] |
+	select(.[1:2] != ["findings"] or length == 2) | select(.[0] != "snapshots" or length == 1) | .[-1]' \
+	new/manifest.jsonl | sort -u >keys
+sed -n '/^The manifest$/,/^What is in it$/s/^ \{4,8\}\([a-z0-9-][a-z0-9-]*\)  .*/\1/p' "$Q2S_SRC/doc/corpus" |
+	sort -u >explained
+echo breaks >>explained
+echo snapshots >>explained
+diff <(sort -u explained) keys || fail "doc/corpus does not explain these keys, or too many"

@@ -11,8 +11,8 @@
 
 #include <q2s/check.h>
 
-#include "../hostile/model.h"
 #include "fuzz.h"
+#include "specimen/model.h"
 
 /* One byte of metadata can break few rules. */
 enum { FINDINGS_A_BYTE = 4, FINDINGS_ANYWAY = 1000 };
@@ -72,30 +72,23 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 /* ---- seeds ------------------------------------------------------------------------------- */
 
-void
-die(const char *fmt, ...)
-{
-	(void)fmt;
-	abort();
-}
-
 /* All that fits into one image with the smallest clusters. */
 static void
 seed_standard(struct model *model, uint32_t order)
 {
+	static const char *const lines[] = { "data 0 1",     "zero-alloc 2",     "zero 3",
+					     "compressed 4", "compressed 70",    "snapshot one",
+					     "data 1",       "bitmap map 512 2" };
+	char line[32];
+
 	model->params.cluster_bits = 9;
 	model->params.refcount_order = order;
 	model->params.size = 64 << 10;
-	model_begin(model);
-	model_data(model, 0, 1, 0);
-	model_data(model, 1, 1, 0);
-	model_data(model, 2, 0, 1);
-	model_zero(model, 3);
-	model_compressed(model, 4);
-	model_compressed(model, 70);
-	model_snapshot(model, "one", 0);
-	model_data(model, 1, 1, 0);
-	model_bitmap(model, "map", 512, 2);
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		strcpy(line, lines[i]);
+		if (run_line(model, line) != Q2S_OK)
+			abort();
+	}
 }
 
 /* Extended clusters are large: the L2 table lies on the L1 table, which it maps, too. */
@@ -105,21 +98,23 @@ seed_extended(struct model *model)
 	model->params.cluster_bits = 14;
 	model->params.extended = true;
 	model->params.size = 64 << 10;
-	assignment(model, "l1[0] = @l1 | 0x8000000000000000");
-	assignment(model, "u64[@l1 + 8] = 0xff");
-	assignment(model, "u64[@l1 + 24] = 0xff00000000");
-	assignment(model, "u64[@l1 + 32] = 0x4000000000000200");
+	if (assignment(model, "l1[0] = @l1 | 0x8000000000000000") != Q2S_OK ||
+	    assignment(model, "u64[@l1 + 8] = 0xff") != Q2S_OK ||
+	    assignment(model, "u64[@l1 + 24] = 0xff00000000") != Q2S_OK ||
+	    assignment(model, "u64[@l1 + 32] = 0x4000000000000200") != Q2S_OK)
+		abort();
 }
 
 static void
 seed_data_file(struct model *model)
 {
+	char line[] = "data 0 100";
+
 	model->params.cluster_bits = 9;
 	model->params.size = 64 << 10;
 	strcpy(model->data_file, "x");
-	model_begin(model);
-	model_data(model, 0, 1, 0);
-	model_data(model, 100, 1, 0);
+	if (run_line(model, line) != Q2S_OK)
+		abort();
 }
 
 /* Seed number @index into @data; its length. */
@@ -127,24 +122,24 @@ static size_t
 seed_make(unsigned int index, uint8_t *data, size_t capacity)
 {
 	static const uint32_t orders[] = { 2, 4, 6 };
-	static struct model model;
+	struct model *const model = model_new();
 	size_t size;
 
-	model = (struct model){ .params = { .version = 3, .refcount_order = 4 },
-				.header_length = Q2S_HEADER_V3_SIZE };
+	if (!model)
+		abort();
 	if (index < 3)
-		seed_standard(&model, orders[index]);
+		seed_standard(model, orders[index]);
 	else if (index == 3)
-		seed_extended(&model);
+		seed_extended(model);
 	else
-		seed_data_file(&model);
-	model_finish(&model);
-	size = model.clusters << model.geom.cluster_bits;
+		seed_data_file(model);
+	if (model_finish(model) != Q2S_OK)
+		abort();
+	size = model->clusters << model->geom.cluster_bits;
 	if (size > capacity)
 		abort();
-	memcpy(data, model.bytes, size);
-	free(model.bytes);
-	free(model.counts);
+	memcpy(data, model->bytes, size);
+	model_free(model);
 	return size;
 }
 

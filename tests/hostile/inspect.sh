@@ -1,18 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Every bad image of specs/, seen by each verb of q2s-inspect: an answer or an error with a reason,
-# never a crash; JSON that is JSON; ranges of `hex` that leave nothing out; and a file that stays as
-# it was.
+# Every image of the collection, seen by each verb of q2s-inspect: an answer or an error with a
+# reason, never a crash; JSON that is JSON; ranges of `hex` that leave nothing out; and a file that
+# stays as it was.
 
 . "$Q2S_SRC/tests/cli/lib.sh"
 requires jq
 
-failures=0
-
 # complain MESSAGE: the image has failed; the others are still tried.
 complain() {
 	echo "$name: $*"
-	failures=$((failures + 1))
 }
 
 # inspect VERB... : run it on the image; its exit code must be 0, 1 with a reason, or 2 for safety.
@@ -29,53 +26,74 @@ inspect() {
 	[ "$status" = 0 ]
 }
 
-# json FILTER: what was printed is JSON for which FILTER is true.
-json() {
-	jq -e "$1" out >filtered 2>&1 || complain "JSON ($1): $(head -c 300 filtered)"
-}
-
-partition='(reduce .ranges[] as $r (0; if . == $r.offset and $r.length > 0 then . + $r.length
-	else error("gap at \(.)") end)) == ."file-size"'
-
-# part_of VERB: what narrows it for the two images of which it has hundreds of megabytes to tell.
+# part_of VERB: in $part, what narrows it for the two images of which it has hundreds of megabytes
+# to tell; one dump of bytes is enough for them.
 part_of() {
 	case "$name $1" in
-	'l2-table-often dump') echo --guest=0+1M ;;
-	'l2-table-often map') echo --max-length=1M ;;
-	'snapshot-table-too-large dump') echo --only=header,l1,l2 ;;
+	'l2-table-often dump') part=--guest=0+1M ;;
+	'l2-table-often map') part=--max-length=1M ;;
+	'snapshot-table-too-large dump') part=--only=header,l1,l2 ;;
+	*) part= ;;
 	esac
 }
 
-count=0
-for spec in "$Q2S_SRC"/tests/hostile/specs/*.spec; do
-	name=${spec##*/}
-	name=${name%.spec}
-	rm -f image
-	"$Q2S_BUILD/tests/hostile/make_image" "$spec" image || fail "cannot make $name"
-	before=$(cksum <image)
+# one NAME: what was printed is left beside the image, as KIND.json or KIND-N.json.
+one() {
+	local verb n=0
+
+	name=$1
+	cd "images/$name" || exit
 	for verb in info map 'map --raw-entries' 'explain 0' 'explain 131072' 'explain --host 0' \
 		'explain --host 196613' 'explain --host 327680'; do
-		# shellcheck disable=SC2046,SC2086  # words of the verb
-		if inspect $verb $(part_of "${verb%% *}") --output=json image; then
-			json 'type == "object" or type == "array"'
+		part_of "${verb%% *}"
+		# shellcheck disable=SC2086  # words of the verb
+		if inspect $verb $part --output=json image; then
+			mv out "any-$((n++)).json"
 		fi
 	done
 	# These two show damaged images as well.
-	# shellcheck disable=SC2046
-	if inspect dump $(part_of dump) --output=json image || [ -s out ]; then
-		json '.faults >= 0'
+	part_of dump
+	# shellcheck disable=SC2086
+	if inspect dump $part --output=json image || [ -s out ]; then
+		mv out dump.json
 	fi
 	if inspect hex --output=json image || [ -s out ]; then
-		json "$partition"
+		mv out hex.json
 	fi
-	# shellcheck disable=SC2046
-	inspect dump $(part_of dump) image || :
-	inspect hex image || :
+	# shellcheck disable=SC2086
+	inspect dump $part image || :
+	[ -n "$part" ] || inspect hex image || :
 	inspect safety --output=json image || :
-	json '.safe == (.findings | map(select(.severity == "unsafe")) == [])'
-	[ "$before" = "$(cksum <image)" ] || complain 'the image was changed'
-	count=$((count + 1))
-done
+	mv out safety.json
+}
 
-[ "$failures" = 0 ] || fail "$failures faults in $count images"
-echo "$count images"
+# holds FILTER FILE...: each file is one JSON value for which FILTER is true.
+holds() {
+	local filter=$1
+
+	shift
+	printf '%s\n' "$@" >files
+	jq -r "if (try ($filter) catch false) then input_filename else empty end" "$@" \
+		>good 2>jq-error || :
+	diff files good >difference ||
+		fail "not for all is '$filter': $(grep '^[<>]' difference | head -n 3) $(head -c 300 jq-error)"
+}
+
+mkdir images
+"$Q2S_BUILD/tests/hostile/make_image" --all images
+cksum images/*/image >before
+
+export -f complain inspect part_of one
+# shellcheck disable=SC2016 # the shells that xargs starts expand it
+(cd images && printf "%s\n" *) | xargs -P "$(nproc)" -n 8 bash -c 'for name; do (one "$name") || echo "$name: fails"; done' _ \
+	>complaints
+cat complaints
+[ ! -s complaints ] || fail "not every verb does well with all images"
+cksum images/*/image | cmp - before || fail "an image was changed"
+
+holds 'type == "object" or type == "array"' images/*/any-*.json
+holds '.faults >= 0' images/*/dump.json
+holds '(reduce .ranges[] as $r (0; if . == $r.offset and $r.length > 0 then . + $r.length
+	else error("gap at \(.)") end)) == ."file-size"' images/*/hex.json
+holds '.safe == (.findings | map(select(.severity == "unsafe")) == [])' images/*/safety.json
+echo "$(wc -l <before) images"
