@@ -79,6 +79,18 @@ stream(const struct stream_options *options)
 	return status;
 }
 
+/* Once for all that is opened: the key file may be a pipe. */
+static bool
+load_key(struct stream_options *options)
+{
+	struct q2s_diag diag = { 0 };
+
+	if (!options->key_file || key_file_read(options->key_file, &options->key, &diag) == Q2S_OK)
+		return true;
+	(void)tool_fail(options->key_file, &diag);
+	return false;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -90,7 +102,7 @@ main(int argc, char **argv)
 	case STREAM_RUN:
 		if (!options.compare && output_is_harmful(&options))
 			break;
-		if (stream_options_load_key(&options))
+		if (load_key(&options))
 			status = options.compare ? compare(&options) : stream(&options);
 		break;
 	case STREAM_DONE:

@@ -439,13 +439,3 @@ stream_options_free(struct stream_options *options)
 	key_file_free(&options->key);
 }
 
-bool
-stream_options_load_key(struct stream_options *options)
-{
-	struct q2s_diag diag = { 0 };
-
-	if (!options->key_file || key_file_read(options->key_file, &options->key, &diag) == Q2S_OK)
-		return true;
-	(void)tool_fail(options->key_file, &diag);
-	return false;
-}

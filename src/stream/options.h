@@ -28,7 +28,8 @@
  * @extents    somebody's map of the source, or NULL
  * @save_plan  keep the plan in this file, or NULL
  * @plan       use the plan in this file instead of looking at the source, or NULL
- * @key_file   holds the passphrase of what is encrypted, or NULL; @key is what it holds, owned
+ * @key_file   holds the passphrase of what is encrypted, or NULL; @key is what it holds, owned;
+ *             main() fills it in
  * @compare    no output: compare the source with @other, of which @other_format and @other_follow
  *             say what @format and @follow say of the source
  */
@@ -77,8 +78,5 @@ enum stream_todo {
 /** Parse the command line. Free with stream_options_free() whatever the answer is. */
 enum stream_todo stream_options_parse(struct stream_options *options, int argc, char **argv);
 void stream_options_free(struct stream_options *options);
-
-/** Read the key file, once for all that is opened: it may be a pipe. A failure is reported. */
-bool stream_options_load_key(struct stream_options *options);
 
 #endif

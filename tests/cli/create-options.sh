@@ -54,7 +54,7 @@ usage_error 'option --\\x1bc' --$'\ec' new 1M
 [ ! -e new ] || fail "a refused image was made"
 
 expect_exit 1 q2s-create -o encrypt.format=luks new 1M
-expect_stderr 'encrypt.format: .*not supported'
+expect_stderr 'encrypt.format: needs a passphrase: --key-file'
 
 expect_exit 0 q2s-create -o cluster_size=4k,lazy_refcounts new 1.5M
 expect_silence

@@ -58,24 +58,21 @@ cipher() {
 	read_count=$((read_count + 1))
 }
 
-for alg in aes-128 aes-192 aes-256 serpent-128 serpent-192 serpent-256 twofish-128 twofish-256; do
-	cipher "encrypt.cipher-alg=$alg,encrypt.cipher-mode=xts"
-done
-for pair in aes-256/cbc aes-128/ctr aes-256/ecb serpent-256/cbc twofish-128/ctr cast5-128/cbc \
-	cast5-128/ecb cast5-128/ctr; do
+# A choice, as each costs QEMU a second; create-encrypted.sh has all of them.
+for pair in aes-192/xts aes-256/xts serpent-256/xts twofish-128/xts aes-128/cbc aes-256/ecb \
+	twofish-256/ctr cast5-128/cbc; do
 	cipher "encrypt.cipher-alg=${pair%/*},encrypt.cipher-mode=${pair#*/}"
 done
 hashed=encrypt.ivgen-alg=essiv,encrypt.ivgen-hash-alg
 for iv in cbc,encrypt.ivgen-alg=plain "cbc,$hashed=sha256" "xts,$hashed=sha256" \
-	"cbc,$hashed=md5,encrypt.cipher-alg=cast5-128" \
-	"cbc,$hashed=sha256,encrypt.cipher-alg=serpent-128"; do
+	"cbc,$hashed=md5,encrypt.cipher-alg=cast5-128"; do
 	cipher "encrypt.cipher-mode=$iv"
 done
-for hash in md5 sha1 sha224 sha384 sha512 ripemd160 sm3; do
+for hash in sha1 sha512 ripemd160 sm3; do
 	cipher "encrypt.hash-alg=$hash"
 done
 echo "$read_count combinations"
-[ "$read_count" -ge 20 ] || fail "only $read_count combinations could be made: $(cat made.log)"
+[ "$read_count" -ge 10 ] || fail "only $read_count combinations could be made: $(cat made.log)"
 
 # What libgcrypt does not compute is named.
 if made "$luks,encrypt.cipher-alg=twofish-192"; then

@@ -358,6 +358,62 @@ START_TEST(key_material_past_the_end_of_the_file_is_told)
 }
 END_TEST
 
+START_TEST(a_new_header_is_opened_by_its_passphrase_alone)
+{
+	static const struct q2s_luks_params params = { "serpent", "cbc-essiv:sha256", "sha1", 24, 0 };
+	struct q2s_crypt_place place = { .method = Q2S_CRYPT_LUKS };
+	struct q2s_diag refusal = { 0 };
+	struct q2s_crypt *crypt, *again;
+	struct q2s_cipher *there, *back;
+	uint8_t *area, data[1024];
+	size_t len;
+	FILE *stream;
+
+	assert_ok(q2s_luks_create(&params, PASSPHRASE, 13, &crypt, &area, &len, &diag));
+	ck_assert_uint_eq(len, 4096 + 8 * 98304); /* 24 * 4000 bytes, rounded up to 4096 */
+	stream = fopen("new", "w");
+	ck_assert_uint_eq(fwrite(area, len, 1, stream), 1);
+	ck_assert_int_eq(fclose(stream), 0);
+	free(area);
+	assert_ok(q2s_file_open("new", &place.file, &diag));
+	place.header.length = len;
+	ck_assert_int_eq(q2s_crypt_open(&place, PASSPHRASE, 12, &again, &refusal), Q2S_E_KEY);
+	assert_ok(q2s_crypt_open(&place, PASSPHRASE, 13, &again, &diag));
+	q2s_file_close(place.file);
+	assert_ok(q2s_cipher_open(crypt, &there, &diag));
+	assert_ok(q2s_cipher_open(again, &back, &diag));
+	memset(data, 0x77, sizeof(data));
+	assert_ok(q2s_cipher_encrypt(there, (q2s_guest){ 0 }, (q2s_host){ 512 }, data, 1024, &diag));
+	ck_assert_mem_ne(data, data + 512, 512);
+	assert_ok(q2s_cipher_decrypt(back, (q2s_guest){ 0 }, (q2s_host){ 512 }, data, 1024, &diag));
+	for (size_t i = 0; i < sizeof(data); i++)
+		ck_assert_uint_eq(data[i], 0x77);
+	q2s_cipher_close(there);
+	q2s_cipher_close(back);
+	q2s_crypt_close(crypt);
+	q2s_crypt_close(again);
+}
+END_TEST
+
+START_TEST(what_could_not_be_opened_again_is_not_made)
+{
+	struct q2s_luks_params params = { "aes", "xts-plain64", "sha256", 64, UINT32_MAX };
+	struct q2s_crypt *crypt;
+	uint8_t *area;
+	size_t len;
+
+	assert_refused(Q2S_E_LIMIT, NOWHERE, UINT32_MAX,
+		       q2s_luks_create(&params, "x", 1, &crypt, &area, &len, &diag));
+	params.iter_time = 0;
+	params.hash = "rot13";
+	ck_assert_int_eq(q2s_luks_create(&params, "x", 1, &crypt, &area, &len, NULL),
+			 Q2S_E_UNSUPPORTED);
+	params.cipher_mode = "cbc-a name that is longer than a header has room for";
+	ck_assert_int_eq(q2s_luks_create(&params, "x", 1, &crypt, &area, &len, NULL),
+			 Q2S_E_UNSUPPORTED);
+}
+END_TEST
+
 /* ---- disks ------------------------------------------------------------------------------- */
 
 /* One cluster of equal bytes, and one that is a hole in the file. */
@@ -415,6 +471,8 @@ main(void)
 		a_wrong_passphrase_opens_nothing,
 		the_cost_of_all_slots_is_bounded,
 		key_material_past_the_end_of_the_file_is_told,
+		a_new_header_is_opened_by_its_passphrase_alone,
+		what_could_not_be_opened_again_is_not_made,
 		a_disk_shows_what_was_encrypted,
 	};
 	TCase *tcase = tcase_create("crypt");

@@ -229,7 +229,11 @@ static const struct {
 	{ "preallocation", "none", Q2S_E_USAGE },
 	{ "nocow", "perhaps", Q2S_E_USAGE },
 	{ "extent_size_hint", "4G", Q2S_E_USAGE },
-	{ "encrypt.format", "luks", Q2S_E_UNSUPPORTED },
+	{ "encrypt.format", "aes", Q2S_E_UNSUPPORTED },
+	{ "encrypt.format", "qed", Q2S_E_USAGE },
+	{ "encrypt.key-secret", "s", Q2S_E_UNSUPPORTED },
+	{ "encrypt.cipher-alg", "aes", Q2S_E_USAGE },
+	{ "encrypt.iter-time", "soon", Q2S_E_USAGE },
 	{ "encryption", "on", Q2S_E_UNSUPPORTED },
 };
 
