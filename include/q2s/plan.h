@@ -147,24 +147,26 @@ struct q2s_plan_note {
 };
 
 /**
- * Write @plan to @sink, in the form that doc/plan-file describes: versioned, with a checksum, the
- * same on every machine. It remembers size and modification time of each file of @disk.
+ * Write @plan to @sink, in the form that doc/plan-file describes: versioned, with a checksum. It
+ * remembers what each file of @disk is and when it changed, a digest of where the disk has data,
+ * and one of samples of that data, which are read for it. Q2S_E_CHANGED when the disk is no longer
+ * what it was when it was opened.
  */
 enum q2s_err q2s_plan_save(const struct q2s_plan *plan, const struct q2s_plan_note *note,
-			   const struct q2s_disk *disk, struct q2s_sink *sink,
-			   struct q2s_diag *diag);
+			   struct q2s_disk *disk, struct q2s_sink *sink, struct q2s_diag *diag);
 
 /**
  * Read a plan back, for the same content: @disk must have as many files as it had, with the same
- * sizes and modification times.
+ * sizes and modification times. The same file (by device and inode) must have the same change time
+ * too. When one of them is another file, or has no times, both digests must agree: a source that
+ * is only similar is refused, but one that was changed with intent need not be.
  *
  * Returns Q2S_OK, Q2S_E_CHANGED (the source is not what was planned for), Q2S_E_MAGIC (not a
  * plan), Q2S_E_UNSUPPORTED (another version), Q2S_E_DATA (damaged), or what the parts of it
  * break. Memory follows the file's size.
  */
-enum q2s_err q2s_plan_load(struct q2s_file *file, const struct q2s_disk *disk,
-			   struct q2s_plan **out, struct q2s_plan_note *note,
-			   struct q2s_diag *diag);
+enum q2s_err q2s_plan_load(struct q2s_file *file, struct q2s_disk *disk, struct q2s_plan **out,
+			   struct q2s_plan_note *note, struct q2s_diag *diag);
 
 /* ---- pieces ------------------------------------------------------------------------------ */
 
