@@ -47,6 +47,7 @@ enum q2s_err q2s_spec_check(const struct q2s_spec *spec, struct q2s_diag *diag);
  * @alloc  bit s: subcluster s has data (needs @host); bit 0 alone in a standard image
  * @zero   bit s: subcluster s reads as zero; disjoint from @alloc
  * @comp_bytes  not 0: compressed into this many bytes; then nothing else is set
+ * @back  not 0: it shares what the guest cluster so many before it has; then nothing else is set
  *
  * All clear: unallocated.
  */
@@ -55,6 +56,7 @@ struct q2s_slot {
 	uint32_t alloc;
 	uint32_t zero;
 	uint32_t comp_bytes;
+	uint64_t back;
 };
 
 /**
@@ -86,6 +88,44 @@ struct q2s_scan_options {
 enum q2s_err q2s_scan(struct q2s_disk *disk, const struct q2s_geom *geom,
 		      const struct q2s_scan_options *options, struct q2s_alloc **out,
 		      struct q2s_diag *diag);
+
+/**
+ * A cluster has at most this many references, or as many as a refcount can say. An internal
+ * snapshot doubles them, which 16 bits shall still hold.
+ */
+#define Q2S_SHARERS_MAX 32767u
+
+/** Different clusters that q2s_share() remembers unless told otherwise: 256 GiB of 64 KiB each. */
+#define Q2S_CANDIDATES_MAX (1u << 22)
+
+/**
+ * @threads     0: one per processor; the result does not depend on it
+ * @candidates  different clusters to remember, 0: Q2S_CANDIDATES_MAX. They cost 32 bytes each, and
+ *              32 more if they are shared. Those that come when so many are known are not shared,
+ *              unless they are the same as one of these
+ * @observer    or NULL; sees Q2S_PHASE_SHARE
+ */
+struct q2s_share_options {
+	unsigned threads;
+	uint32_t candidates;
+	const struct q2s_observer *observer;
+};
+
+/**
+ * Let clusters of data that are the same share one host cluster: same bytes, and in an extended
+ * image the same bitmaps. All data is read, and what a hash calls the same is read again and
+ * compared. Compress afterwards.
+ *
+ * @plain  what q2s_scan() found; stays the caller's, and cannot be added to any more
+ * @out    the allocation with shared clusters
+ *
+ * Returns Q2S_OK, Q2S_E_CONFLICT when such images cannot share (a data file, or refcounts of one
+ * bit), Q2S_E_USAGE when something is compressed or shared already, Q2S_E_CANCELLED, or what
+ * reading reports.
+ */
+enum q2s_err q2s_share(struct q2s_disk *disk, struct q2s_alloc *plain,
+		       const struct q2s_share_options *options, struct q2s_alloc **out,
+		       struct q2s_diag *diag);
 
 /* ---- the plan ---------------------------------------------------------------------------- */
 

@@ -254,10 +254,32 @@ get_table(struct body *body, struct q2s_alloc *alloc)
 }
 
 static enum q2s_err
+get_owners(struct body *body, struct q2s_alloc *alloc)
+{
+	struct q2si_owners owners = { 0 };
+	Q2SI_AUTO_FREE struct q2si_owner *list = NULL;
+	uint64_t count, sharers;
+
+	/* Each takes 16 bytes, so that no number in the file asks for more memory than it has. */
+	Q2SI_TRY(get_number(body, body->left / 16, &count));
+	list = calloc(count + 1, sizeof(*list));
+	if (!list)
+		return q2si_fail_nomem(body->diag, "plan");
+	for (uint64_t i = 0; i < count; i++) {
+		Q2SI_TRY(get_number(body, UINT64_MAX, &list[i].cluster));
+		Q2SI_TRY(get_number(body, UINT32_MAX, &sharers));
+		list[i].sharers = (uint32_t)sharers;
+	}
+	owners = (struct q2si_owners){ list, count };
+	return q2si_alloc_set_owners(alloc, &owners, body->diag);
+}
+
+static enum q2s_err
 get_alloc(struct body *body, struct q2s_alloc *alloc)
 {
 	uint64_t count;
 
+	Q2SI_TRY(get_owners(body, alloc));
 	Q2SI_TRY(get_number(body, alloc->geom.l1_entries, &count));
 	for (uint64_t i = 0; i < count; i++)
 		Q2SI_TRY(get_table(body, alloc));

@@ -107,6 +107,18 @@ put_source(struct body *body, struct q2s_disk *disk)
 	return q2s_disk_verify(disk, body->diag);
 }
 
+/* Before the allocation, as the places of streams depend on it. */
+static enum q2s_err
+put_owners(struct body *body, const struct q2si_owners *owners)
+{
+	Q2SI_TRY(put_number(body, owners->count));
+	for (size_t i = 0; i < owners->count; i++) {
+		Q2SI_TRY(put_number(body, owners->list[i].cluster));
+		Q2SI_TRY(put_number(body, owners->list[i].sharers));
+	}
+	return Q2S_OK;
+}
+
 /* Each table's L1 index, the length of its code, and the code. */
 static enum q2s_err
 put_alloc(struct body *body, const struct q2s_alloc *alloc)
@@ -166,6 +178,8 @@ q2s_plan_save(const struct q2s_plan *plan, const struct q2s_plan_note *note,
 		err = put_note(&body, note);
 	if (err == Q2S_OK)
 		err = put_source(&body, disk);
+	if (err == Q2S_OK)
+		err = put_owners(&body, &plan->alloc->owners);
 	if (err == Q2S_OK)
 		err = put_alloc(&body, plan->alloc);
 	if (err == Q2S_OK)
