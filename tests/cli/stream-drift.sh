@@ -67,7 +67,7 @@ refused() {
 # ---- between the plan and the writing, or between two parts
 
 for change in fill_hole change_data zero_tail replace; do
-	for options in '' '-z' '-o extended_l2=on'; do
+	for options in '' '-z' '-o extended_l2=on' '--dedup'; do
 		fresh
 		# shellcheck disable=SC2086  # words
 		q2s-stream $options --save-plan plan disk want
@@ -86,7 +86,7 @@ done
 changed() {
 	local options got
 
-	for options in '' '-c 512' '-O raw'; do
+	for options in '' '-c 512' '-O raw' '--dedup'; do
 		fresh
 		# shellcheck disable=SC2086  # words
 		q2s-stream $options disk >pipe 2>stderr &
