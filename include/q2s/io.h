@@ -84,8 +84,9 @@ enum q2s_err q2s_file_data_stretch(struct q2s_file *file, uint64_t at, struct q2
 void q2s_file_will_need(struct q2s_file *file, uint64_t at, uint64_t len);
 
 /**
- * Has the file changed since it was opened: another size, or another modification time? What only
- * concerns its names and rights (rename, link, chmod) is no change.
+ * Has the file changed since it was opened: another size, modification time, or change time? A new
+ * change time that its count of links, its mode or its owner accounts for (link, unlink, chmod,
+ * chown) is no change; any other may hide a write, as a modification time can be put back.
  * Returns Q2S_OK or Q2S_E_CHANGED, which says what changed.
  */
 enum q2s_err q2s_file_verify(struct q2s_file *file, struct q2s_diag *diag);

@@ -52,6 +52,7 @@ enum q2s_err q2s_spec_check(const struct q2s_spec *spec, struct q2s_diag *diag);
  * @alloc  bit s: subcluster s has data (needs @host); bit 0 alone in a standard image
  * @zero   bit s: subcluster s reads as zero; disjoint from @alloc
  * @comp_bytes  not 0: compressed into this many bytes; then nothing else is set
+ * @back  not 0: it shares what the guest cluster so many before it has; then nothing else is set
  *
  * All clear: unallocated.
  */
@@ -60,6 +61,7 @@ struct q2s_slot {
 	uint32_t alloc;
 	uint32_t zero;
 	uint32_t comp_bytes;
+	uint64_t back;
 };
 
 /**
@@ -91,6 +93,44 @@ struct q2s_scan_options {
 enum q2s_err q2s_scan(struct q2s_disk *disk, const struct q2s_geom *geom,
 		      const struct q2s_scan_options *options, struct q2s_alloc **out,
 		      struct q2s_diag *diag);
+
+/**
+ * A cluster has at most this many references, or as many as a refcount can say. An internal
+ * snapshot doubles them, which 16 bits shall still hold.
+ */
+#define Q2S_SHARERS_MAX 32767u
+
+/** Different clusters that q2s_share() remembers unless told otherwise: 256 GiB of 64 KiB each. */
+#define Q2S_CANDIDATES_MAX (1u << 22)
+
+/**
+ * @threads     0: one per processor; the result does not depend on it
+ * @candidates  different clusters to remember, 0: Q2S_CANDIDATES_MAX. They cost 32 bytes each, and
+ *              32 more if they are shared. Those that come when so many are known are not shared,
+ *              unless they are the same as one of these
+ * @observer    or NULL; sees Q2S_PHASE_SHARE
+ */
+struct q2s_share_options {
+	unsigned threads;
+	uint32_t candidates;
+	const struct q2s_observer *observer;
+};
+
+/**
+ * Let clusters of data that are the same share one host cluster: same bytes, and in an extended
+ * image the same bitmaps. All data is read, and what a hash calls the same is read again and
+ * compared. Compress afterwards.
+ *
+ * @plain  what q2s_scan() found; stays the caller's, and cannot be added to any more
+ * @out    the allocation with shared clusters
+ *
+ * Returns Q2S_OK, Q2S_E_CONFLICT when such images cannot share (a data file, or refcounts of one
+ * bit), Q2S_E_USAGE when something is compressed or shared already, Q2S_E_CANCELLED, or what
+ * reading reports.
+ */
+enum q2s_err q2s_share(struct q2s_disk *disk, struct q2s_alloc *plain,
+		       const struct q2s_share_options *options, struct q2s_alloc **out,
+		       struct q2s_diag *diag);
 
 /* ---- the plan ---------------------------------------------------------------------------- */
 
@@ -157,26 +197,27 @@ struct q2s_plan_note {
 };
 
 /**
- * Write @plan to @sink, in the form that doc/plan-file describes: versioned, with a checksum, the
- * same on every machine. It remembers size and modification time of each file of @disk. That of an
- * encrypted image is not kept (Q2S_E_UNSUPPORTED), nor that of one whose data comes first
- * (Q2S_E_USAGE).
+ * Write @plan to @sink, in the form that doc/plan-file describes: versioned, with a checksum. It
+ * remembers what each file of @disk is and when it changed, a digest of where the disk has data,
+ * and one of samples of that data, which are read for it. The plan of an encrypted image is not
+ * kept (Q2S_E_UNSUPPORTED), nor that of one whose data comes first (Q2S_E_USAGE). Q2S_E_CHANGED
+ * when the disk is no longer what it was when it was opened.
  */
 enum q2s_err q2s_plan_save(const struct q2s_plan *plan, const struct q2s_plan_note *note,
-			   const struct q2s_disk *disk, struct q2s_sink *sink,
-			   struct q2s_diag *diag);
+			   struct q2s_disk *disk, struct q2s_sink *sink, struct q2s_diag *diag);
 
 /**
  * Read a plan back, for the same content: @disk must have as many files as it had, with the same
- * sizes and modification times.
+ * sizes and modification times. The same file (by device and inode) must have the same change time
+ * too. When one of them is another file, or has no times, both digests must agree: a source that
+ * is only similar is refused, but one that was changed with intent need not be.
  *
  * Returns Q2S_OK, Q2S_E_CHANGED (the source is not what was planned for), Q2S_E_MAGIC (not a
  * plan), Q2S_E_UNSUPPORTED (another version), Q2S_E_DATA (damaged), or what the parts of it
  * break. Memory follows the file's size.
  */
-enum q2s_err q2s_plan_load(struct q2s_file *file, const struct q2s_disk *disk,
-			   struct q2s_plan **out, struct q2s_plan_note *note,
-			   struct q2s_diag *diag);
+enum q2s_err q2s_plan_load(struct q2s_file *file, struct q2s_disk *disk, struct q2s_plan **out,
+			   struct q2s_plan_note *note, struct q2s_diag *diag);
 
 /* ---- pieces ------------------------------------------------------------------------------ */
 

@@ -213,7 +213,9 @@ q2s_compress(struct q2s_disk *disk, struct q2s_alloc *plain,
 
 	Q2SI_TRY(q2si_alloc_finish(plain, diag));
 	Q2SI_TRY(q2s_alloc_new(&plain->geom, &shared.out, diag));
-	err = q2si_ordered_run(&compress_ops, &shared, options->threads, diag);
+	err = q2si_alloc_set_owners(shared.out, &plain->owners, diag);
+	if (err == Q2S_OK)
+		err = q2si_ordered_run(&compress_ops, &shared, options->threads, diag);
 	if (err != Q2S_OK) {
 		q2s_alloc_free(shared.out);
 		return err;

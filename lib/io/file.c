@@ -21,6 +21,14 @@
 /* No single system call moves more than this: the kernel's own limit is just below 2 GiB. */
 #define READ_MAX (1u << 30)
 
+/* What a file's names and rights show of themselves; each change of it is a new change time. */
+struct standing {
+	nlink_t links;
+	mode_t mode;
+	uid_t uid;
+	gid_t gid;
+};
+
 struct q2s_file {
 	atomic_uint owners;
 	int fd;
@@ -28,6 +36,7 @@ struct q2s_file {
 	bool block_device;
 	uint64_t allocated;
 	struct q2s_file_ident ident;
+	struct standing standing;
 };
 
 static enum q2s_err
@@ -74,6 +83,12 @@ identify(int fd, struct q2s_file_ident *ident, struct stat *st)
 	return device_size(fd, &ident->size);
 }
 
+static struct standing
+standing_of(const struct stat *st)
+{
+	return (struct standing){ st->st_nlink, st->st_mode, st->st_uid, st->st_gid };
+}
+
 /*
  * Files of the kernel's own, as in /proc, call themselves regular and empty, and are neither: what
  * they hold cannot be known before it is read, nor read twice.
@@ -112,6 +127,7 @@ q2s_file_from_fd(int fd, const char *name, struct q2s_file **out, struct q2s_dia
 	file->fd = fd;
 	file->block_device = S_ISBLK(st.st_mode);
 	file->allocated = (uint64_t)st.st_blocks * 512;
+	file->standing = standing_of(&st);
 	atomic_init(&file->owners, 1);
 	(void)Q2SI_STEAL(owned);
 	*out = Q2SI_STEAL(file);
@@ -283,6 +299,21 @@ q2s_file_will_need(struct q2s_file *file, uint64_t at, uint64_t len)
 	(void)posix_fadvise(file->fd, (off_t)at, (off_t)len, POSIX_FADV_WILLNEED);
 }
 
+/*
+ * The modification time can be put back, the change time cannot. A new one of a file whose names
+ * and rights are what they were is taken for a write that somebody hid, whether meant or not.
+ */
+static bool
+is_touched(const struct q2s_file *file, const struct q2s_file_ident *now, const struct stat *st)
+{
+	const struct q2s_file_ident *was = &file->ident;
+	const struct standing *old = &file->standing, standing = standing_of(st);
+
+	return (now->ctime_sec != was->ctime_sec || now->ctime_nsec != was->ctime_nsec) &&
+	       standing.links == old->links && standing.mode == old->mode &&
+	       standing.uid == old->uid && standing.gid == old->gid;
+}
+
 enum q2s_err
 q2s_file_verify(struct q2s_file *file, struct q2s_diag *diag)
 {
@@ -300,6 +331,10 @@ q2s_file_verify(struct q2s_file *file, struct q2s_diag *diag)
 	} else if (now.mtime_sec != was->mtime_sec || now.mtime_nsec != was->mtime_nsec) {
 		err = q2si_fail_at(diag, Q2S_E_CHANGED, "source", Q2S_NOWHERE,
 				   "it was written to while it was read");
+	} else if (is_touched(file, &now, &st)) {
+		err = q2si_fail_at(diag, Q2S_E_CHANGED, "source", Q2S_NOWHERE,
+				   "its change time is new, so it may have been written to while "
+				   "it was read, and its modification time put back");
 	}
 	return q2si_in_file(diag, err, file->name);
 }

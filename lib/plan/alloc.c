@@ -12,6 +12,7 @@ q2s_alloc_new(const struct q2s_geom *geom, struct q2s_alloc **out, struct q2s_di
 	if (!*out)
 		return q2si_fail_nomem(diag, "allocation map");
 	(*out)->geom = *geom;
+	(*out)->references_max = geom->refcount_max;
 	return Q2S_OK;
 }
 
@@ -21,6 +22,7 @@ q2s_alloc_free(struct q2s_alloc *alloc)
 	if (!alloc)
 		return;
 	q2si_store_free(&alloc->store);
+	free(alloc->owners.list);
 	free(alloc->tables);
 	free(alloc);
 }
@@ -28,15 +30,20 @@ q2s_alloc_free(struct q2s_alloc *alloc)
 static bool
 is_absent(const struct q2s_slot *slot)
 {
-	return !slot->host && !slot->alloc && !slot->zero && !slot->comp_bytes;
+	return !slot->host && !slot->alloc && !slot->zero && !slot->comp_bytes && !slot->back;
 }
 
 static enum q2s_err
-check_slot(const struct q2s_geom *geom, const struct q2s_slot *slot, struct q2s_diag *diag)
+check_slot(const struct q2s_alloc *alloc, const struct q2s_slot *slot, struct q2s_diag *diag)
 {
+	const struct q2s_geom *const geom = &alloc->geom;
 	const char *wrong = NULL;
 
-	if (slot->comp_bytes && (slot->host || slot->alloc || slot->zero))
+	if (slot->back && (slot->host || slot->alloc || slot->zero || slot->comp_bytes))
+		wrong = "shared and something else";
+	else if (slot->back > alloc->next || (slot->back && geom->data_file))
+		wrong = "shared with nothing, or with a data file";
+	else if (slot->comp_bytes && (slot->host || slot->alloc || slot->zero))
 		wrong = "compressed and something else";
 	else if (slot->comp_bytes && (slot->comp_bytes >= geom->cluster_size || geom->data_file))
 		wrong = "compressed to no less than a cluster, or with a data file";
@@ -100,14 +107,29 @@ enter_table(struct q2s_alloc *alloc, uint64_t index, struct q2s_diag *diag)
 	return Q2S_OK;
 }
 
+/* The next stream of @packer's table, that of guest cluster @cluster; returns its first byte. */
+static uint64_t
+place_stream(const struct q2s_alloc *alloc, struct q2si_packer *packer, uint64_t cluster,
+	     uint32_t len)
+{
+	const struct q2si_stream stream = {
+		.len = len,
+		.references = q2si_owners_references(&alloc->owners, cluster),
+	};
+
+	return q2si_packer_place(packer, alloc->geom.cluster_size, alloc->references_max, &stream);
+}
+
 /* Give a run its place in the data area. */
 static void
-place_run(struct q2s_alloc *alloc, const struct q2si_slot_run *run)
+place_run(struct q2s_alloc *alloc, uint64_t first, const struct q2si_slot_run *run)
 {
+	if (run->slot.back)
+		alloc->shares = true;
 	if (run->slot.host)
 		alloc->whole += run->count;
 	for (uint64_t i = 0; run->slot.comp_bytes && i < run->count; i++) {
-		(void)q2si_packer_place(&alloc->packer, &alloc->geom, run->slot.comp_bytes);
+		(void)place_stream(alloc, &alloc->packer, first + i, run->slot.comp_bytes);
 		alloc->streams += run->slot.comp_bytes;
 	}
 }
@@ -127,7 +149,7 @@ code_run(struct q2s_alloc *alloc, uint64_t first, const struct q2si_slot_run *ru
 	}
 	Q2SI_TRY(q2si_slot_put(&alloc->store, run, mask, diag));
 	alloc->coded = first + run->count;
-	place_run(alloc, run);
+	place_run(alloc, first, run);
 	return Q2S_OK;
 }
 
@@ -158,7 +180,7 @@ q2s_alloc_add(struct q2s_alloc *alloc, const struct q2s_slot *slot, uint64_t cou
 	if (count > alloc->geom.clusters - alloc->next)
 		return q2si_fail(diag, Q2S_E_USAGE, "allocation", Q2S_NOWHERE, count,
 				 "more clusters than the disk has");
-	Q2SI_TRY(check_slot(&alloc->geom, slot, diag));
+	Q2SI_TRY(check_slot(alloc, slot, diag));
 	if (count > 0 && !q2si_slot_same(slot, &alloc->run.slot)) {
 		Q2SI_TRY(flush(alloc, diag));
 		alloc->run.slot = *slot;
@@ -173,7 +195,7 @@ q2si_alloc_finish(struct q2s_alloc *alloc, struct q2s_diag *diag)
 {
 	Q2SI_TRY(flush(alloc, diag));
 	close_table(alloc);
-	return Q2S_OK;
+	return q2si_owners_resolve(alloc, diag);
 }
 
 void
@@ -187,6 +209,7 @@ q2si_slot_walk_start(struct q2si_slot_walk *walk, const struct q2s_alloc *alloc,
 		.alloc = alloc,
 		.pos = table->code,
 		.end = last ? alloc->store.len : table[1].code,
+		.first = (uint64_t)table->index << alloc->geom.l2_bits,
 		.base = table->clusters << bits,
 		.whole = (table->clusters + table->stream_clusters) << bits,
 		.stream = table->streams,
@@ -202,10 +225,12 @@ walk_stream(struct q2si_slot_walk *walk, struct q2si_placed_run *out)
 	*out = (struct q2si_placed_run){
 		.slot = walk->same.slot,
 		.count = 1,
-		.entry = walk->entry++,
-		.at = walk->base + q2si_packer_place(&walk->packer, &walk->alloc->geom, len),
+		.entry = walk->entry,
+		.at = walk->base + place_stream(walk->alloc, &walk->packer,
+						walk->first + walk->entry, len),
 		.stream = walk->stream,
 	};
+	walk->entry++;
 	walk->stream += len;
 	walk->same.count--;
 }

@@ -9,6 +9,7 @@
 
 #include <q2s/plan.h>
 
+#include "plan/owners.h"
 #include "plan/packer.h"
 #include "plan/slot_code.h"
 #include "plan/store.h"
@@ -29,6 +30,9 @@ struct q2s_alloc {
 	size_t table_count, table_room;
 	uint64_t clusters; /* host clusters of the data area */
 	uint64_t streams;  /* bytes of compressed streams */
+	struct q2si_owners owners; /* whose clusters are shared */
+	uint64_t references_max;   /* that streams in one host cluster may have together */
+	bool shares;               /* there is a slot that shares */
 
 	/* while it is built */
 	uint64_t next;             /* guest cluster that comes next, @run included */
@@ -54,6 +58,7 @@ struct q2si_placed_run {
 struct q2si_slot_walk {
 	const struct q2s_alloc *alloc;
 	uint64_t pos, end;         /* in the store */
+	uint64_t first;            /* guest cluster of the table's first entry */
 	uint32_t entry;            /* L2 index of the next run */
 	uint64_t base;             /* byte of the data area where the table's streams begin */
 	uint64_t whole;            /* byte of the data area where the next whole cluster lies */

@@ -37,9 +37,10 @@ struct block {
 	uint32_t used;
 };
 
-/* One more reference to each host cluster that [@at, @at + @len) touches and @block describes. */
+/* More references to each host cluster that [@at, @at + @len) touches and @block describes. */
 static enum q2s_err
-count_stream(const struct block *block, uint64_t at, uint32_t len, struct q2s_diag *diag)
+count_stream(const struct block *block, uint64_t at, uint32_t len, uint32_t references,
+	     struct q2s_diag *diag)
 {
 	const uint32_t bits = block->geom->cluster_bits;
 	const uint64_t end = block->first + block->used;
@@ -50,16 +51,17 @@ count_stream(const struct block *block, uint64_t at, uint32_t len, struct q2s_di
 		const uint32_t i = (uint32_t)(c - block->first);
 
 		Q2SI_TRY(q2s_refcount_set(block->geom, block->counts, i,
-					  q2s_refcount_get(block->geom, block->counts, i) + 1,
+					  q2s_refcount_get(block->geom, block->counts, i) +
+						  references,
 					  diag));
 	}
 	return Q2S_OK;
 }
 
-/* Count the streams of one table anew: clusters of streams have as many references as streams. */
+/* Count the streams of one table anew: clusters of streams have as many references as those. */
 static enum q2s_err
-count_table(const struct q2s_plan *plan, size_t rank, const struct block *block,
-	    struct q2s_diag *diag)
+count_streams(const struct q2s_plan *plan, size_t rank, const struct block *block,
+	      struct q2s_diag *diag)
 {
 	const struct q2si_alloc_table *table = &plan->alloc->tables[rank];
 	const uint64_t data = plan->layout.data.v;
@@ -75,13 +77,52 @@ count_table(const struct q2s_plan *plan, size_t rank, const struct block *block,
 				   (uint32_t)(end - from), 0, diag));
 	q2si_slot_walk_start(&walk, plan->alloc, rank);
 	while (q2si_slot_walk_next(&walk, &run)) {
+		const uint64_t cluster = walk.first + run.entry;
+
 		if (run.slot.comp_bytes)
-			Q2SI_TRY(count_stream(block, data + run.at, run.slot.comp_bytes, diag));
+			Q2SI_TRY(count_stream(block, data + run.at, run.slot.comp_bytes,
+					      q2si_owners_references(&plan->alloc->owners, cluster),
+					      diag));
 	}
 	return Q2S_OK;
 }
 
-/* Every host cluster of the file is used once, but for those that streams share. */
+/* The owners of table @rank: [*@from, *@until) in the list of all. */
+static void
+owners_of_table(const struct q2s_plan *plan, size_t rank, size_t *from, size_t *until)
+{
+	const struct q2s_geom *geom = &plan->spec.geom;
+	const struct q2si_owners *owners = &plan->alloc->owners;
+	const uint64_t first = (uint64_t)plan->alloc->tables[rank].index << geom->l2_bits;
+
+	*from = q2si_owners_find(owners, first);
+	*until = q2si_owners_find(owners, first + geom->l2_entries);
+}
+
+/* Whole clusters of one table that are shared. */
+static enum q2s_err
+count_owners(const struct q2s_plan *plan, size_t rank, const struct block *block,
+	     struct q2s_diag *diag)
+{
+	size_t i, until;
+
+	owners_of_table(plan, rank, &i, &until);
+	for (; i < until; i++) {
+		const struct q2si_owner *owner = &plan->alloc->owners.list[i];
+		const uint64_t cluster =
+			(plan->layout.data.v + owner->at) >> block->geom->cluster_bits;
+
+		if (owner->comp_bytes || cluster < block->first ||
+		    cluster >= block->first + block->used)
+			continue;
+		Q2SI_TRY(q2s_refcount_set(block->geom, block->counts,
+					  (uint32_t)(cluster - block->first),
+					  (uint64_t)owner->sharers + 1, diag));
+	}
+	return Q2S_OK;
+}
+
+/* Every host cluster of the file is used once, but for those that streams or entries share. */
 static enum q2s_err
 refblock_cluster(const struct q2s_plan *plan, uint64_t index, uint8_t *buf, struct q2s_diag *diag)
 {
@@ -95,13 +136,15 @@ refblock_cluster(const struct q2s_plan *plan, uint64_t index, uint8_t *buf, stru
 		block.used = (uint32_t)q2si_min(total - block.first, geom->block_entries);
 	memset(buf, 0, geom->cluster_size);
 	Q2SI_TRY(q2s_refcount_fill(geom, buf, 0, block.used, 1, diag));
-	if (alloc->streams == 0)
+	if (alloc->streams == 0 && alloc->owners.count == 0)
 		return Q2S_OK;
 	for (size_t rank = q2si_alloc_find_data(alloc, q2si_max(block.first, data) - data);
 	     rank < alloc->table_count &&
 	     data + alloc->tables[rank].clusters < block.first + block.used;
-	     rank++)
-		Q2SI_TRY(count_table(plan, rank, &block, diag));
+	     rank++) {
+		Q2SI_TRY(count_streams(plan, rank, &block, diag));
+		Q2SI_TRY(count_owners(plan, rank, &block, diag));
+	}
 	return Q2S_OK;
 }
 
@@ -150,6 +193,60 @@ entry_of(const struct q2s_plan *plan, const struct q2si_placed_run *run, uint64_
 	};
 }
 
+/* The L2 entry of whoever has what this owner has, itself included: never COPIED. */
+static struct q2s_l2_entry
+shared_entry(const struct q2s_plan *plan, const struct q2si_owner *owner)
+{
+	const struct q2si_placed_run run = {
+		.slot = { .host = owner->comp_bytes == 0,
+			  .alloc = owner->alloc,
+			  .zero = owner->zero,
+			  .comp_bytes = owner->comp_bytes },
+		.at = owner->at,
+	};
+	struct q2s_l2_entry entry = entry_of(plan, &run, owner->cluster);
+
+	entry.copied = false;
+	return entry;
+}
+
+/* A run of clusters that share what others have. */
+static enum q2s_err
+encode_sharers(const struct q2s_plan *plan, const struct q2si_placed_run *run, uint64_t cluster,
+	       uint8_t *at, struct q2s_diag *diag)
+{
+	const struct q2si_owners *owners = &plan->alloc->owners;
+
+	for (uint32_t i = 0; i < run->count; i++) {
+		const size_t owner = q2si_owners_find(owners, cluster + i - run->slot.back);
+		const struct q2s_l2_entry entry = shared_entry(plan, &owners->list[owner]);
+
+		Q2SI_TRY(q2s_l2_encode(&plan->spec.geom, &entry, at, diag));
+		at += plan->spec.geom.l2_entry_size;
+	}
+	return Q2S_OK;
+}
+
+/* What was encoded as if nobody shared it. */
+static enum q2s_err
+encode_owners(const struct q2s_plan *plan, size_t rank, uint64_t first, uint8_t *buf,
+	      struct q2s_diag *diag)
+{
+	const struct q2s_geom *geom = &plan->spec.geom;
+	size_t i, until;
+
+	owners_of_table(plan, rank, &i, &until);
+	for (; i < until; i++) {
+		const struct q2si_owner *owner = &plan->alloc->owners.list[i];
+		const struct q2s_l2_entry entry = shared_entry(plan, owner);
+
+		Q2SI_TRY(q2s_l2_encode(geom, &entry,
+				       buf + (owner->cluster - first) * geom->l2_entry_size,
+				       diag));
+	}
+	return Q2S_OK;
+}
+
 static enum q2s_err
 l2_cluster(const struct q2s_plan *plan, size_t rank, uint8_t *buf, struct q2s_diag *diag)
 {
@@ -164,12 +261,14 @@ l2_cluster(const struct q2s_plan *plan, size_t rank, uint8_t *buf, struct q2s_di
 		const struct q2s_l2_entry entry = entry_of(plan, &run, first + run.entry);
 		uint8_t *at = buf + (size_t)run.entry * geom->l2_entry_size;
 
-		if (entry.compressed)
+		if (run.slot.back)
+			Q2SI_TRY(encode_sharers(plan, &run, first + run.entry, at, diag));
+		else if (entry.compressed)
 			Q2SI_TRY(q2s_l2_encode(geom, &entry, at, diag));
 		else
 			Q2SI_TRY(q2s_l2_encode_run(geom, &entry, run.count, at, diag));
 	}
-	return Q2S_OK;
+	return encode_owners(plan, rank, first, buf, diag);
 }
 
 /* The LUKS header is stored as it was given; its last cluster is filled with zeros. */

@@ -10,31 +10,41 @@
 
 #include "base/arith.h"
 
-/** Where the next stream may begin, and how many share the host cluster that this is in. */
+/** Where the next stream may begin, and the references so far to the host cluster it is in. */
 struct q2si_packer {
 	uint64_t pos;
-	uint64_t sharers;
+	uint64_t references;
 };
 
-/** Place a stream of @len bytes; returns its first byte. */
-static inline uint64_t
-q2si_packer_place(struct q2si_packer *packer, const struct q2s_geom *geom, uint32_t len)
-{
-	const uint64_t size = geom->cluster_size;
+/** @references: descriptors that tell of it; each counts for all host clusters that it touches. */
+struct q2si_stream {
+	uint32_t len;
+	uint32_t references;
+};
 
-	if (packer->sharers == geom->refcount_max) {
+/**
+ * Place a stream; returns its first byte.
+ *
+ * @size  of a host cluster
+ * @max   references that one may have; no stream has more
+ */
+static inline uint64_t
+q2si_packer_place(struct q2si_packer *packer, uint64_t size, uint64_t max,
+		  const struct q2si_stream *stream)
+{
+	if (stream->references > max - packer->references) {
 		packer->pos = q2si_round_up(packer->pos, size);
-		packer->sharers = 0;
+		packer->references = 0;
 	}
 	const uint64_t at = packer->pos;
-	const uint64_t end = at + len;
+	const uint64_t end = at + stream->len;
 
 	if (q2si_is_aligned(end, size))
-		packer->sharers = 0;
+		packer->references = 0;
 	else if (q2si_round_down(end, size) == q2si_round_down(at, size))
-		packer->sharers++;
+		packer->references += stream->references;
 	else
-		packer->sharers = 1; /* of those before, only this one reaches the new cluster */
+		packer->references = stream->references; /* only this one reaches the new cluster */
 	packer->pos = end;
 	return at;
 }

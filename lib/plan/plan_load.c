@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "base/cleanup.h"
 #include "base/diag.h"
+#include "plan/fingerprint.h"
 #include "plan/plan.h"
 #include "plan/plan_file.h"
 
@@ -116,6 +117,8 @@ get_note(struct body *body, struct q2s_plan_note *out)
 	return Q2S_OK;
 }
 
+/* ---- is it the source that was planned for? ------------------------------------------------ */
+
 static enum q2s_err
 changed(struct q2s_diag *diag, const struct q2s_file *file, const char *what)
 {
@@ -126,39 +129,85 @@ changed(struct q2s_diag *diag, const struct q2s_file *file, const char *what)
 }
 
 static enum q2s_err
-match_file(struct body *body, const struct q2s_file *file)
+get_ident(struct body *body, struct q2s_file_ident *out)
 {
-	struct q2s_file_ident ident;
-	uint64_t size, sec, nsec;
+	uint64_t v[7];
 
-	Q2SI_TRY(get_number(body, UINT64_MAX, &size));
-	Q2SI_TRY(get_number(body, UINT64_MAX, &sec));
-	Q2SI_TRY(get_number(body, UINT32_MAX, &nsec));
-	if (!file)
-		return changed(body->diag, NULL, "the number of its files");
-	q2s_file_ident(file, &ident);
-	if (ident.size != size)
-		return changed(body->diag, file, "its size");
-	if ((uint64_t)ident.mtime_sec != sec || ident.mtime_nsec != nsec)
-		return changed(body->diag, file, "its modification time");
+	for (size_t i = 0; i < 7; i++)
+		Q2SI_TRY(get_number(body, i == 2 || i == 6 ? UINT32_MAX : UINT64_MAX, &v[i]));
+	*out = (struct q2s_file_ident){
+		.size = v[0],
+		.mtime_sec = (int64_t)v[1],
+		.mtime_nsec = (uint32_t)v[2],
+		.dev = v[3],
+		.ino = v[4],
+		.ctime_sec = (int64_t)v[5],
+		.ctime_nsec = (uint32_t)v[6],
+	};
 	return Q2S_OK;
 }
 
+/*
+ * @proved: it is the same file, and its change time says that nobody touched it. A copy, or what
+ * another machine has, has a change time of its own. A device has no times, which prove nothing.
+ */
 static enum q2s_err
-match_source(struct body *body, const struct q2s_disk *disk)
+match_file(struct body *body, const struct q2s_file *file, bool *proved)
+{
+	struct q2s_file_ident was = { 0 }, is;
+
+	Q2SI_TRY(get_ident(body, &was));
+	if (!file)
+		return changed(body->diag, NULL, "the number of its files");
+	q2s_file_ident(file, &is);
+	if (is.size != was.size)
+		return changed(body->diag, file, "its size");
+	if (is.mtime_sec != was.mtime_sec || is.mtime_nsec != was.mtime_nsec)
+		return changed(body->diag, file, "its modification time");
+	*proved = is.dev == was.dev && is.ino == was.ino && !q2s_file_is_block_device(file);
+	if (*proved && (is.ctime_sec != was.ctime_sec || is.ctime_nsec != was.ctime_nsec))
+		return changed(body->diag, file, "its change time");
+	return Q2S_OK;
+}
+
+/* What no time can prove is looked at. */
+static enum q2s_err
+match_content(struct body *body, struct q2s_disk *disk, bool proved)
+{
+	struct q2si_fingerprint was = { 0 }, is;
+
+	Q2SI_TRY(get_number(body, UINT64_MAX, &was.map));
+	Q2SI_TRY(get_number(body, UINT64_MAX, &was.data));
+	if (proved)
+		return Q2S_OK;
+	Q2SI_TRY(q2si_fingerprint(disk, &is, body->diag));
+	if (is.map != was.map)
+		return changed(body->diag, NULL, "the map of its data and holes");
+	return is.data == was.data ? Q2S_OK : changed(body->diag, NULL, "a sample of its data");
+}
+
+static enum q2s_err
+match_source(struct body *body, struct q2s_disk *disk)
 {
 	uint64_t size, count;
+	bool all = true;
 
 	Q2SI_TRY(get_number(body, UINT64_MAX, &size));
 	Q2SI_TRY(get_number(body, Q2SI_PLAN_FILES_MAX, &count));
 	if (size != q2s_disk_size(disk))
 		return changed(body->diag, NULL, "its size");
-	for (uint64_t i = 0; i < count; i++)
-		Q2SI_TRY(match_file(body, q2s_disk_file(disk, i)));
+	for (uint64_t i = 0; i < count; i++) {
+		bool proved = false;
+
+		Q2SI_TRY(match_file(body, q2s_disk_file(disk, i), &proved));
+		all = all && proved;
+	}
 	if (q2s_disk_file(disk, count))
 		return changed(body->diag, NULL, "the number of its files");
-	return Q2S_OK;
+	return match_content(body, disk, all && count > 0);
 }
+
+/* ---- the allocation ------------------------------------------------------------------------ */
 
 /* The runs of one table, decoded from a copy that ends in zeros, at which every number stops. */
 static enum q2s_err
@@ -205,10 +254,32 @@ get_table(struct body *body, struct q2s_alloc *alloc)
 }
 
 static enum q2s_err
+get_owners(struct body *body, struct q2s_alloc *alloc)
+{
+	struct q2si_owners owners = { 0 };
+	Q2SI_AUTO_FREE struct q2si_owner *list = NULL;
+	uint64_t count, sharers;
+
+	/* Each takes 16 bytes, so that no number in the file asks for more memory than it has. */
+	Q2SI_TRY(get_number(body, body->left / 16, &count));
+	list = calloc(count + 1, sizeof(*list));
+	if (!list)
+		return q2si_fail_nomem(body->diag, "plan");
+	for (uint64_t i = 0; i < count; i++) {
+		Q2SI_TRY(get_number(body, UINT64_MAX, &list[i].cluster));
+		Q2SI_TRY(get_number(body, UINT32_MAX, &sharers));
+		list[i].sharers = (uint32_t)sharers;
+	}
+	owners = (struct q2si_owners){ list, count };
+	return q2si_alloc_set_owners(alloc, &owners, body->diag);
+}
+
+static enum q2s_err
 get_alloc(struct body *body, struct q2s_alloc *alloc)
 {
 	uint64_t count;
 
+	Q2SI_TRY(get_owners(body, alloc));
 	Q2SI_TRY(get_number(body, alloc->geom.l1_entries, &count));
 	for (uint64_t i = 0; i < count; i++)
 		Q2SI_TRY(get_table(body, alloc));
@@ -216,7 +287,7 @@ get_alloc(struct body *body, struct q2s_alloc *alloc)
 }
 
 static enum q2s_err
-get_plan(struct body *body, const struct q2s_disk *disk, struct q2s_plan **out,
+get_plan(struct body *body, struct q2s_disk *disk, struct q2s_plan **out,
 	 struct q2s_plan_note *note)
 {
 	struct q2s_alloc *alloc;
@@ -258,7 +329,7 @@ check_frame(const uint8_t *raw, uint64_t size, struct q2s_diag *diag)
 }
 
 enum q2s_err
-q2s_plan_load(struct q2s_file *file, const struct q2s_disk *disk, struct q2s_plan **out,
+q2s_plan_load(struct q2s_file *file, struct q2s_disk *disk, struct q2s_plan **out,
 	      struct q2s_plan_note *note, struct q2s_diag *diag)
 {
 	const uint64_t size = q2s_file_size(file);

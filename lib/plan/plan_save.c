@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "base/diag.h"
+#include "plan/fingerprint.h"
 #include "plan/plan.h"
 #include "plan/plan_file.h"
 
@@ -71,8 +72,25 @@ put_note(struct body *body, const struct q2s_plan_note *note)
 }
 
 static enum q2s_err
-put_source(struct body *body, const struct q2s_disk *disk)
+put_file(struct body *body, const struct q2s_file *file)
 {
+	struct q2s_file_ident ident;
+
+	q2s_file_ident(file, &ident);
+	const uint64_t numbers[] = {
+		ident.size, (uint64_t)ident.mtime_sec, ident.mtime_nsec,
+		ident.dev,  ident.ino, (uint64_t)ident.ctime_sec, ident.ctime_nsec,
+	};
+
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		Q2SI_TRY(put_number(body, numbers[i]));
+	return Q2S_OK;
+}
+
+static enum q2s_err
+put_source(struct body *body, struct q2s_disk *disk)
+{
+	struct q2si_fingerprint print;
 	struct q2s_file *file;
 	size_t count = 0;
 
@@ -80,13 +98,23 @@ put_source(struct body *body, const struct q2s_disk *disk)
 		count++;
 	Q2SI_TRY(put_number(body, q2s_disk_size(disk)));
 	Q2SI_TRY(put_number(body, count));
-	for (size_t i = 0; (file = q2s_disk_file(disk, i)); i++) {
-		struct q2s_file_ident ident;
+	for (size_t i = 0; (file = q2s_disk_file(disk, i)); i++)
+		Q2SI_TRY(put_file(body, file));
+	Q2SI_TRY(q2si_fingerprint(disk, &print, body->diag));
+	Q2SI_TRY(put_number(body, print.map));
+	Q2SI_TRY(put_number(body, print.data));
+	/* What was written meanwhile would be remembered as if it had been planned for. */
+	return q2s_disk_verify(disk, body->diag);
+}
 
-		q2s_file_ident(file, &ident);
-		Q2SI_TRY(put_number(body, ident.size));
-		Q2SI_TRY(put_number(body, (uint64_t)ident.mtime_sec));
-		Q2SI_TRY(put_number(body, ident.mtime_nsec));
+/* Before the allocation, as the places of streams depend on it. */
+static enum q2s_err
+put_owners(struct body *body, const struct q2si_owners *owners)
+{
+	Q2SI_TRY(put_number(body, owners->count));
+	for (size_t i = 0; i < owners->count; i++) {
+		Q2SI_TRY(put_number(body, owners->list[i].cluster));
+		Q2SI_TRY(put_number(body, owners->list[i].sharers));
 	}
 	return Q2S_OK;
 }
@@ -141,7 +169,7 @@ write_all(const struct q2si_store *store, struct q2s_sink *sink, struct q2s_diag
 
 enum q2s_err
 q2s_plan_save(const struct q2s_plan *plan, const struct q2s_plan_note *note,
-	      const struct q2s_disk *disk, struct q2s_sink *sink, struct q2s_diag *diag)
+	      struct q2s_disk *disk, struct q2s_sink *sink, struct q2s_diag *diag)
 {
 	struct body body = { .diag = diag };
 	enum q2s_err err;
@@ -157,6 +185,8 @@ q2s_plan_save(const struct q2s_plan *plan, const struct q2s_plan_note *note,
 		err = put_note(&body, note);
 	if (err == Q2S_OK)
 		err = put_source(&body, disk);
+	if (err == Q2S_OK)
+		err = put_owners(&body, &plan->alloc->owners);
 	if (err == Q2S_OK)
 		err = put_alloc(&body, plan->alloc);
 	if (err == Q2S_OK)

@@ -11,7 +11,7 @@ enum slot_class {
 	CLASS_ZERO_KEPT,  /* a host cluster, all read as zero */
 	CLASS_MIXED,      /* host cluster; both bitmaps follow */
 	CLASS_MIXED_BARE, /* no host cluster; both bitmaps follow */
-	CLASS_COMPRESSED, /* the stream's length follows */
+	CLASS_COMPRESSED, /* the stream's length follows; 0: shared, and the distance follows too */
 };
 
 #define CLASS_BITS 3
@@ -20,7 +20,7 @@ enum slot_class {
 static enum slot_class
 classify(const struct q2s_slot *slot, uint32_t mask)
 {
-	if (slot->comp_bytes)
+	if (slot->comp_bytes || slot->back)
 		return CLASS_COMPRESSED;
 	if (slot->host && slot->alloc == mask)
 		return CLASS_DATA;
@@ -70,7 +70,9 @@ q2si_slot_put(struct q2si_store *store, const struct q2si_slot_run *run, uint32_
 	if (!small)
 		Q2SI_TRY(put_number(store, run->count, diag));
 	if (class == CLASS_COMPRESSED)
-		return put_number(store, run->slot.comp_bytes, diag);
+		Q2SI_TRY(put_number(store, run->slot.comp_bytes, diag));
+	if (run->slot.back)
+		return put_number(store, run->slot.back, diag);
 	if (class != CLASS_MIXED && class != CLASS_MIXED_BARE)
 		return Q2S_OK;
 	Q2SI_TRY(put_number(store, run->slot.alloc, diag));
@@ -98,5 +100,7 @@ q2si_slot_get(const struct q2si_store *store, uint64_t *pos, uint32_t mask,
 		out->slot.zero = (uint32_t)get_number(store, pos);
 	} else if (class == CLASS_COMPRESSED) {
 		out->slot.comp_bytes = (uint32_t)get_number(store, pos);
+		if (out->slot.comp_bytes == 0)
+			out->slot.back = get_number(store, pos);
 	}
 }

@@ -2,7 +2,7 @@
 /*
  * How runs of slots are kept: a byte of class and count for most, a few more for subcluster
  * bitmaps. A disk of alternating full and empty clusters costs one byte a cluster, a full disk
- * nothing.
+ * nothing. Clusters that share what lies at the same distance before each are one run.
  */
 #ifndef Q2SI_PLAN_SLOT_CODE_H
 #define Q2SI_PLAN_SLOT_CODE_H
@@ -21,7 +21,7 @@ static inline bool
 q2si_slot_same(const struct q2s_slot *a, const struct q2s_slot *b)
 {
 	return a->host == b->host && a->alloc == b->alloc && a->zero == b->zero &&
-	       a->comp_bytes == b->comp_bytes;
+	       a->comp_bytes == b->comp_bytes && a->back == b->back;
 }
 
 /** No run's code is longer: a first byte and three numbers. */

@@ -18,6 +18,7 @@
 enum {
 	OPT_BACKING_NAME = 256,
 	OPT_COMPARE,
+	OPT_DEDUP,
 	OPT_DIGEST,
 	OPT_EXTENTS,
 	OPT_FOLLOW,
@@ -50,6 +51,7 @@ static const struct option long_options[] = {
 	{ "data-file", no_argument, NULL, 'd' },
 	{ "data-file-raw", no_argument, NULL, 'R' },
 	{ "compress", optional_argument, NULL, 'z' },
+	{ "dedup", no_argument, NULL, OPT_DEDUP },
 	{ "spool", required_argument, NULL, OPT_SPOOL },
 	{ "range", required_argument, NULL, OPT_RANGE },
 	{ "resume", required_argument, NULL, OPT_RESUME },
@@ -286,6 +288,8 @@ parse_one(struct stream_options *options, struct parse *parse, int got)
 		return parse_threads(options, optarg);
 	case 'z':
 		return parse_compress(options, parse, optarg);
+	case OPT_DEDUP:
+		return options->dedup = true;
 	case OPT_SPOOL:
 		return parse_spool(options, optarg);
 	case OPT_RANGE:

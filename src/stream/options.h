@@ -20,6 +20,7 @@
  * @json       the output of --measure or --compare is for scripts
  * @data_file  the new image uses the source as its external data file
  * @compress   with @compression; @image.compression_type agrees with it
+ * @dedup      clusters that are the same are stored once
  * @spool      folder for what has to wait, or NULL; @no_spool: compress twice instead
  * @range      which bytes of the output are wanted
  * @base       the new image holds what differs from this disk, or NULL; @other_format and
@@ -52,6 +53,7 @@ struct stream_options {
 	unsigned threads;
 	bool compress;
 	struct q2s_compression compression;
+	bool dedup;
 	const char *spool;
 	bool no_spool;
 	struct stream_range range;

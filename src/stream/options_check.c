@@ -14,7 +14,8 @@ check_together(const struct stream_options *options, bool image_options_given)
 	const struct image_options *image = &options->image;
 
 	if (options->raw_output && (image_options_given || options->data_file ||
-				    options->compress || options->base))
+				    options->compress || options->base ||
+				    options->dedup))
 		(void)tool_usage_error("-O raw takes no options of a qcow2 image");
 	else if (options->data_file && options->format && strcmp(options->format, "raw") != 0)
 		(void)tool_usage_error("--data-file needs a raw SOURCE");
@@ -22,15 +23,21 @@ check_together(const struct stream_options *options, bool image_options_given)
 		(void)tool_usage_error("-o data_file names SOURCE for the new image; it needs -d");
 	else if (options->compress && options->data_file)
 		(void)tool_usage_error("-z compresses what is stored; with -d nothing is");
-	else if (options->compare && (options->base || options->extents))
-		(void)tool_usage_error("--compare writes nothing, so it has no --diff or "
-				       "--extents");
+	else if (options->dedup && options->data_file)
+		(void)tool_usage_error("--dedup shares what is stored; with -d nothing is");
+	else if (options->dedup && image->refcount_bits == 1)
+		(void)tool_usage_error("--dedup needs refcount_bits of 2 or more: one bit cannot "
+				       "say that a cluster is shared");
+	else if (options->compare && (options->base || options->extents || options->dedup))
+		(void)tool_usage_error("--compare writes nothing, so it has no --diff, --extents "
+				       "or --dedup");
 	else if (options->raw_output && (options->plan || options->save_plan))
 		(void)tool_usage_error("-O raw has no plan");
 	else if (options->plan && (image_options_given || options->data_file ||
-				   options->compress || options->save_plan || options->base))
-		(void)tool_usage_error("--plan says what the image is; "
-				       "-o, -b, -c, -r, -d, -z and --save-plan contradict it");
+				   options->compress || options->save_plan || options->base ||
+				   options->dedup))
+		(void)tool_usage_error("--plan says what the image is; -o, -b, -c, -r, -d, -z, "
+				       "--dedup and --save-plan contradict it");
 	else if (options->json && !options->measure && !options->compare)
 		(void)tool_usage_error("--output is for --measure and --compare; "
 				       "see --progress=json too");

@@ -72,6 +72,24 @@ specify(const struct target *target, struct q2s_spec *out, struct q2s_diag *diag
 	return image_options_spec(&image, image.has_size ? image.size : size, out, diag);
 }
 
+/* Replace *@alloc by one in which clusters that are the same share their place. */
+static enum q2s_err
+share(const struct target *target, struct q2s_alloc **alloc, struct q2s_diag *diag)
+{
+	const struct q2s_share_options how = {
+		.threads = target->options->threads,
+		.observer = progress_observer(),
+	};
+	struct q2s_alloc *shared = NULL;
+	const enum q2s_err err = q2s_share(target->disk, *alloc, &how, &shared, diag);
+
+	if (err != Q2S_OK)
+		return err;
+	q2s_alloc_free(*alloc);
+	*alloc = shared;
+	return Q2S_OK;
+}
+
 /* Replace *@alloc by what it compresses to. --measure needs the lengths alone. */
 static enum q2s_err
 compress(struct target *target, struct q2s_alloc **alloc, struct q2s_diag *diag)
@@ -110,6 +128,8 @@ plan_qcow2(const struct stream_options *options, struct target *target, struct q
 		err = q2s_spec_check(&spec, diag);
 	if (err == Q2S_OK)
 		err = allocate(target, &spec, &alloc, diag);
+	if (err == Q2S_OK && options->dedup)
+		err = share(target, &alloc, diag);
 	if (err == Q2S_OK && options->compress)
 		err = compress(target, &alloc, diag);
 	if (err != Q2S_OK) {

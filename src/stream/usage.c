@@ -25,6 +25,7 @@ static const char text[] =
 	"      --backing-name NAME  what the new image calls BASE (default: how it is found from\n"
 	"                           the folder of DEST)\n"
 	"  -z, --compress[=TYPE[:LEVEL]]  compressed clusters: zlib or zstd\n"
+	"      --dedup              store clusters that are the same once\n"
 	"      --spool DIR|none     where compressed data, or what comes through a pipe, waits when\n"
 	"                           it outgrows its memory (default: TMPDIR); none: compress twice\n"
 	"      --range OFF:LEN      write only these bytes of the output\n"

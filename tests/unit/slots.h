@@ -11,7 +11,7 @@ static inline bool
 slots_equal(const struct q2s_slot *a, const struct q2s_slot *b)
 {
 	return a->host == b->host && a->alloc == b->alloc && a->zero == b->zero &&
-	       a->comp_bytes == b->comp_bytes;
+	       a->comp_bytes == b->comp_bytes && a->back == b->back;
 }
 
 /* A legal slot for @geom; all that such an image can have come up. @compressed: those too. */

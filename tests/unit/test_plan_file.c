@@ -41,7 +41,7 @@ random_plan(const struct q2s_geom *geom, uint64_t *seed)
 }
 
 static size_t
-save(const struct q2s_plan *plan, const struct q2s_disk *disk, uint8_t *raw)
+save(const struct q2s_plan *plan, struct q2s_disk *disk, uint8_t *raw)
 {
 	const struct q2s_plan_note note = { .compressed = true, .level = -5, .encoder = "zlib 1" };
 	struct q2s_sink *sink = NULL;
@@ -53,7 +53,7 @@ save(const struct q2s_plan *plan, const struct q2s_disk *disk, uint8_t *raw)
 }
 
 static enum q2s_err
-load(const struct q2s_disk *disk, struct q2s_plan **out, struct q2s_plan_note *note)
+load(struct q2s_disk *disk, struct q2s_plan **out, struct q2s_plan_note *note)
 {
 	struct q2s_file *file = NULL;
 	struct q2s_diag diag = { 0 };
@@ -168,7 +168,7 @@ START_TEST(each_kind_of_damage_has_its_code)
 	raw[30] ^= 1;
 	put_file(path_of("plan"), raw, len - 1);
 	ck_assert_int_eq(load(disk, &again, &note), Q2S_E_DATA);
-	raw[11] = 2;
+	raw[11]++;
 	put_plan(raw, len);
 	ck_assert_int_eq(load(disk, &again, &note), Q2S_E_UNSUPPORTED);
 	raw[0] = 'Q';

@@ -42,6 +42,9 @@ START_TEST(every_class_and_length_comes_back)
 		{ .comp_bytes = 1 },
 		{ .comp_bytes = 2097152 },
 		{ .comp_bytes = UINT32_MAX },
+		{ .back = 1 },
+		{ .back = 128 },
+		{ .back = UINT64_MAX },
 	};
 	static const uint64_t counts[] = { 1,	  2,	 29,	 30,	31,    32,
 					   127,	  128,	 16383,	 16384, 1 << 18, 1ull << 54 };
