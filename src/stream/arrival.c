@@ -12,30 +12,45 @@ can_seek(const char *dest)
 	return stat(dest, &st) != 0 || S_ISREG(st.st_mode) || S_ISBLK(st.st_mode);
 }
 
+/* Whatever has to be known before the first byte. */
+static bool
+needs_length(const struct stream_options *options)
+{
+	return options->measure || options->compare || options->extents ||
+	       options->outlet.has_size_fd || options->range.kind != RANGE_ALL;
+}
+
+/* Whatever makes a qcow2 image depend on more than the cluster that has just come. */
+static bool
+needs_plan(const struct stream_options *options)
+{
+	return options->compress || options->dedup || options->base || options->plan ||
+	       options->save_plan || options->image.has_size;
+}
+
 bool
 arrival_fits(const struct stream_options *options)
 {
-	const struct outlet_options *outlet = &options->outlet;
-
-	if (options->measure || options->compare || outlet->has_size_fd ||
-	    options->extents || options->range.kind != RANGE_ALL)
+	if (needs_length(options))
 		return false;
 	if (options->raw_output)
 		return true;
-	return options->dest && can_seek(options->dest) && !outlet->digest &&
-	       !outlet->limit_rate && !options->compress && !options->base && !options->plan &&
-	       !options->save_plan && !options->image.has_size;
+	if (needs_plan(options) || options->outlet.digest || options->outlet.limit_rate)
+		return false; /* the last two take bytes in order */
+	return options->dest && can_seek(options->dest);
 }
 
 static enum q2s_err
 write_qcow2(const struct stream_options *options, const struct q2s_stream *stream,
 	    struct q2s_sink *sink, struct q2s_diag *diag)
 {
-	struct q2s_spec spec;
-	enum q2s_err err = image_options_spec(&options->image, 0, &spec, diag);
+	struct q2s_spec spec = { 0 };
+	const enum q2s_err err = image_options_spec(&options->image, 0, &spec, diag);
 
+	if (err != Q2S_OK)
+		return err;
 	spec.data_first = true;
-	return err == Q2S_OK ? q2s_emit_stream(stream, &spec, sink, diag) : err;
+	return q2s_emit_stream(stream, &spec, sink, diag);
 }
 
 enum q2s_err

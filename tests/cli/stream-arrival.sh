@@ -74,7 +74,7 @@ done
 assert_equal '' "$(find . -name '.*.*')" "what is left beside the name"
 
 # What has to be known first, or to go through in order, needs a spool.
-for options in '--digest sha256' -z "-o size=1G" "--resume 5" "--limit-rate 1T"; do
+for options in '--digest sha256' -z "-o size=1G" "--resume 5" "--limit-rate 1T" --dedup; do
 	# shellcheck disable=SC2086
 	expect_exit 1 q2s-stream $options - none.qcow2 < <(seq 1 9000000)
 	expect_stderr '^q2s-stream: /nonexistent: spool: a temporary file cannot be made here'
