@@ -85,13 +85,33 @@ struct q2s_emit_options {
 };
 
 /**
- * Write the image that @plan describes, with the guest data of @disk, into @sink.
+ * Write the image that @plan describes, with the guest data of @disk, into @sink. @disk may be
+ * NULL where the range holds nothing but metadata.
  *
  * The caller commits the sink. Before returning Q2S_OK it is verified that the bytes taken are as
  * many as planned, and that the source did not change since it was opened (Q2S_E_CHANGED).
  */
 enum q2s_err q2s_emit(const struct q2s_plan *plan, struct q2s_disk *disk, struct q2s_sink *sink,
 		      const struct q2s_emit_options *options, struct q2s_diag *diag);
+
+/**
+ * Write a raw disk that comes through a pipe as an image, while it comes: nothing waits, in memory
+ * or in a file. As nobody knows yet how much is to come, data lies before the tables, so the bytes
+ * are others than those of q2s_emit() for the same disk.
+ *
+ * @spec      what the image shall be, with @data_first and without a data file; the size of its
+ *            geometry plays no part
+ * @sink      can seek (q2s_sink_can_seek()), and has taken nothing yet; the caller commits it
+ *
+ * Returns Q2S_OK; what reading the stream and writing can return; Q2S_E_LIMIT for a disk that is
+ * larger than the cluster size allows; Q2S_E_USAGE.
+ */
+enum q2s_err q2s_emit_stream(const struct q2s_stream *stream, const struct q2s_spec *spec,
+			     struct q2s_sink *sink, struct q2s_diag *diag);
+
+/** The same as a raw image. Any sink will do. */
+enum q2s_err q2s_emit_stream_raw(const struct q2s_stream *stream, struct q2s_sink *sink,
+				 struct q2s_diag *diag);
 
 /** Write the guest content of @disk as a raw image; its size rounded up to 512 bytes. */
 enum q2s_err q2s_emit_raw(struct q2s_disk *disk, struct q2s_sink *sink,

@@ -170,6 +170,13 @@ struct q2s_geom_params {
 enum q2s_err q2s_geom_init(const struct q2s_geom_params *params, struct q2s_geom *out,
 			   struct q2s_diag *diag);
 
+/** The same geometry for a disk of @size bytes. Fails as q2s_geom_init() does. */
+enum q2s_err q2s_geom_resize(const struct q2s_geom *geom, uint64_t size, struct q2s_geom *out,
+			     struct q2s_diag *diag);
+
+/** The largest disk that such an image can show, in bytes; @geom's own size plays no part. */
+uint64_t q2s_geom_size_max(const struct q2s_geom *geom);
+
 /** Index of the L1 entry that covers @guest. */
 static inline uint64_t
 q2s_l1_index(const struct q2s_geom *geom, q2s_guest guest)

@@ -140,7 +140,7 @@ const char *q2s_sink_temp_path(const struct q2s_sink *sink);
 /** The descriptor that the bytes go to, for attributes of the file; it stays the sink's. */
 int q2s_sink_fd(const struct q2s_sink *sink);
 
-/** Bytes taken so far. */
+/** Bytes taken so far, or where q2s_sink_seek() went and what was taken since. */
 uint64_t q2s_sink_pos(const struct q2s_sink *sink);
 
 enum q2s_err q2s_sink_write(struct q2s_sink *sink, const void *buf, size_t len,
@@ -150,6 +150,17 @@ enum q2s_err q2s_sink_copy(struct q2s_sink *sink, struct q2s_file *file, uint64_
 			   struct q2s_diag *diag);
 /** Append @len zeros: a hole where the destination can hold one. */
 enum q2s_err q2s_sink_zero(struct q2s_sink *sink, uint64_t len, struct q2s_diag *diag);
+
+/**
+ * Can it write at any offset? So do regular files and block devices, unless they take bytes on
+ * their way (a digest, a limit).
+ */
+bool q2s_sink_can_seek(const struct q2s_sink *sink);
+/**
+ * Go on at the sink's byte @at, which was taken before or is the next one. The sink ends where it
+ * stands at commit, so whoever goes back has to go to the end again. Q2S_E_UNSUPPORTED.
+ */
+enum q2s_err q2s_sink_seek(struct q2s_sink *sink, uint64_t at, struct q2s_diag *diag);
 
 /** Make it complete: size, sync when asked, the final name. On failure nothing is left behind. */
 enum q2s_err q2s_sink_commit(struct q2s_sink *sink, struct q2s_diag *diag);

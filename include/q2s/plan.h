@@ -28,6 +28,7 @@ struct q2s_spec {
 	uint8_t compression_type; /* enum q2s_compression_type */
 	bool lazy_refcounts;
 	bool data_file_raw; /* the data file alone is a valid raw image */
+	bool data_first;    /* data right behind the header, all tables behind the data */
 	struct q2s_bytes backing_name;
 	struct q2s_bytes backing_format;
 	struct q2s_bytes data_file_name;
@@ -96,7 +97,10 @@ enum q2s_err q2s_scan(struct q2s_disk *disk, const struct q2s_geom *geom,
 /** An immutable value: equal inputs give equal plans on every machine. */
 struct q2s_plan;
 
-/** Where the parts of the new image lie, in the order of the file. Offsets and lengths in bytes. */
+/**
+ * Where the parts of the new image lie, in the order of the file (with @data_first the data comes
+ * before the refcount table). Offsets and lengths in bytes.
+ */
 struct q2s_layout {
 	q2s_host refcount_table;
 	uint64_t refcount_table_clusters;
@@ -155,7 +159,8 @@ struct q2s_plan_note {
 /**
  * Write @plan to @sink, in the form that doc/plan-file describes: versioned, with a checksum, the
  * same on every machine. It remembers size and modification time of each file of @disk. That of an
- * encrypted image is not kept: Q2S_E_UNSUPPORTED.
+ * encrypted image is not kept (Q2S_E_UNSUPPORTED), nor that of one whose data comes first
+ * (Q2S_E_USAGE).
  */
 enum q2s_err q2s_plan_save(const struct q2s_plan *plan, const struct q2s_plan_note *note,
 			   const struct q2s_disk *disk, struct q2s_sink *sink,

@@ -93,7 +93,7 @@ q2si_output_verify(const struct q2si_output *output, struct q2s_diag *diag)
 		return q2si_fail(diag, Q2S_E_PLAN, "output", Q2S_NOWHERE, written,
 				 "not the 0x%llx bytes that were planned",
 				 (unsigned long long)output->total);
-	return q2s_disk_verify(output->disk, diag);
+	return output->disk ? q2s_disk_verify(output->disk, diag) : Q2S_OK;
 }
 
 enum q2s_err
@@ -103,7 +103,8 @@ q2si_output_open(struct q2si_output *output, struct q2s_diag *diag)
 	output->buffer = malloc(Q2SI_OUTPUT_BUFFER);
 	if (!output->buffer)
 		return q2si_fail_nomem(diag, "output buffer");
-	Q2SI_TRY(q2s_cursor_open(output->disk, &output->cursor, diag));
+	if (output->disk)
+		Q2SI_TRY(q2s_cursor_open(output->disk, &output->cursor, diag));
 	if (output->crypt)
 		Q2SI_TRY(q2s_cipher_open(output->crypt, &output->cipher, diag));
 	return q2si_output_observe(output, diag);

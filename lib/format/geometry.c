@@ -93,3 +93,28 @@ q2s_geom_init(const struct q2s_geom_params *params, struct q2s_geom *out, struct
 	*out = geom;
 	return Q2S_OK;
 }
+
+enum q2s_err
+q2s_geom_resize(const struct q2s_geom *geom, uint64_t size, struct q2s_geom *out,
+		struct q2s_diag *diag)
+{
+	const struct q2s_geom_params params = {
+		.version = geom->version,
+		.cluster_bits = geom->cluster_bits,
+		.refcount_order = geom->refcount_order,
+		.extended = geom->extended,
+		.data_file = geom->data_file,
+		.size = size,
+	};
+
+	return q2s_geom_init(&params, out, diag);
+}
+
+uint64_t
+q2s_geom_size_max(const struct q2s_geom *geom)
+{
+	const uint64_t tables = Q2S_L1_MAX_BYTES / Q2S_L1_ENTRY_SIZE;
+	const uint64_t limit = Q2S_SIZE_LIMIT - Q2S_SECTOR;
+
+	return geom->l2_span > limit / tables ? limit : geom->l2_span * tables;
+}

@@ -103,6 +103,24 @@ q2s_sink_zero(struct q2s_sink *sink, uint64_t len, struct q2s_diag *diag)
 	return Q2S_OK;
 }
 
+bool
+q2s_sink_can_seek(const struct q2s_sink *sink)
+{
+	return sink->seeks;
+}
+
+enum q2s_err
+q2s_sink_seek(struct q2s_sink *sink, uint64_t at, struct q2s_diag *diag)
+{
+	if (!sink->seeks)
+		return q2si_in_file(diag,
+				    q2si_fail_at(diag, Q2S_E_UNSUPPORTED, "output", Q2S_NOWHERE,
+						 "takes bytes in order alone"),
+				    sink->name);
+	sink->pos = at;
+	return Q2S_OK;
+}
+
 void
 q2s_sink_abort(struct q2s_sink *sink)
 {

@@ -25,6 +25,7 @@ struct q2s_sink {
 	int fd;
 	unsigned flags;  /* Q2S_SINK_... that q2s_sink_open() was given */
 	uint64_t pos;    /* bytes taken before the call in progress */
+	bool seeks;      /* an earlier offset can be written again */
 	bool free_zeros; /* zeros become holes, and nothing is moved for them */
 };
 

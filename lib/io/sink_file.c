@@ -226,6 +226,7 @@ q2si_sink_file(int fd, bool owned, const char *name, struct q2si_place *place,
 	}
 	file->sink = (struct q2s_sink){ .ops = &file_ops, .name = copy };
 	file->sink.fd = fd;
+	file->sink.seeks = true;
 	file->ranges = true;
 	if (file_extent(file) != 0) {
 		free(copy);

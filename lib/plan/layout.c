@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Where everything lies: header, refcount table, refcount blocks, LUKS header, L1, the L2 tables
- * that are not empty, data in guest order. All counts are known before the first offset, so the metadata can
- * come first and the file can be written in one sequence.
+ * that are not empty, data in guest order. All counts are known before the first offset, so the
+ * metadata can come first and the file can be written in one sequence. Data that has to be written
+ * before it is known how much there is comes first instead.
  */
 #include "base/arith.h"
 #include "base/diag.h"
@@ -40,12 +41,15 @@ q2si_layout_make(const struct q2s_spec *spec, const struct q2s_alloc *alloc, str
 		.l2_tables = alloc->table_count,
 		.data_clusters = data,
 	};
+	if (spec->data_first)
+		out->data = take(&next, data, geom);
 	out->refcount_table = take(&next, refs.table_clusters, geom);
 	out->refcount_blocks = take(&next, refs.blocks, geom);
 	out->luks = take(&next, luks, geom);
 	out->l1 = take(&next, l1_clusters, geom);
 	out->l2 = take(&next, alloc->table_count, geom);
-	out->data = take(&next, data, geom);
+	if (!spec->data_first)
+		out->data = take(&next, data, geom);
 	out->length = next << geom->cluster_bits;
 	return Q2S_OK;
 }

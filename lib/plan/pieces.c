@@ -38,6 +38,15 @@ geom_of(const struct q2s_pieces *pieces)
 	return &pieces->plan->spec.geom;
 }
 
+/* Where the data area ends; tables may follow. */
+static uint64_t
+data_end(const struct q2s_plan *plan)
+{
+	const struct q2s_layout *layout = &plan->layout;
+
+	return layout->data.v + (layout->data_clusters << plan->spec.geom.cluster_bits);
+}
+
 /* Begin the next pass, of this table or the next one that has data; false at the end. */
 static bool
 next_pass(struct q2s_pieces *pieces)
@@ -164,7 +173,7 @@ next_stretch(struct q2s_pieces *pieces, struct q2s_piece *out)
 	/* What lies between streams, or behind the last one, is filled with zeros. */
 	const uint64_t until = more && pieces->sub == 0 ? pieces->run.at :
 			       more			? pieces->filled :
-							  layout->length - layout->data.v;
+							  data_end(pieces->plan) - layout->data.v;
 
 	if (pieces->filled < until) {
 		*out = (struct q2s_piece){ .kind = Q2S_PIECE_ZERO, .len = until - pieces->filled };
@@ -209,17 +218,22 @@ enum q2s_err
 q2s_pieces_next(struct q2s_pieces *pieces, struct q2s_piece *out,
 			     struct q2s_diag *diag)
 {
-	const uint64_t data = pieces->plan->layout.data.v;
+	const struct q2s_layout *layout = &pieces->plan->layout;
+	const uint64_t at = pieces->at.v;
 
 	(void)diag;
 	if (pieces->held.len) {
 		*out = pieces->held;
 		pieces->held.len = 0;
-	} else if (pieces->at.v < data) {
+	} else if (at < layout->data.v) {
 		*out = (struct q2s_piece){ .kind = Q2S_PIECE_METADATA,
-					   .len = data - pieces->at.v };
-	} else {
+					   .len = layout->data.v - at };
+	} else if (at < data_end(pieces->plan)) {
 		next_data(pieces, out);
+	} else {
+		*out = (struct q2s_piece){ .kind = at < layout->length ? Q2S_PIECE_METADATA :
+									 Q2S_PIECE_END,
+					   .len = layout->length - at };
 	}
 	out->at = pieces->at;
 	pieces->at.v += out->len;
@@ -284,7 +298,7 @@ q2s_pieces_open(const struct q2s_plan *plan, q2s_host start, struct q2s_pieces *
 	pieces->plan = plan;
 	pieces->at = start;
 	pieces->made = UINT64_MAX;
-	if (start.v > plan->layout.data.v)
+	if (start.v > plan->layout.data.v && start.v < data_end(plan))
 		err = seek_data(pieces, start, diag);
 	if (err != Q2S_OK) {
 		q2s_pieces_close(pieces);
@@ -312,10 +326,12 @@ enum q2s_err
 q2s_pieces_metadata(struct q2s_pieces *pieces, q2s_host at, void *buf, size_t len,
 				 struct q2s_diag *diag)
 {
+	const struct q2s_layout *layout = &pieces->plan->layout;
 	const struct q2s_geom *geom = geom_of(pieces);
+	const uint64_t end = at.v < layout->data.v ? layout->data.v : layout->length;
 	uint8_t *to = buf;
 
-	if (at.v > pieces->plan->layout.data.v || len > pieces->plan->layout.data.v - at.v)
+	if (at.v > end || len > end - at.v || (end > layout->data.v && at.v < data_end(pieces->plan)))
 		return q2si_fail(diag, Q2S_E_USAGE, "output offset", Q2S_NOWHERE, at.v,
 				 "not metadata");
 	while (len > 0) {

@@ -149,8 +149,10 @@ q2s_plan_save(const struct q2s_plan *plan, const struct q2s_plan_note *note,
 	if (plan->spec.luks.data)
 		return q2si_fail_at(diag, Q2S_E_UNSUPPORTED, "plan", Q2S_NOWHERE,
 				    "that of an encrypted image is not kept");
+	if (plan->spec.data_first)
+		return q2si_fail_at(diag, Q2S_E_USAGE, "plan", Q2S_NOWHERE,
+				    "an image whose data comes first is written only once");
 	err = put_spec(&body, &plan->spec);
-
 	if (err == Q2S_OK)
 		err = put_note(&body, note);
 	if (err == Q2S_OK)

@@ -2,6 +2,7 @@
 /* q2s-stream: a disk in, a complete image out, in one sequence of bytes. */
 #include "common/progress.h"
 #include "common/tool.h"
+#include "stream/arrival.h"
 #include "stream/compare.h"
 #include "stream/extents.h"
 #include "stream/options.h"
@@ -33,6 +34,22 @@ report(const struct stream_options *options, const struct q2s_diag *diag)
 	return tool_fail(source_shown(options->source), diag);
 }
 
+/* All is known of the output before its first byte. */
+static enum q2s_err
+write_planned(const struct stream_options *options, struct source *source, struct target *target,
+	      struct q2s_diag *diag)
+{
+	enum q2s_err err = Q2S_OK;
+
+	if (options->extents)
+		err = extents_apply(options->extents, &source->disk, diag);
+	if (err == Q2S_OK)
+		err = target_plan(options, source->disk, target, diag);
+	if (err == Q2S_OK && !options->measure)
+		err = target_write(target, diag);
+	return err;
+}
+
 static int
 stream(const struct stream_options *options)
 {
@@ -43,12 +60,10 @@ stream(const struct stream_options *options)
 
 	if (err == Q2S_OK)
 		err = source_open(options, &source, &diag);
-	if (err == Q2S_OK && options->extents)
-		err = extents_apply(options->extents, &source.disk, &diag);
-	if (err == Q2S_OK)
-		err = target_plan(options, source.disk, &target, &diag);
-	if (err == Q2S_OK && !options->measure)
-		err = target_write(&target, &diag);
+	if (err == Q2S_OK && source.arrives)
+		err = arrival_write(options, &source.input.stream, &target.digest, &diag);
+	else if (err == Q2S_OK)
+		err = write_planned(options, &source, &target, &diag);
 	progress_stop();
 	int status = 0;
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/tool.h"
+#include "stream/arrival.h"
 
 /* Options that make no sense together. */
 static bool
@@ -54,7 +55,7 @@ check_sources(const struct stream_options *options)
 		(void)tool_usage_error("--data-file needs a SOURCE that is a file");
 	else if (options->has_size && (!input || (format && strcmp(format, "raw") != 0)))
 		(void)tool_usage_error("--size is for raw data on standard input");
-	else if (options->no_spool && (input || both))
+	else if (options->no_spool && (both || (input && !arrival_fits(options))))
 		(void)tool_usage_error("--spool none: what comes through a pipe has to wait "
 				       "somewhere");
 	else

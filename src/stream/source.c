@@ -9,8 +9,8 @@
 
 #include "common/escape.h"
 #include "common/fault.h"
+#include "stream/arrival.h"
 #include "stream/foreign.h"
-#include "stream/input.h"
 
 static enum q2s_err
 unknown_format(const char *format, struct q2s_diag *diag)
@@ -99,41 +99,47 @@ open_named(const struct stream_options *options, struct source *out, struct q2s_
 
 /* ---- standard input ------------------------------------------------------------------------ */
 
-/* Raw data of a stream is kept without its zeros; a format has to be a file. */
+/* Raw data that cannot be written while it comes is kept without its zeros. */
 static enum q2s_err
-open_input_as(const struct stream_options *options, const char *format, struct input *input,
-	      struct source *out, struct q2s_diag *diag)
+open_raw_stream(const struct stream_options *options, struct source *out, struct q2s_diag *diag)
+{
+	const enum q2s_err err = check_snapshot(options, "raw", diag);
+
+	if (err != Q2S_OK)
+		return err;
+	out->arrives = arrival_fits(options);
+	if (out->arrives)
+		return Q2S_OK;
+	return q2s_disk_spool(&out->input.stream, INPUT_MEMORY, &out->disk, diag);
+}
+
+/* A format has to be a file. */
+static enum q2s_err
+open_input_as(const struct stream_options *options, const char *format, struct source *out,
+	      struct q2s_diag *diag)
 {
 	enum q2s_err err;
 
 	if (!is(format, "raw") && !is(format, "qcow2") && !foreign_knows(format))
 		return unknown_format(format, diag);
-	if (is(format, "raw") && !input->file) {
-		err = check_snapshot(options, format, diag);
-		return err == Q2S_OK ? q2s_disk_spool(&input->stream, INPUT_MEMORY, &out->disk,
-						      diag) :
-				       err;
-	}
-	err = input_to_file(input, diag);
-	return err == Q2S_OK ? open_file(options, format, input->file, NULL, out, diag) : err;
+	if (is(format, "raw") && !out->input.file)
+		return open_raw_stream(options, out, diag);
+	err = input_to_file(&out->input, diag);
+	return err == Q2S_OK ? open_file(options, format, out->input.file, NULL, out, diag) : err;
 }
 
 static enum q2s_err
 open_input(const struct stream_options *options, struct source *out, struct q2s_diag *diag)
 {
 	const char *format = options->format;
-	struct input input = { 0 };
 	bool qcow2 = false;
-	enum q2s_err err = input_open(options, &input, diag);
+	enum q2s_err err = input_open(options, &out->input, diag);
 
 	if (err == Q2S_OK && !format && !options->has_size)
-		err = input_is_qcow2(&input, &qcow2, diag);
+		err = input_is_qcow2(&out->input, &qcow2, diag);
 	if (!format)
 		format = qcow2 ? "qcow2" : "raw";
-	if (err == Q2S_OK)
-		err = open_input_as(options, format, &input, out, diag);
-	input_close(&input);
-	return err;
+	return err == Q2S_OK ? open_input_as(options, format, out, diag) : err;
 }
 
 /* ---- NBD ----------------------------------------------------------------------------------- */
@@ -167,6 +173,7 @@ source_close(struct source *source)
 {
 	q2s_disk_close(source->disk);
 	daemon_free(source->daemon);
+	input_close(&source->input);
 	*source = (struct source){ 0 };
 }
 

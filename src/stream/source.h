@@ -4,19 +4,29 @@
 #define STREAM_SOURCE_H
 
 #include "stream/daemon.h"
+#include "stream/input.h"
 #include "stream/options.h"
 
-/** An open source; zero-initialise. @daemon: what reads it for us, or NULL. */
+/**
+ * An open source; zero-initialise, and do not move.
+ *
+ * @disk    NULL where @arrives
+ * @daemon  what reads it for us, or NULL
+ * @input   standard input, when that is the source
+ * @arrives  @input.stream is a raw disk of which nothing but the head was read
+ */
 struct source {
 	struct q2s_disk *disk;
 	struct daemon *daemon;
+	struct input input;
+	bool arrives;
 };
 
 /**
  * Open SOURCE as a disk: a file, a block device, standard input, or an NBD URI.
  *
  * Without a format, a file that starts with the qcow2 magic is one, and all else is raw; a format
- * that is named is believed.
+ * that is named is believed. Raw data from a pipe is left there where arrival_fits().
  */
 enum q2s_err source_open(const struct stream_options *options, struct source *out,
 			 struct q2s_diag *diag);

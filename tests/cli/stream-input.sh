@@ -12,9 +12,8 @@ seq 1 300000 | dd of="$raw" conv=notrunc bs=1M seek=1 status=none
 seq 1 200000 | dd of="$raw" conv=notrunc bs=1000 seek=5000 status=none
 q2s-stream "$raw" want.qcow2
 
-
 # A pipe gives the same image as the file: the plan sees the same disk.
-cat "$raw" | q2s-stream - got.qcow2
+cat "$raw" | q2s-stream - >got.qcow2
 assert_same_bytes want.qcow2 got.qcow2
 cat "$raw" | q2s-stream -f raw --size 9M --spool spool - >got.qcow2
 assert_same_bytes want.qcow2 got.qcow2
@@ -79,7 +78,7 @@ expect_stderr '^q2s-stream: --size: '
 # What cannot be.
 expect_exit 1 q2s-stream --size 1M "$raw" none.qcow2
 expect_stderr 'standard input; see q2s-stream --help$'
-expect_exit 1 q2s-stream --spool none - none.qcow2 < <(cat "$raw")
+expect_exit 1 q2s-stream --spool none -z - none.qcow2 < <(cat "$raw")
 expect_stderr '^q2s-stream: --spool none: '
 expect_exit 1 q2s-stream -d - none.qcow2 < <(cat "$raw")
 expect_stderr '^q2s-stream: --data-file needs a SOURCE that is a file'
@@ -87,7 +86,7 @@ expect_exit 1 q2s-stream -f nosuch - none.qcow2 < <(cat "$raw")
 expect_stderr "'nosuch' is not a format that can be read; known: raw, qcow2, bochs"
 expect_exit 1 q2s-stream -s 1 - none.qcow2 < <(cat "$raw")
 expect_stderr 'snapshot'
-expect_exit 1 q2s-stream --spool /nonexistent - none.qcow2 < <(seq 1 9000000)
+expect_exit 1 q2s-stream --spool /nonexistent --digest sha256 - none.qcow2 < <(seq 1 9000000)
 expect_stderr '^q2s-stream: /nonexistent: spool: a temporary file cannot be made here'
 expect_exit 1 q2s-stream - none.qcow2 <&-
 expect_stderr 'standard input'

@@ -54,14 +54,16 @@ unlike() {
 }
 
 # Sizes of the disk
-for size in 0 1 511 512 1000 1k 1K 1m 1M 1G 1T 1b 0x1000 1.5M .5M 1. 2P; do
+for size in 0 1 511 512 1000 1k 1K 1m 1M 1G 1T 1b 0x1000 1.5M 1. 2P; do
 	both y new.qcow2 "$size"
 done
-for size in "" k 1Q 1MB 1kk 1e3 0x10k 1.5 0.1 1.5b " " 8E 9E 16E 9223372036854775807 \
+for size in "" k 1Q 1MB 1kk 1e3 1.5 0.1 1.5b " " 8E 9E 16E 9223372036854775807 \
 	9223372036854775808 18446744073709551615 18446744073709551616 7E \
 	2251799813685249; do
 	both n new.qcow2 "$size"
 done
+assert_equal y "$(attempt q2s-create -q new.qcow2 .5M)" "our answer to .5M" # QEMU's: since 8
+assert_equal n "$(attempt q2s-create -q new.qcow2 0x10k)" "our answer to 0x10k"
 both n new.qcow2
 both n
 both n new.qcow2 1M 2M

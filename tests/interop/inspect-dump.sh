@@ -97,8 +97,7 @@ assert_equal '[["backing format","raw"],["external data file name","data"],["fea
 assert_equal base.raw "$(dump --only header ext.qcow2 | jq -r .header.backing_file_name)" 'backing name'
 
 # --- LUKS
-qemu-img create -q -f qcow2 --object secret,id=s,data=abc \
-	-o encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10 luks.qcow2 4M
+qemu_create_luks luks.qcow2 4M
 assert_equal "$(qemu-img info --output=json luks.qcow2 | jq -c \
 	'."format-specific".data.encrypt | [.uuid, (.slots | map(."key-offset"))]')" \
 	"$(dump --only luks luks.qcow2 | jq -c '.luks | [.uuid, (.slots | map(."key-offset"))]')" 'LUKS'

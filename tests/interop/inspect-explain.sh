@@ -37,7 +37,7 @@ arrives() {
 	local want got
 
 	want=$(jq -c --argjson at "$2" '.[] | select(.start <= $at and $at < .start + .length) |
-		[(if .compressed then "compressed" elif .data then "data" else "zero" end),
+		[(if .data and (has("offset") | not) then "compressed" elif .data then "data" else "zero" end),
 		if .data then .depth else null end,
 		if .data and has("offset") then .offset + $at - .start else null end]' map.json)
 	q2s-inspect explain --follow any --output=json "$2" "$1" >explain.json ||

@@ -90,8 +90,7 @@ create -o data_file=data.raw,cluster_size=4k data.qcow2 4M
 io data.qcow2 'write 1M 300k'
 named data.qcow2
 in_use data.qcow2
-qemu-img create -q -f qcow2 --object secret,id=s,data=abc \
-	-o encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10 luks.qcow2 1M
+qemu_create_luks luks.qcow2 1M
 named luks.qcow2
 assert_equal 0 "$(jq '."nothing-bytes"' hex.json)" 'bytes of a LUKS image that belong to nothing'
 grep -q 'LUKS cipher-name' text

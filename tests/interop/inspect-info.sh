@@ -83,17 +83,13 @@ poke bitmaps.qcow2 88 0000000000000000
 same_info bitmaps.qcow2 2>qemu-warns
 
 # --- encryption
-secret=(--object 'secret,id=s,data=abc')
-for luks in '' ,encrypt.cipher-alg=aes-128 ,encrypt.cipher-alg=serpent-256,encrypt.hash-alg=sha512 \
-	,encrypt.cipher-mode=cbc,encrypt.ivgen-alg=essiv,encrypt.ivgen-hash-alg=sha256; do
-	rm -f luks.qcow2
-	qemu-img create -q -f qcow2 "${secret[@]}" -o \
-		"encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10$luks" luks.qcow2 4M \
-		2>luks.log || continue # this QEMU lacks the cipher
+for luks in '' encrypt.cipher-alg=aes-128 encrypt.cipher-alg=serpent-256,encrypt.hash-alg=sha512 \
+	encrypt.cipher-mode=cbc,encrypt.ivgen-alg=essiv,encrypt.ivgen-hash-alg=sha256; do
+	qemu_create_luks luks.qcow2 4M "$luks" 2>luks.log || continue # this QEMU lacks the cipher
 	same_info luks.qcow2
 done
 [ -e luks.qcow2 ] || fail "no LUKS image could be made: $(cat luks.log)"
-if qemu-img create -q -f qcow2 "${secret[@]}" -o encrypt.format=aes,encrypt.key-secret=s \
+if qemu-img create -q -f qcow2 --object secret,id=s,data=abc -o encrypt.format=aes,encrypt.key-secret=s \
 	aes.qcow2 4M 2>aes.log; then
 	same_info aes.qcow2
 fi

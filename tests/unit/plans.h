@@ -56,6 +56,7 @@ planned_make(struct planned *p, unsigned index, uint64_t *seed)
 	assert_ok(q2s_alloc_new(&p->geom, &alloc, &diag));
 	planned_fill(p, alloc, seed);
 	spec.geom = p->geom;
+	spec.data_first = unit_random(seed) % 3 == 0;
 	if (p->geom.data_file)
 		spec.data_file_name = (struct q2s_bytes){ (const uint8_t *)"data", 4 };
 	assert_ok(q2s_plan_new(&spec, alloc, &p->plan, &diag));

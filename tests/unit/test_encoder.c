@@ -71,6 +71,40 @@ START_TEST(deflate_stays_within_the_window_that_readers_have)
 }
 END_TEST
 
+/* The first two bytes come again behind each byte but those from @spared on, which may be none. */
+static void
+fill_echo(uint8_t *buf, unsigned spared)
+{
+	for (size_t at = 0; at < SIZE; at++) {
+		const uint8_t tuple[4] = { (uint8_t)(at / 4 % spared), 'a', 'b',
+					   (uint8_t)(at / 4 % 3) };
+
+		buf[at] = tuple[(at + 1) % 4];
+	}
+}
+
+/* Nothing in a stream may refer to what lies before its start, whatever makes that tempting. */
+START_TEST(nothing_lies_before_a_stream)
+{
+	static const unsigned spared[] = { 1, 2, 97, 255, 256 };
+	static uint8_t in[SIZE], out[SIZE];
+	struct q2si_encoder *encoder = NULL;
+	uint32_t len;
+
+	assert_ok(q2si_encoder_open(&ways[_i], SIZE, &encoder, &diag));
+	for (size_t i = 0; i <= COUNT(spared); i++) {
+		if (i < COUNT(spared))
+			fill_echo(in, spared[i]);
+		else
+			memset(in, 0, SIZE);
+		assert_ok(q2si_encode(encoder, in, out, &len, &diag));
+		ck_assert_uint_gt(len, 0);
+		assert_inflates(out, len, in);
+	}
+	q2si_encoder_close(encoder);
+}
+END_TEST
+
 START_TEST(noise_does_not_shrink)
 {
 	static const struct q2s_compression all[] = { { .type = Q2S_COMPRESSION_ZLIB },
@@ -114,6 +148,7 @@ main(void)
 
 	tcase_add_loop_test(tcase, deflate_stays_within_the_window_that_readers_have, 0,
 			    COUNT(ways));
+	tcase_add_loop_test(tcase, nothing_lies_before_a_stream, 0, COUNT(ways));
 	tcase_add_test(tcase, noise_does_not_shrink);
 	tcase_add_test(tcase, levels_that_are_none_are_refused);
 	return unit_run_case("encoder", tcase, NULL, 0);

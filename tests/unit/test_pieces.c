@@ -44,7 +44,7 @@ list_add_unit(struct list *list, const struct q2s_geom *geom, uint64_t guest, bo
 	list_add(list, Q2S_PIECE_ZERO, data ? geom->sub_size - inside : geom->sub_size, 0);
 }
 
-/* What the pieces must be: metadata, then the clusters with host space in guest order. */
+/* What the pieces must be: metadata, and the clusters with host space in guest order. */
 static struct list
 expected(const struct planned *p)
 {
@@ -57,6 +57,7 @@ expected(const struct planned *p)
 				      (i << p->geom.cluster_bits) +
 					      ((uint64_t)sub << p->geom.sub_bits),
 				      p->slots[i].alloc >> sub & 1);
+	list_add(&list, Q2S_PIECE_METADATA, p->layout->length - list.at, 0); /* with data first */
 	return list;
 }
 
@@ -128,37 +129,48 @@ START_TEST(pieces_are_as_the_slots_say)
 }
 END_TEST
 
+/* Metadata [@from, @until), asked for at once, in some places, and in parts. */
+static void
+assert_metadata(const struct planned *p, uint64_t from, uint64_t until, uint64_t *seed)
+{
+	const size_t len = (size_t)(until - from);
+	uint8_t *whole = malloc(len + 1), *part = malloc(len + 1);
+	struct q2s_pieces *pieces = NULL;
+
+	assert_ok(q2s_pieces_open(p->plan, (q2s_host){ 0 }, &pieces, &diag));
+	assert_ok(q2s_pieces_metadata(pieces, (q2s_host){ from }, whole, len, &diag));
+	for (unsigned i = 0; i < 10 && len > 0; i++) {
+		const size_t at = unit_random(seed) % len;
+		const size_t n = unit_random_log(seed) % (len - at + 1);
+
+		assert_ok(q2s_pieces_metadata(pieces, (q2s_host){ from + at }, part, n, &diag));
+		ck_assert_mem_eq(part, whole + at, n);
+	}
+	for (size_t at = 0, n; at < len; at += n) {
+		n = 1 + unit_random(seed) % 100000;
+		n = n < len - at ? n : len - at;
+		assert_ok(q2s_pieces_metadata(pieces, (q2s_host){ from + at }, part, n, &diag));
+		ck_assert_mem_eq(part, whole + at, n);
+	}
+	q2s_pieces_close(pieces);
+	free(whole);
+	free(part);
+}
+
 START_TEST(metadata_does_not_depend_on_how_it_is_asked_for)
 {
 	uint64_t seed = 32;
 	struct planned p;
 
 	for (unsigned index = 0; index < GEOMS; index++) {
-		struct q2s_pieces *pieces = NULL;
-
 		if (!planned_make(&p, index, &seed))
 			continue;
-		const size_t len = (size_t)p.layout->data.v;
-		uint8_t *whole = malloc(len), *part = malloc(len);
+		const struct q2s_layout *layout = p.layout;
+		const uint64_t end =
+			layout->data.v + (layout->data_clusters << p.geom.cluster_bits);
 
-		assert_ok(q2s_pieces_open(p.plan, (q2s_host){ 0 }, &pieces, &diag));
-		assert_ok(q2s_pieces_metadata(pieces, (q2s_host){ 0 }, whole, len, &diag));
-		for (unsigned i = 0; i < 10; i++) {
-			const size_t at = unit_random(&seed) % len;
-			const size_t n = unit_random_log(&seed) % (len - at + 1);
-
-			assert_ok(q2s_pieces_metadata(pieces, (q2s_host){ at }, part, n, &diag));
-			ck_assert_mem_eq(part, whole + at, n);
-		}
-		for (size_t at = 0, n; at < len; at += n) {
-			n = 1 + unit_random(&seed) % 100000;
-			n = n < len - at ? n : len - at;
-			assert_ok(q2s_pieces_metadata(pieces, (q2s_host){ at }, part, n, &diag));
-			ck_assert_mem_eq(part, whole + at, n);
-		}
-		q2s_pieces_close(pieces);
-		free(whole);
-		free(part);
+		assert_metadata(&p, 0, layout->data.v, &seed);
+		assert_metadata(&p, end, layout->length, &seed);
 		planned_free(&p);
 	}
 }
@@ -171,7 +183,8 @@ START_TEST(what_is_outside_is_refused)
 	struct q2s_pieces *pieces = NULL;
 	uint8_t byte;
 
-	for (unsigned index = 0; !planned_make(&p, index, &seed); index++)
+	for (unsigned index = 0; !planned_make(&p, index, &seed) || p.layout->data_clusters == 0;
+	     index++)
 		continue;
 	const uint64_t data = p.layout->data.v, end = p.layout->length;
 

@@ -4,33 +4,51 @@
 
 #include "plans.h"
 
-/* All metadata of a plan in one buffer; free() it. */
+/* Bytes of the data area, which is left out of what metadata_of() makes. */
+static uint64_t
+data_len(const struct planned *p)
+{
+	return p->layout->data_clusters << p->geom.cluster_bits;
+}
+
+/* All metadata of a plan in one buffer, without a gap for the data; free() it. */
 static uint8_t *
 metadata_of(const struct planned *p)
 {
-	const size_t len = (size_t)p->layout->data.v;
+	const uint64_t data = p->layout->data.v, end = data + data_len(p);
+	const size_t before = (size_t)data, behind = (size_t)(p->layout->length - end);
 	struct q2s_pieces *pieces = NULL;
-	uint8_t *buf = malloc(len);
+	uint8_t *buf = malloc(before + behind);
 
 	assert_ok(q2s_pieces_open(p->plan, (q2s_host){ 0 }, &pieces, &diag));
-	assert_ok(q2s_pieces_metadata(pieces, (q2s_host){ 0 }, buf, len, &diag));
+	assert_ok(q2s_pieces_metadata(pieces, (q2s_host){ 0 }, buf, before, &diag));
+	assert_ok(q2s_pieces_metadata(pieces, (q2s_host){ end }, buf + before, behind, &diag));
 	q2s_pieces_close(pieces);
 	return buf;
 }
 
-/* Header, refcount table, refcount blocks, L1, L2 tables, data: one behind the other. */
+/* Where in that buffer the metadata at @at is. */
+static uint64_t
+in(const struct planned *p, uint64_t at)
+{
+	return at < p->layout->data.v ? at : at - data_len(p);
+}
+
+/* Header, refcount table, refcount blocks, L1, L2 tables: one behind the other. */
 static void
 assert_in_order(const struct planned *p)
 {
 	const struct q2s_layout *l = p->layout;
 	const uint64_t cs = p->geom.cluster_size;
+	const bool first = q2s_plan_spec(p->plan)->data_first;
+	const uint64_t tables = first ? l->data.v + data_len(p) : cs;
 
-	ck_assert_uint_eq(l->refcount_table.v, cs);
+	ck_assert_uint_eq(l->refcount_table.v, tables);
 	ck_assert_uint_eq(l->refcount_blocks.v, l->refcount_table.v + l->refcount_table_clusters * cs);
 	ck_assert_uint_eq(l->l1.v, l->refcount_blocks.v + l->refcount_block_count * cs);
 	ck_assert_uint_eq(l->l2.v, l->l1.v + l->l1_clusters * cs);
-	ck_assert_uint_eq(l->data.v, l->l2.v + l->l2_tables * cs);
-	ck_assert_uint_eq(l->length, l->data.v + l->data_clusters * cs);
+	ck_assert_uint_eq(l->data.v, first ? cs : l->l2.v + l->l2_tables * cs);
+	ck_assert_uint_eq(l->length, first ? l->l2.v + l->l2_tables * cs : l->data.v + data_len(p));
 	ck_assert_uint_ge(l->l1_clusters * cs, p->geom.l1_entries * 8);
 	ck_assert_uint_lt(l->l1_clusters * cs, p->geom.l1_entries * 8 + cs);
 }
@@ -69,7 +87,7 @@ assert_refcounts(const struct planned *p, const uint8_t *metadata)
 {
 	const struct q2s_layout *l = p->layout;
 	const uint64_t total = l->length >> p->geom.cluster_bits;
-	const uint8_t *table = metadata + l->refcount_table.v;
+	const uint8_t *table = metadata + in(p, l->refcount_table.v);
 	uint64_t counted = 0;
 
 	for (uint64_t i = 0; i < l->refcount_block_count; i++) {
@@ -78,12 +96,14 @@ assert_refcounts(const struct planned *p, const uint8_t *metadata)
 
 		assert_ok(q2s_reftable_decode(&p->geom, table + 8 * i, Q2S_NOWHERE, &block, &diag));
 		ck_assert_uint_eq(block.v, l->refcount_blocks.v + (i << p->geom.cluster_bits));
+		const uint8_t *counts = metadata + in(p, block.v);
+
 		for (; k < p->geom.block_entries && counted < total; k++, counted++)
-			if (q2s_refcount_get(&p->geom, metadata + block.v, k) != 1)
+			if (q2s_refcount_get(&p->geom, counts, k) != 1)
 				ck_abort_msg("count of cluster %" PRIu64, counted);
 		for (; k < p->geom.block_entries && k % 64; k++)
-			ck_assert_uint_eq(q2s_refcount_get(&p->geom, metadata + block.v, k), 0);
-		assert_zeros(metadata + block.v, (uint64_t)k * p->geom.refcount_bits / 8,
+			ck_assert_uint_eq(q2s_refcount_get(&p->geom, counts, k), 0);
+		assert_zeros(counts, (uint64_t)k * p->geom.refcount_bits / 8,
 			     p->geom.cluster_size);
 	}
 	ck_assert_uint_eq(counted, total);
@@ -137,7 +157,7 @@ assert_l2_table(const struct planned *p, uint64_t index, const uint8_t *table, u
 static void
 assert_mapping(const struct planned *p, const uint8_t *metadata)
 {
-	const uint8_t *l1_table = metadata + p->layout->l1.v;
+	const uint8_t *l1_table = metadata + in(p, p->layout->l1.v);
 	uint64_t next = p->layout->data.v, table = p->layout->l2.v;
 
 	for (uint64_t index = 0; index < p->geom.l1_entries; index++) {
@@ -149,13 +169,13 @@ assert_mapping(const struct planned *p, const uint8_t *metadata)
 		ck_assert_int_eq(l1.copied, !empty);
 		if (empty)
 			continue;
-		assert_l2_table(p, index, metadata + table, &next);
+		assert_l2_table(p, index, metadata + in(p, table), &next);
 		table += p->geom.cluster_size;
 	}
 	assert_zeros(l1_table, 8 * p->geom.l1_entries, p->layout->l1_clusters * p->geom.cluster_size);
-	ck_assert_uint_eq(table, p->layout->data.v);
+	ck_assert_uint_eq(table, p->layout->l2.v + p->layout->l2_tables * p->geom.cluster_size);
 	if (!p->geom.data_file)
-		ck_assert_uint_eq(next, p->layout->length);
+		ck_assert_uint_eq(next, p->layout->data.v + data_len(p));
 }
 
 START_TEST(the_metadata_says_what_was_planned)
