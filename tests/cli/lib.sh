@@ -8,7 +8,7 @@
 # tools come first in PATH; files of the source tree are below $Q2S_SRC. Each command that fails
 # ends the test as failed. By hand: ./run tests/cli/NAME.sh (Q2S_KEEP=1 keeps the folder).
 
-set -euo pipefail
+set -Eeuo pipefail
 export LC_ALL=C
 
 : "${Q2S_SRC:?run tests through make check or ./run}" "${Q2S_BUILD:?}"
@@ -129,22 +129,23 @@ qemu_check_clean() {
 		fail "qemu-img check $1: $(cat "$tmp/qemu-check")"
 }
 
-# qemu_luks CMD...: qemu-img makes a LUKS header. It measures how fast the machine is, and gives up
-# where that is too fast for the clock; then again.
-qemu_luks() {
+# qemu_again CMD [ARG...]: run what makes QEMU measure how fast the machine is for LUKS. It gives up
+# where the machine is too fast for its clock; then again.
+qemu_again() {
 	local try
 
 	for ((try = 0; try < 50; try++)); do
-		"$@" 2>"$tmp/qemu-luks" && return
-		grep -q 'CPU usage' "$tmp/qemu-luks" || break
+		"$@" 2>"$tmp/qemu-again" && return
+		grep -q 'CPU usage' "$tmp/qemu-again" || break
 	done
-	cat "$tmp/qemu-luks" >&2
+	cat "$tmp/qemu-again" >&2
 	return 1
 }
 
 # qemu_create_luks IMAGE SIZE [OPTIONS]: an image encrypted by LUKS, with the passphrase abc.
 qemu_create_luks() {
-	qemu_luks qemu-img create -q -f qcow2 --object secret,id=s,data=abc \
+	rm -f "$1"
+	qemu_again qemu-img create -q -f qcow2 --object secret,id=s,data=abc \
 		-o "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10${3:+,$3}" "$1" "$2"
 }
 

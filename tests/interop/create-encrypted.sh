@@ -107,7 +107,7 @@ for options in encrypt.cipher-alg=aes-256 encrypt.cipher-alg=cast5-128,encrypt.c
 	encrypt.cipher-alg=serpent-192,encrypt.ivgen-alg=essiv,encrypt.hash-alg=sha512; do
 	rm -f theirs
 	create "$options"
-	qemu_luks qemu-img create -q "${secret[@]}" -f qcow2 \
+	qemu_again qemu-img create -q "${secret[@]}" -f qcow2 \
 		-o "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10,$options" theirs 8M
 	assert_equal "$(described theirs)" "$(described image)" "what QEMU says of $options"
 	assert_equal "$(qemu-img info --output=json image | jq -S '."format-specific".data.encrypt')" \

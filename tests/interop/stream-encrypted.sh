@@ -19,9 +19,9 @@ io() {
 	local image=$1
 
 	shift
-	qemu-io "${secret[@]}" --image-opts "$(opened "$image")" "$@" >io.log
-	if grep -iE 'error|failed' io.log; then
-		fail "qemu-io $*"
+	if ! qemu-io "${secret[@]}" --image-opts "$(opened "$image")" "$@" >io.log ||
+		grep -iE 'error|failed' io.log; then
+		fail "qemu-io $*: $(cat io.log)"
 	fi
 }
 
@@ -44,8 +44,7 @@ seq 7 500 | dd of="$raw" conv=notrunc bs=512 seek=3 status=none
 # made OPTIONS: an image of $raw with them; not every QEMU has every cipher.
 made() {
 	rm -f image
-	qemu_luks qemu-img convert -q "${secret[@]}" -f raw -O qcow2 -o "$1" "$raw" image \
-		>made.log 2>&1
+	qemu_again qemu-img convert -q "${secret[@]}" -f raw -O qcow2 -o "$1" "$raw" image 2>made.log
 }
 
 # --- ciphers, modes, IV generators, hashes
@@ -85,21 +84,21 @@ fi
 for options in compat=0.10 cluster_size=512 cluster_size=2M extended_l2=on \
 	extended_l2=on,cluster_size=16k preallocation=metadata preallocation=full; do
 	rm -f image
-	qemu_luks qemu-img create -q "${secret[@]}" -f qcow2 -o "$luks,$options" image 3M
+	qemu_again qemu-img create -q "${secret[@]}" -f qcow2 -o "$luks,$options" image 3M
 	io image -c 'write -P 1 1000 500' -c 'write -P 2 100k 300k' -c 'write -z 160k 40k' \
 		-c 'write -P 3 2M 512k' -c 'write -z -u 2200k 64k' -c 'discard 2304k 64k'
 	decrypts image "$options"
 done
 
-# QEMU's compressed clusters are not encrypted; they cannot replace others.
+# QEMU's compressed clusters are not encrypted.
 rm -f image
-qemu_luks qemu-img create -q "${secret[@]}" -f qcow2 -o "$luks" image 3M
+qemu_again qemu-img create -q "${secret[@]}" -f qcow2 -o "$luks" image 3M
 io image -c 'write -c -P 77 1M 64k' -c 'write -P 78 1100k 4k'
 decrypts image compressed
 
 # Sectors of an external data file count from its start.
 rm -f image data
-qemu_luks qemu-img create -q "${secret[@]}" -f qcow2 -o "$luks,data_file=data" image 3M
+qemu_again qemu-img create -q "${secret[@]}" -f qcow2 -o "$luks,data_file=data" image 3M
 io image -c 'write -P 5 10k 600k' -c 'write -P 6 2M 1k'
 decrypts image 'external data file'
 
@@ -119,7 +118,7 @@ fi
 
 for options in "$luks" $legacy; do
 	rm -f image first.raw qemu.raw
-	qemu_luks qemu-img create -q "${secret[@]}" -f qcow2 -o "$options" image 3M 2>made.log
+	qemu_again qemu-img create -q "${secret[@]}" -f qcow2 -o "$options" image 3M 2>made.log
 	io image -c 'write -P 1 0 1M'
 	qemu-img snapshot --image-opts "${secret[@]}" -c first "$(opened image)"
 	io image -c 'write -P 2 512k 1M'
@@ -133,9 +132,9 @@ done
 # --- chains: each layer by itself
 
 rm -f base.qcow2 plain.qcow2 top.qcow2
-qemu_luks qemu-img convert -q "${secret[@]}" -f raw -O qcow2 -o "$luks" "$raw" base.qcow2
+qemu_again qemu-img convert -q "${secret[@]}" -f raw -O qcow2 -o "$luks" "$raw" base.qcow2
 qemu-img create -q -f qcow2 -u -b base.qcow2 -F qcow2 plain.qcow2 3M
-qemu_luks qemu-img create -q "${secret[@]}" -f qcow2 -o "$luks,encrypt.cipher-alg=aes-128" \
+qemu_again qemu-img create -q "${secret[@]}" -f qcow2 -o "$luks,encrypt.cipher-alg=aes-128" \
 	-u -b plain.qcow2 -F qcow2 top.qcow2 3M
 nodes=$(opened top.qcow2 backing.driver=qcow2,backing.file.filename=plain.qcow2)
 nodes+=,backing.backing.driver=qcow2,backing.backing.file.filename=base.qcow2
@@ -187,18 +186,18 @@ expect_stderr '/dev/zero: key file: more than 1048576 bytes'
 echo 'correct horse' >line
 expect_exit 1 q2s-stream -O raw --key-file line image out2.raw
 rm -f image
-qemu_luks qemu-img convert -q --object secret,id=s,file=line -f raw -O qcow2 -o "$luks" "$raw" image
+qemu_again qemu-img convert -q --object secret,id=s,file=line -f raw -O qcow2 -o "$luks" "$raw" image
 q2s-stream -O raw --key-file line image - | cmp - "$raw"
 
 # Any slot that opens will do.
 cp base.qcow2 image
-qemu_luks qemu-img amend -q "${secret[@]}" --image-opts \
+qemu_again qemu-img amend -q "${secret[@]}" --image-opts \
 	-o encrypt.state=active,encrypt.new-secret=s2,encrypt.keyslot=5,encrypt.iter-time=10 \
 	"$(opened image)"
 for file in key key2; do
 	q2s-stream -O raw --key-file $file image - | cmp - "$raw"
 done
-qemu-img amend -q "${secret[@]}" --image-opts -o encrypt.state=inactive,encrypt.keyslot=0 \
+qemu_again qemu-img amend -q "${secret[@]}" --image-opts -o encrypt.state=inactive,encrypt.keyslot=0 \
 	"$(opened image)"
 expect_exit 1 q2s-stream -O raw --key-file key image out2.raw
 q2s-stream -O raw --key-file key2 image - | cmp - "$raw"
