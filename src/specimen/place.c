@@ -87,7 +87,7 @@ follow(struct model *model, uint64_t at, uint64_t *out)
 static enum q2s_err
 l2_offset(struct model *model, const struct path *path, uint64_t *out)
 {
-	uint64_t index;
+	uint64_t index = 0;
 	const enum q2s_err err = path_index(model, path, 0, model->l1_entries, &index);
 
 	return err == Q2S_OK ? follow(model, model->l1 + 8 * index, out) : err;
@@ -117,7 +117,7 @@ data_offset(struct model *model, const struct path *path, uint64_t *out)
 static enum q2s_err
 snapshot_l1_offset(struct model *model, const struct path *path, uint64_t *out)
 {
-	uint64_t index;
+	uint64_t index = 0;
 	const enum q2s_err err = path_index(model, path, 0, model->snapshot_count, &index);
 
 	if (err == Q2S_OK)
@@ -128,7 +128,7 @@ snapshot_l1_offset(struct model *model, const struct path *path, uint64_t *out)
 static enum q2s_err
 bitmap_table_offset(struct model *model, const struct path *path, uint64_t *out)
 {
-	uint64_t index;
+	uint64_t index = 0;
 	const enum q2s_err err = path_index(model, path, 0, model->bitmap_count, &index);
 
 	if (err == Q2S_OK)
@@ -148,7 +148,7 @@ bitmap_data_offset(struct model *model, const struct path *path, uint64_t *out)
 static enum q2s_err
 block_offset(struct model *model, const struct path *path, uint64_t *out)
 {
-	uint64_t index;
+	uint64_t index = 0;
 	const enum q2s_err err = path_index(model, path, 0, model->block_count, &index);
 
 	if (err == Q2S_OK)
