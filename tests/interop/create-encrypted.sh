@@ -110,8 +110,11 @@ for options in encrypt.cipher-alg=aes-256 encrypt.cipher-alg=cast5-128,encrypt.c
 	qemu_again qemu-img create -q "${secret[@]}" -f qcow2 \
 		-o "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10,$options" theirs 8M
 	assert_equal "$(described theirs)" "$(described image)" "what QEMU says of $options"
-	assert_equal "$(qemu-img info --output=json image | jq -S '."format-specific".data.encrypt')" \
-		"$(q2s-inspect info --output=json image | jq -S '."format-specific".data.encrypt')" \
+	encrypt='."format-specific".data.encrypt'
+	want=$(qemu-img info --output=json image | jq -S "$encrypt")
+	[[ $want == *detached-header* ]] || # before QEMU 9
+		encrypt+=' | del(."detached-header")'
+	assert_equal "$want" "$(q2s-inspect info --output=json image | jq -S "$encrypt")" \
 		'what q2s-inspect says'
 done
 
