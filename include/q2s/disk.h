@@ -26,12 +26,14 @@ struct q2s_cursor;
  *         zeros). Without something below, absent reads as zero.
  * @file   not NULL: the bytes lie plainly in this file from @at on, so that a sink may copy them
  *         without reading; the reference stays the disk's
+ * @once   nothing else on the disk lies in these bytes of @file, so who has them may forget them
  */
 struct q2s_extent {
 	uint64_t len;
 	enum q2s_state state;
 	struct q2s_file *file;
 	uint64_t at;
+	bool once;
 };
 
 /** Exact size in guest bytes; need not be a multiple of anything. */

@@ -110,6 +110,7 @@ void q2s_map_close(struct q2s_map *map);
  * @state       how it reads; Q2S_DATA with @compressed: through decompression
  * @has_host    a host range is behind it (for zero and absent stretches: space that is kept)
  * @host        of its first byte; contiguous over @len unless @compressed (then: of the stream)
+ * @once        plain data, and by the COPIED flag of the active tables nothing else uses its bytes
  * @comp_bytes  bytes available to the decoder; a compressed run is within one cluster
  */
 struct q2s_run {
@@ -117,6 +118,7 @@ struct q2s_run {
 	enum q2s_state state;
 	bool compressed;
 	bool has_host;
+	bool once;
 	q2s_host host;
 	uint32_t comp_bytes;
 };

@@ -39,6 +39,12 @@ void q2s_file_close(struct q2s_file *file); /* NULL is fine */
 
 /** Size in bytes when it was opened; for a block device what its ioctl says. */
 uint64_t q2s_file_size(const struct q2s_file *file);
+/**
+ * The same, known as far as it matters for @end: a stream that is still arriving (see
+ * q2s_file_arriving()) is read up to there, and only then its size is less than @end or its end
+ * still unknown.
+ */
+uint64_t q2s_file_size_until(const struct q2s_file *file, uint64_t end);
 /** Bytes that the file system has allocated for it (st_blocks * 512). */
 uint64_t q2s_file_allocated(const struct q2s_file *file);
 const char *q2s_file_name(const struct q2s_file *file);
@@ -79,6 +85,17 @@ enum q2s_err q2s_file_stretch(struct q2s_file *file, uint64_t at, struct q2s_str
  */
 enum q2s_err q2s_file_data_stretch(struct q2s_file *file, uint64_t at, struct q2s_stretch *out,
 				   struct q2s_diag *diag);
+
+/** Is it a stream that q2s_file_arriving() reads? */
+bool q2s_file_is_arriving(const struct q2s_file *file);
+/** What such a stream ended with, if not with its end: no space for it, a read that failed. */
+enum q2s_err q2s_file_failure(const struct q2s_file *file, struct q2s_diag *diag);
+
+/**
+ * Nobody will read [@at, @at + @len) of this file again: what is arriving need not be kept. Reading
+ * it again is Q2S_E_UNSUPPORTED. Other files do not change.
+ */
+void q2s_file_forget(struct q2s_file *file, uint64_t at, uint64_t len);
 
 /** Ask the kernel to have [@at, @at + @len) in its cache soon. Best effort. */
 void q2s_file_will_need(struct q2s_file *file, uint64_t at, uint64_t len);
@@ -282,6 +299,15 @@ struct q2s_stream {
  */
 enum q2s_err q2s_file_from_stream(const struct q2s_stream *stream, struct q2s_file **out,
 				  struct q2s_diag *diag);
+
+/**
+ * The same, but the stream is read only as far as is asked for, so that whoever reads from front to
+ * back, and forgets what he has read (q2s_file_forget()), needs next to no space. Until its end has
+ * been seen its size is larger than any offset. q2s_file_verify() reads what is left of it. What it
+ * promises (@has_size) is not looked at.
+ */
+enum q2s_err q2s_file_arriving(const struct q2s_stream *stream, struct q2s_file **out,
+			       struct q2s_diag *diag);
 
 #ifdef __cplusplus
 }

@@ -101,6 +101,7 @@ struct q2si_piece {
 	struct q2s_file *file;
 	uint64_t at;
 	bool encrypted;
+	bool once; /* as struct q2s_run has it */
 	struct q2s_run run;
 };
 

@@ -6,14 +6,38 @@
 
 #define PIECES_MAX 64 /* that one question merges; the caller comes back for more */
 
+/*
+ * A stream may end where the map, which was read before, still has clusters: only the tail of the
+ * last one may be missing.
+ */
+static enum q2s_err
+end_check(const struct q2si_layer *layer, struct q2s_extent *extent, uint64_t size,
+	  struct q2s_diag *diag)
+{
+	const uint64_t end = q2si_round_up(size, q2s_image_geom(layer->image)->cluster_size);
+
+	if (extent->at < end) {
+		extent->len = q2si_min(extent->len, end - extent->at);
+		return Q2S_OK;
+	}
+	Q2SI_TRY(q2s_file_failure(layer->file, diag));
+	return q2si_in_file(diag,
+			    q2si_fail(diag, Q2S_E_TRUNCATED, "data cluster",
+				      (q2s_host){ extent->at }, extent->len,
+				      "the file ends at 0x%llx", (unsigned long long)size),
+			    q2s_file_name(layer->file));
+}
+
 /* A plain data piece whose bytes start in a hole, or behind the end of the file, is no data. */
 static enum q2s_err
 holes_apply(struct q2si_view *view, const struct q2si_layer *layer, struct q2s_extent *extent,
 	    struct q2s_diag *diag)
 {
-	const uint64_t size = q2s_file_size(extent->file);
+	const uint64_t size = q2s_file_size_until(extent->file, extent->at + 1);
 	bool hole = true;
 
+	if (extent->file == layer->file && layer->image)
+		Q2SI_TRY(end_check(layer, extent, size, diag));
 	if (extent->at < size) {
 		if (extent->at < view->stretch_at || extent->at >= view->stretch_end) {
 			struct q2s_stretch stretch;
@@ -50,6 +74,7 @@ extent_find(struct q2si_qcow2_cursor *cursor, q2s_guest guest, uint64_t max,
 		return Q2S_OK;
 	out->file = piece.file;
 	out->at = piece.at;
+	out->once = piece.once;
 	return holes_apply(&cursor->views[piece.depth],
 			   &q2si_qcow2_chain(cursor)->layers[piece.depth], out, diag);
 }
@@ -70,7 +95,10 @@ q2si_qcow2_extent(struct q2s_cursor *base, q2s_guest guest, uint64_t max, struct
 	struct q2s_extent extent, next;
 
 	Q2SI_TRY(extent_find(cursor, guest, max, &extent, diag));
-	for (int i = 1; i < PIECES_MAX && extent.len < max; i++) {
+	/* What has arrived should be used and forgotten before more of it is waited for. */
+	const int pieces = extent.file && q2s_file_is_arriving(extent.file) ? 1 : PIECES_MAX;
+
+	for (int i = 1; i < pieces && extent.len < max; i++) {
 		const q2s_guest behind = { guest.v + extent.len };
 
 		/* An error there is the next question's: what lies before it is good. */
@@ -78,6 +106,7 @@ q2si_qcow2_extent(struct q2s_cursor *base, q2s_guest guest, uint64_t max, struct
 		    !continues(&extent, &next))
 			break;
 		extent.len += next.len;
+		extent.once = extent.once && next.once;
 	}
 	*out = extent;
 	return Q2S_OK;

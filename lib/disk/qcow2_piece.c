@@ -56,6 +56,7 @@ piece_from_run(const struct q2si_layer *layer, size_t depth, const struct q2s_ru
 		out->file = layer->data;
 		out->at = run->host.v;
 		out->encrypted = layer->crypt;
+		out->once = run->once;
 	}
 }
 

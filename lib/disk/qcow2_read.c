@@ -12,11 +12,10 @@ enum q2s_err
 q2si_qcow2_plain_read(struct q2s_file *file, uint64_t at, uint8_t *buf, size_t len,
 		      struct q2s_diag *diag)
 {
-	const uint64_t size = q2s_file_size(file);
 	size_t got;
 
 	Q2SI_TRY(q2s_file_read_padded(file, at, buf, len, &got, diag));
-	if (got == len || at + got >= size)
+	if (got == len || at + got >= q2s_file_size(file))
 		return Q2S_OK;
 	return q2si_in_file(diag,
 			    q2si_fail_at(diag, Q2S_E_CHANGED, "source", (q2s_host){ at + got },

@@ -41,9 +41,15 @@ write_extent(struct q2si_output *output, q2s_guest guest, const struct q2s_exten
 {
 	if (extent->state != Q2S_DATA)
 		return q2s_sink_zero(output->sink, extent->len, diag);
-	if (extent->file)
+	if (!extent->file)
+		return write_read(output, guest, extent->len, diag);
+	if (!q2s_file_is_arriving(extent->file))
 		return q2s_sink_copy(output->sink, extent->file, extent->at, extent->len, diag);
-	return write_read(output, guest, extent->len, diag);
+	/* A pipe would hold the very pages of the file, which become zero when they are forgotten. */
+	Q2SI_TRY(write_read(output, guest, extent->len, diag));
+	if (extent->once)
+		q2s_file_forget(extent->file, extent->at, extent->len);
+	return Q2S_OK;
 }
 
 /* Holes are never moved, and files are left to the kernel. */

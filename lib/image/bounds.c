@@ -11,6 +11,7 @@ enum q2s_err
 q2si_image_ends(const struct q2s_image *image, q2s_host at, uint64_t len, const char *what,
 		struct q2s_diag *diag)
 {
+	Q2SI_TRY(q2s_file_failure(image->file, diag));
 	return q2si_fail(diag, Q2S_E_TRUNCATED, what, at, len, "the file ends at 0x%" PRIx64,
 			 q2s_file_size(image->file));
 }
@@ -23,11 +24,11 @@ enum q2s_err
 q2si_image_holds(const struct q2s_image *image, q2s_host at, uint64_t len, const char *what,
 		 struct q2s_diag *diag)
 {
-	const uint64_t size = q2s_file_size(image->file);
 	uint64_t behind;
 
 	if (q2si_add(at.v, len, &behind) &&
-	    behind <= q2si_round_up(size, image->geom.cluster_size))
+	    behind <= q2si_round_up(q2s_file_size_until(image->file, behind),
+				    image->geom.cluster_size))
 		return Q2S_OK;
 	return q2si_image_ends(image, at, len, what, diag);
 }

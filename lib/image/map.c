@@ -23,6 +23,7 @@ q2s_map_open(struct q2s_image *image, const struct q2s_l1_table *l1, struct q2s_
 		return q2si_fail_nomem(diag, "map");
 	map->image = image;
 	map->table = *l1;
+	map->active = l1->at.v == q2s_image_active_l1(image).at.v;
 	map->l1 = malloc(SLICE_BYTES);
 	map->l2 = malloc(image->geom.cluster_size);
 	if (!map->l1 || !map->l2) {

@@ -7,12 +7,14 @@
 #include "image.h"
 
 /**
+ * @active  not the table of a snapshot, where COPIED means nothing
  * @l1     a slice of the L1 table: entries [@l1_first, @l1_first + @l1_count)
  * @l2     the L2 table behind L1 entry @l2_index, one cluster; valid when @has_l2
  */
 struct q2s_map {
 	const struct q2s_image *image;
 	struct q2s_l1_table table;
+	bool active;
 	uint8_t *l1;
 	uint64_t l1_first;
 	uint64_t l1_count;

@@ -124,10 +124,10 @@ continues(const struct q2s_geom *geom, const struct q2s_l2_entry *first, uint64_
 
 /*
  * The number of subclusters from @sub of the plain @first on that read alike and lie in a row. A
- * damaged entry ends the run before it: what lies before the damage can be read.
+ * damaged entry ends the run before it: what lies before the damage can be read. @copied: of all.
  */
 static uint64_t
-run_measure(struct place *place, const struct q2s_l2_entry *first, uint32_t sub)
+run_measure(struct place *place, const struct q2s_l2_entry *first, uint32_t sub, bool *copied)
 {
 	const struct q2s_geom *geom = place->geom;
 	const enum q2s_state state = q2s_l2_state(first, sub);
@@ -135,6 +135,7 @@ run_measure(struct place *place, const struct q2s_l2_entry *first, uint32_t sub)
 	struct q2s_l2_entry entry = *first;
 	uint64_t subs = subs_alike(geom, first, state, sub);
 
+	*copied = first->copied;
 	if (sub + subs < geom->sub_count)
 		return subs;
 	for (;;) {
@@ -149,6 +150,7 @@ run_measure(struct place *place, const struct q2s_l2_entry *first, uint32_t sub)
 		if (++place->index >= place->end || place_decode(place, &entry, NULL) != Q2S_OK ||
 		    !continues(geom, first, place->index - start, state, &entry))
 			return subs;
+		*copied = *copied && entry.copied;
 		alike = subs_alike(geom, &entry, state, 0);
 		subs += alike;
 		if (alike < geom->sub_count)
@@ -180,7 +182,7 @@ run_compressed(const struct q2s_map *map, q2s_guest guest, const struct q2s_l2_e
 {
 	const struct q2s_geom *geom = &map->image->geom;
 
-	if (entry->comp_at.v >= q2s_file_size(map->image->file))
+	if (entry->comp_at.v >= q2s_file_size_until(map->image->file, entry->comp_at.v + 1))
 		return q2si_image_ends(map->image, entry->comp_at, entry->comp_bytes,
 				       "compressed cluster", diag);
 	*out = (struct q2s_run){ .len = geom->cluster_size - q2s_in_cluster(geom, guest),
@@ -212,9 +214,9 @@ static enum q2s_err
 file_end_check(const struct q2s_map *map, struct q2s_run *run, struct q2s_diag *diag)
 {
 	const uint64_t cluster_size = map->image->geom.cluster_size;
-	const uint64_t end = q2si_round_up(q2s_file_size(map->image->file), cluster_size);
-
 	const q2s_host cluster = { q2si_round_down(run->host.v, cluster_size) };
+	const uint64_t end = q2si_round_up(q2s_file_size_until(map->image->file, cluster.v + 1),
+					   cluster_size);
 
 	if (cluster.v >= end)
 		return q2si_image_ends(map->image, cluster, cluster_size, "data cluster", diag);
@@ -230,13 +232,15 @@ run_plain(const struct q2s_map *map, q2s_guest guest, struct place *place,
 	const uint32_t sub = q2s_sub_index(geom, guest);
 	const uint32_t in_sub = (uint32_t)guest.v & (geom->sub_size - 1);
 	const q2s_host at = { place->at.v + (uint64_t)place->index * geom->l2_entry_size };
+	bool copied;
 
 	*out = (struct q2s_run){ .state = q2s_l2_state(entry, sub), .has_host = entry->has_host };
 	if (entry->has_host)
 		out->host.v = entry->host.v + q2s_in_cluster(geom, guest);
 	if (geom->data_file && out->has_host)
 		Q2SI_TRY(identity_check(geom, guest, out, at, diag));
-	out->len = (run_measure(place, entry, sub) << geom->sub_bits) - in_sub;
+	out->len = (run_measure(place, entry, sub, &copied) << geom->sub_bits) - in_sub;
+	out->once = copied && out->state == Q2S_DATA && map->active;
 	if (geom->data_file || out->state != Q2S_DATA)
 		return Q2S_OK;
 	return file_end_check(map, out, diag);

@@ -17,6 +17,8 @@
 #include "base/arith.h"
 #include "base/cleanup.h"
 #include "base/diag.h"
+#include "io/feed.h"
+#include "io/file.h"
 
 /* No single system call moves more than this: the kernel's own limit is just below 2 GiB. */
 #define READ_MAX (1u << 30)
@@ -37,7 +39,14 @@ struct q2s_file {
 	uint64_t allocated;
 	struct q2s_file_ident ident;
 	struct standing standing;
+	struct q2si_feed *feed; /* of a file that is still arriving, or NULL */
 };
+
+void
+q2si_file_arrives(struct q2s_file *file, struct q2si_feed *feed)
+{
+	file->feed = feed;
+}
 
 static enum q2s_err
 file_errno(const struct q2s_file *file, struct q2s_diag *diag, uint64_t at, const char *doing)
@@ -179,6 +188,7 @@ q2s_file_close(struct q2s_file *file)
 {
 	if (!file || atomic_fetch_sub_explicit(&file->owners, 1, memory_order_acq_rel) != 1)
 		return;
+	q2si_feed_free(file->feed);
 	close(file->fd);
 	free(file->name);
 	free(file);
@@ -187,7 +197,34 @@ q2s_file_close(struct q2s_file *file)
 uint64_t
 q2s_file_size(const struct q2s_file *file)
 {
-	return file->ident.size;
+	return file->feed ? q2si_feed_size(file->feed) : file->ident.size;
+}
+
+uint64_t
+q2s_file_size_until(const struct q2s_file *file, uint64_t end)
+{
+	if (file->feed)
+		(void)q2si_feed_until(file->feed, end);
+	return q2s_file_size(file);
+}
+
+bool
+q2s_file_is_arriving(const struct q2s_file *file)
+{
+	return file->feed != NULL;
+}
+
+enum q2s_err
+q2s_file_failure(const struct q2s_file *file, struct q2s_diag *diag)
+{
+	return file->feed ? q2si_feed_failure(file->feed, diag) : Q2S_OK;
+}
+
+void
+q2s_file_forget(struct q2s_file *file, uint64_t at, uint64_t len)
+{
+	if (file->feed)
+		q2si_feed_forget(file->feed, at, len);
 }
 
 uint64_t
@@ -226,6 +263,8 @@ q2s_file_read_padded(struct q2s_file *file, uint64_t at, void *buf, size_t len, 
 {
 	size_t done = 0;
 
+	if (file->feed)
+		Q2SI_TRY(q2si_feed_need(file->feed, at, len, diag));
 	/* Past what an off_t can say there is nothing to read; pread would call it an error. */
 	while (done < len && at + done < INT64_MAX) {
 		const size_t want = q2si_min(q2si_min(len - done, READ_MAX),
@@ -260,10 +299,23 @@ q2s_file_read(struct q2s_file *file, uint64_t at, void *buf, size_t len, struct 
 			    file->name);
 }
 
+/* What has arrived of a stream is data; it can be copied without asking again. */
+static enum q2s_err
+arrived_stretch(struct q2s_file *file, uint64_t at, struct q2s_stretch *out, struct q2s_diag *diag)
+{
+	Q2SI_TRY(q2si_feed_need(file->feed, at, 1, diag));
+	const uint64_t have = q2si_feed_until(file->feed, at + 1);
+
+	*out = (struct q2s_stretch){ .hole = at >= have, .len = at < have ? have - at : 1 };
+	return Q2S_OK;
+}
+
 enum q2s_err
 q2s_file_data_stretch(struct q2s_file *file, uint64_t at, struct q2s_stretch *out,
 		      struct q2s_diag *diag)
 {
+	if (file->feed)
+		return arrived_stretch(file, at, out, diag);
 	const uint64_t size = file->ident.size;
 	const off_t hole = lseek(file->fd, (off_t)at, SEEK_HOLE);
 
@@ -278,6 +330,8 @@ q2s_file_data_stretch(struct q2s_file *file, uint64_t at, struct q2s_stretch *ou
 enum q2s_err
 q2s_file_stretch(struct q2s_file *file, uint64_t at, struct q2s_stretch *out, struct q2s_diag *diag)
 {
+	if (file->feed)
+		return arrived_stretch(file, at, out, diag);
 	const uint64_t size = file->ident.size;
 	const off_t data = lseek(file->fd, (off_t)at, SEEK_DATA);
 
@@ -322,6 +376,8 @@ q2s_file_verify(struct q2s_file *file, struct q2s_diag *diag)
 	struct stat st;
 	enum q2s_err err = Q2S_OK;
 
+	if (file->feed)
+		return q2si_feed_finish(file->feed, diag);
 	if (identify(file->fd, &now, &st) != 0)
 		return file_errno(file, diag, UINT64_MAX, "cannot find out its size");
 	if (now.size != was->size) {

@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/diag.h"
 #include "io/drain.h"
+#include "io/file.h"
 #include "io/nameless.h"
 
 struct copy {
@@ -57,6 +58,26 @@ q2s_file_from_stream(const struct q2s_stream *stream, struct q2s_file **out, str
 	if (ftruncate(fd, (off_t)size) != 0)
 		return copy_errno(&copy, diag);
 	Q2SI_TRY(q2s_file_from_fd(fd, stream->name, out, diag));
+	fd = -1;
+	return Q2S_OK;
+}
+
+enum q2s_err
+q2s_file_arriving(const struct q2s_stream *stream, struct q2s_file **out, struct q2s_diag *diag)
+{
+	const char *const folder = stream->folder ? stream->folder : q2si_nameless_folder();
+	struct q2si_feed *feed = NULL;
+	Q2SI_AUTO_CLOSE int fd = -1;
+	enum q2s_err err;
+
+	Q2SI_TRY(q2si_nameless_open(folder, &fd, diag));
+	Q2SI_TRY(q2si_feed_new(stream, fd, &feed, diag));
+	err = q2s_file_from_fd(fd, stream->name, out, diag);
+	if (err != Q2S_OK) {
+		q2si_feed_free(feed);
+		return err;
+	}
+	q2si_file_arrives(*out, feed);
 	fd = -1;
 	return Q2S_OK;
 }

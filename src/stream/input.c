@@ -114,9 +114,11 @@ input_is_qcow2(struct input *input, bool *out, struct q2s_diag *diag)
 }
 
 enum q2s_err
-input_to_file(struct input *input, struct q2s_diag *diag)
+input_to_file(struct input *input, bool once, struct q2s_diag *diag)
 {
 	if (input->file)
 		return Q2S_OK;
+	if (once)
+		return q2s_file_arriving(&input->stream, &input->file, diag);
 	return q2s_file_from_stream(&input->stream, &input->file, diag);
 }

@@ -29,7 +29,10 @@ void input_close(struct input *input);
 /** Does it start with the qcow2 magic? */
 enum q2s_err input_is_qcow2(struct input *input, bool *out, struct q2s_diag *diag);
 
-/** Have it as a file, for formats: a stream is read to its end into one without a name. */
-enum q2s_err input_to_file(struct input *input, struct q2s_diag *diag);
+/**
+ * Have it as a file, for formats: a stream is read to its end into one without a name, or, for who
+ * reads once and from front to back, as far as is asked for.
+ */
+enum q2s_err input_to_file(struct input *input, bool once, struct q2s_diag *diag);
 
 #endif

@@ -113,6 +113,13 @@ open_raw_stream(const struct stream_options *options, struct source *out, struct
 	return q2s_disk_spool(&out->input.stream, INPUT_MEMORY, &out->disk, diag);
 }
 
+/* A raw image is written while the disk is read, from its start to its end. */
+static bool
+reads_once(const struct stream_options *options)
+{
+	return options->raw_output && !options->measure && !options->compare;
+}
+
 /* A format has to be a file. */
 static enum q2s_err
 open_input_as(const struct stream_options *options, const char *format, struct source *out,
@@ -124,7 +131,7 @@ open_input_as(const struct stream_options *options, const char *format, struct s
 		return unknown_format(format, diag);
 	if (is(format, "raw") && !out->input.file)
 		return open_raw_stream(options, out, diag);
-	err = input_to_file(&out->input, diag);
+	err = input_to_file(&out->input, is(format, "qcow2") && reads_once(options), diag);
 	return err == Q2S_OK ? open_file(options, format, out->input.file, NULL, out, diag) : err;
 }
 

@@ -37,7 +37,7 @@ trap run_cleanups EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
-trap 'echo "failed: line $LINENO of $0: $BASH_COMMAND" >&2' ERR
+trap '[ "$BASHPID" != $$ ] || echo "failed: line $LINENO of $0: $BASH_COMMAND" >&2' ERR
 cd "$tmp"
 
 # cleanup_fn CMD [ARG...]: run this when the test ends, however it ends; the last one first.
