@@ -116,9 +116,12 @@ input_is_qcow2(struct input *input, bool *out, struct q2s_diag *diag)
 enum q2s_err
 input_to_file(struct input *input, bool once, struct q2s_diag *diag)
 {
+	struct q2s_stream stream = input->stream;
+
 	if (input->file)
 		return Q2S_OK;
-	if (once)
-		return q2s_file_arriving(&input->stream, &input->file, diag);
-	return q2s_file_from_stream(&input->stream, &input->file, diag);
+	if (!once)
+		return q2s_file_from_stream(&stream, &input->file, diag);
+	stream.observer = NULL; /* what is written shows how far it is */
+	return q2s_file_arriving(&stream, &input->file, diag);
 }
