@@ -273,6 +273,14 @@ enum q2s_err q2s_header_decode(const uint8_t *buf, size_t len, struct q2s_header
 			       struct q2s_diag *diag);
 
 /**
+ * The fields alone, without the judgement of q2s_header_decode(), for those who show or judge a bad
+ * header themselves; for version 2 the values that it implies. Pure.
+ *
+ * @raw  Q2S_HEADER_V3_SIZE bytes
+ */
+void q2s_header_as_stored(const uint8_t *raw, struct q2s_header *out);
+
+/**
  * Check the fields that locate the refcount table and the snapshot table: alignment, limits, not
  * empty. Pure.
  *

@@ -17,8 +17,8 @@ parse_v3(const uint8_t *raw, struct q2s_header *h)
 	h->compression_type = h->header_length > AT_COMPRESSION_TYPE ? raw[AT_COMPRESSION_TYPE] : 0;
 }
 
-static void
-parse(const uint8_t *raw, struct q2s_header *h)
+void
+q2s_header_as_stored(const uint8_t *raw, struct q2s_header *h)
 {
 	*h = (struct q2s_header){
 		.version = q2si_get_be32(raw + AT_VERSION),
@@ -65,7 +65,7 @@ q2s_header_decode(const uint8_t *buf, size_t len, struct q2s_header *out, struct
 
 	Q2SI_TRY(check_length(buf, len, diag));
 	memcpy(raw, buf, q2si_min(len, sizeof(raw)));
-	parse(raw, &header);
+	q2s_header_as_stored(raw, &header);
 	Q2SI_TRY(q2si_header_check(&header, diag));
 	*out = header;
 	return Q2S_OK;

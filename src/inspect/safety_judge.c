@@ -242,7 +242,7 @@ safety_judge(const struct safety_input *input, struct verdict *out)
 			   "not a qcow2 image; a raw disk is safe only where its format is named");
 		return;
 	}
-	header_as_stored(input->head, &header);
+	q2s_header_as_stored(input->head, &header);
 	out->virtual_size = header.size;
 	judge_incompatible(&header, out);
 	judge_encryption(&header, out);

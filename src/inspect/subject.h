@@ -37,12 +37,6 @@ struct subject {
 /** What the user says that a file is. */
 enum subject_format { SUBJECT_PROBE, SUBJECT_RAW, SUBJECT_QCOW2 };
 
-/**
- * The header's fields without the judgement of q2s_header_decode(); for version 2 the values that
- * it implies. @head: at least Q2S_HEADER_V3_SIZE bytes.
- */
-void header_as_stored(const uint8_t *head, struct q2s_header *out);
-
 /** The format behind the word of --format; NULL is SUBJECT_PROBE. */
 enum subject_format subject_format(const char *word);
 
