@@ -7,13 +7,11 @@
 #include <string.h>
 
 #include "common/escape.h"
-#include "common/size.h"
 #include "common/tool.h"
 #include "stream/base.h"
 #include "stream/options_check.h"
+#include "stream/options_values.h"
 #include "stream/usage.h"
-
-#define THREADS_MAX 1024
 
 enum {
 	OPT_BACKING_NAME = 256,
@@ -89,138 +87,6 @@ struct parse {
 	const char *compress_type; /* the word in --compress=TYPE */
 };
 
-/* The index of @arg among @words (which end with NULL); -1 with a message when it is not there. */
-static int
-choose(const char *option, const char *arg, const char *const *words, const char *known)
-{
-	for (int i = 0; words[i]; i++) {
-		if (strcmp(arg, words[i]) == 0)
-			return i;
-	}
-	char *const shown = escape_text(arg);
-
-	(void)tool_usage_error("--%s: unknown value '%s'; known: %s", option,
-			       shown ? shown : "?", known);
-	free(shown);
-	return -1;
-}
-
-static bool
-parse_output_format(struct stream_options *options, const char *arg)
-{
-	static const char *const words[] = { "qcow2", "raw", NULL };
-	const int choice = choose("output-format", arg, words, "qcow2, raw");
-
-	options->raw_output = choice == 1;
-	return choice >= 0;
-}
-
-static bool
-parse_output(struct stream_options *options, const char *arg)
-{
-	static const char *const words[] = { "human", "json", NULL };
-	const int choice = choose("output", arg, words, "human, json");
-
-	options->json = choice == 1;
-	return choice >= 0;
-}
-
-static bool
-parse_follow(struct stream_options *options, const char *arg)
-{
-	static const char *const words[] = { "none", "beside", "any", NULL };
-	static const enum q2s_follow policies[] = { Q2S_FOLLOW_NONE, Q2S_FOLLOW_BESIDE,
-						    Q2S_FOLLOW_ANY };
-	const int choice = choose("follow", arg, words, "none, beside, any");
-
-	if (choice >= 0)
-		options->follow = policies[choice];
-	return choice >= 0;
-}
-
-static bool
-parse_size(struct stream_options *options, const char *arg)
-{
-	const char *const why = size_parse(arg, &options->size);
-
-	options->has_size = true;
-	if (!why)
-		return true;
-	(void)tool_usage_error("--size: %s", why);
-	return false;
-}
-
-static bool
-parse_threads(struct stream_options *options, const char *arg)
-{
-	uint64_t count;
-	const char *const why = size_parse_number(arg, &count);
-
-	if (!why && count >= 1 && count <= THREADS_MAX) {
-		options->threads = (unsigned)count;
-		return true;
-	}
-	(void)tool_usage_error("--threads: '%s': %s", arg, why ? why : "not from 1 to 1024");
-	return false;
-}
-
-static bool
-bad_compress(const char *arg)
-{
-	char *const shown = escape_text(arg);
-
-	(void)tool_usage_error("--compress: '%s' is not zlib or zstd, with or without :LEVEL",
-			       shown ? shown : "?");
-	free(shown);
-	return false;
-}
-
-/* "zstd", "zlib:9"; nothing means the type of -o compression_type. */
-static bool
-parse_compress(struct stream_options *options, struct parse *parse, const char *arg)
-{
-	static const char *const words[] = { "zlib", "zstd" };
-	const char *const colon = arg ? strchr(arg, ':') : NULL;
-	const size_t len = colon ? (size_t)(colon - arg) : arg ? strlen(arg) : 0;
-	char *end = NULL;
-
-	options->compress = true;
-	if (!arg)
-		return true;
-	for (uint8_t i = 0; i < 2; i++) {
-		if (strlen(words[i]) == len && strncmp(arg, words[i], len) == 0) {
-			options->compression.type = i;
-			parse->compress_type = words[i];
-		}
-	}
-	if (colon) {
-		const long level = strtol(colon + 1, &end, 10);
-
-		options->compression.has_level = true;
-		options->compression.level = (int)level;
-		if (end == colon + 1 || *end || level != options->compression.level)
-			return bad_compress(arg);
-	}
-	return parse->compress_type || bad_compress(arg);
-}
-
-static bool
-parse_spool(struct stream_options *options, const char *arg)
-{
-	options->no_spool = strcmp(arg, "none") == 0;
-	options->spool = options->no_spool ? NULL : arg;
-	return true;
-}
-
-static bool
-parse_progress(struct stream_options *options, const char *arg)
-{
-	if (progress_mode_parse(arg, &options->progress))
-		return true;
-	(void)tool_usage_error("--progress: unknown mode '%s'; known: bar, json, none", arg);
-	return false;
-}
-
 static bool
 set_image(struct stream_options *options, const char *key, const char *value)
 {
@@ -260,7 +126,7 @@ parse_one(struct stream_options *options, struct parse *parse, int got)
 	case OPT_SIZE_FD:
 		return outlet_parse_size_fd(&options->outlet, optarg);
 	case 'O':
-		return parse_output_format(options, optarg);
+		return value_output_format(options, optarg);
 	case 'o':
 		if (keyval_add(&parse->image, optarg, &diag) == Q2S_OK)
 			return true;
@@ -285,13 +151,13 @@ parse_one(struct stream_options *options, struct parse *parse, int got)
 		options->key_file = optarg;
 		return true;
 	case 'j':
-		return parse_threads(options, optarg);
+		return value_threads(options, optarg);
 	case 'z':
-		return parse_compress(options, parse, optarg);
+		return value_compress(options, &parse->compress_type, optarg);
 	case OPT_DEDUP:
 		return options->dedup = true;
 	case OPT_SPOOL:
-		return parse_spool(options, optarg);
+		return value_spool(options, optarg);
 	case OPT_RANGE:
 		return range_parse_bytes(&options->range, optarg);
 	case OPT_RESUME:
@@ -305,21 +171,21 @@ parse_one(struct stream_options *options, struct parse *parse, int got)
 		options->plan = optarg;
 		return true;
 	case OPT_SIZE:
-		return parse_size(options, optarg);
+		return value_size(options, optarg);
 	case OPT_COMPARE:
 		return options->compare = true;
 	case OPT_FOLLOW:
 		parse->follow_given = true;
-		return parse_follow(options, optarg);
+		return value_follow(options, optarg);
 	case OPT_MEASURE:
 		return options->measure = true;
 	case OPT_OUTPUT:
-		return parse_output(options, optarg);
+		return value_output(options, optarg);
 	case OPT_TRUST_HOLES:
 		return options->trust_holes = true;
 	case 'p':
 	case OPT_PROGRESS:
-		return parse_progress(options, got == 'p' ? NULL : optarg);
+		return value_progress(options, got == 'p' ? NULL : optarg);
 	case OPT_HELP:
 		return parse->help = true;
 	case OPT_VERSION:

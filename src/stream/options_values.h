@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the argument of one option means. Each fills @options; false after a usage message. */
+#ifndef STREAM_OPTIONS_VALUES_H
+#define STREAM_OPTIONS_VALUES_H
+
+#include "stream/options.h"
+
+bool value_output_format(struct stream_options *options, const char *arg);
+bool value_output(struct stream_options *options, const char *arg);
+bool value_follow(struct stream_options *options, const char *arg);
+bool value_size(struct stream_options *options, const char *arg);
+bool value_threads(struct stream_options *options, const char *arg);
+bool value_spool(struct stream_options *options, const char *arg);
+bool value_progress(struct stream_options *options, const char *arg);
+
+/**
+ * "zstd", "zlib:9"; NULL means the type of -o compression_type.
+ *
+ * @type  receives the word for the type, if there is one: static storage
+ */
+bool value_compress(struct stream_options *options, const char **type, const char *arg);
+
+#endif
