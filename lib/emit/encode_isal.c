@@ -10,15 +10,16 @@
  */
 #ifdef HAVE_LIBISAL
 #include <stdlib.h>
-#include <string.h>
 
 #include <isa-l.h>
 #include <zlib.h>
 
+#include "base/arith.h"
 #include "base/diag.h"
 #include "emit/encoder.h"
 
 #define WINDOW_BITS 12
+#define WINDOW (1u << WINDOW_BITS)
 #define LEVEL 1
 
 struct isal_context {
@@ -66,19 +67,19 @@ isal_open(const struct q2s_compression *how, uint32_t size, void **context, stru
 
 /*
  * A byte before @in that makes no match possible. A match has three bytes at least, so it would be
- * this byte and the first two of @in: whatever comes before these two anywhere is out. False when
- * nothing is left.
+ * this byte and the first two of @in, and it would lie where the window still reaches back to it:
+ * whatever comes before these two there is out. False when nothing is left.
  */
 static bool
 choose_history(const uint8_t *in, uint32_t size, uint8_t *out)
 {
-	const uint8_t *const end = in + size;
+	const uint32_t end = (uint32_t)q2si_min(size - 1, WINDOW + 1);
 	bool seen[UINT8_MAX + 1] = { false };
 	unsigned byte = 0;
 
-	for (const uint8_t *at = in + 1;
-	     (at = memmem(at, (size_t)(end - at), in, 2)) != NULL; at++)
-		seen[at[-1]] = true;
+	for (uint32_t at = 1; at < end; at++)
+		if (in[at] == in[0] && in[at + 1] == in[1])
+			seen[in[at - 1]] = true;
 	while (byte <= UINT8_MAX && seen[byte])
 		byte++;
 	*out = (uint8_t)byte;

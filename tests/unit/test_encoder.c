@@ -105,6 +105,29 @@ START_TEST(nothing_lies_before_a_stream)
 }
 END_TEST
 
+/* The same where the window ends: the start again, behind a byte that stands nowhere else. */
+START_TEST(nothing_lies_before_a_stream_at_the_end_of_the_window)
+{
+	static uint8_t in[SIZE], out[SIZE];
+	struct q2si_encoder *encoder = NULL;
+	uint32_t len;
+
+	assert_ok(q2si_encoder_open(&ways[_i], SIZE, &encoder, &diag));
+	for (size_t at = 4080; at < 4112; at++) {
+		uint64_t seed = at;
+
+		for (size_t i = 0; i < SIZE; i++)
+			in[i] = (uint8_t)(1 + unit_random(&seed) % 40);
+		in[at] = 0;
+		memcpy(in + at + 1, in, 200);
+		assert_ok(q2si_encode(encoder, in, out, &len, &diag));
+		ck_assert_uint_gt(len, 0);
+		assert_inflates(out, len, in);
+	}
+	q2si_encoder_close(encoder);
+}
+END_TEST
+
 START_TEST(noise_does_not_shrink)
 {
 	static const struct q2s_compression all[] = { { .type = Q2S_COMPRESSION_ZLIB },
@@ -149,6 +172,8 @@ main(void)
 	tcase_add_loop_test(tcase, deflate_stays_within_the_window_that_readers_have, 0,
 			    COUNT(ways));
 	tcase_add_loop_test(tcase, nothing_lies_before_a_stream, 0, COUNT(ways));
+	tcase_add_loop_test(tcase, nothing_lies_before_a_stream_at_the_end_of_the_window, 0,
+			    COUNT(ways));
 	tcase_add_test(tcase, noise_does_not_shrink);
 	tcase_add_test(tcase, levels_that_are_none_are_refused);
 	return unit_run_case("encoder", tcase, NULL, 0);
