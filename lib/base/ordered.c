@@ -15,6 +15,11 @@ struct ordered {
 	uint64_t delivered;
 	enum q2s_err err;
 	struct q2s_diag diag; /* of @err */
+
+	/* the calling thread's alone */
+	unsigned wanted; /* other threads */
+	unsigned started;
+	pthread_t others[Q2SI_THREADS_MAX];
 };
 
 /* The first failure in order counts; @diag may be the shared one itself. */
@@ -64,14 +69,26 @@ deliver(struct ordered *ordered, void *worker, uint64_t number, enum q2s_err err
 	pthread_mutex_unlock(&ordered->lock);
 }
 
-static void *
-run_worker(void *opaque)
+static void *run_other(void *opaque);
+
+/* A system that grants no other threads still gets its result. */
+static void
+start_others(struct ordered *ordered)
 {
-	struct ordered *ordered = opaque;
+	while (ordered->started < ordered->wanted &&
+	       pthread_create(&ordered->others[ordered->started], NULL, run_other, ordered) == 0)
+		ordered->started++;
+	ordered->wanted = ordered->started;
+}
+
+static void
+run_worker(struct ordered *ordered, bool caller)
+{
+	const struct q2si_ordered_ops *ops = ordered->ops;
 	struct q2s_diag diag = { 0 };
 	void *worker = NULL;
 	uint64_t number = 0;
-	enum q2s_err err = ordered->ops->open(ordered->shared, &worker, &diag);
+	enum q2s_err err = ops->open(ordered->shared, &worker, &diag);
 
 	if (err != Q2S_OK) {
 		pthread_mutex_lock(&ordered->lock);
@@ -79,10 +96,20 @@ run_worker(void *opaque)
 		pthread_mutex_unlock(&ordered->lock);
 	}
 	while (err == Q2S_OK && take(ordered, worker, &number)) {
-		err = ordered->ops->work(ordered->shared, worker, &diag);
+		if (!ops->ready || !ops->ready(worker)) {
+			if (caller)
+				start_others(ordered);
+			err = ops->work(ordered->shared, worker, &diag);
+		}
 		deliver(ordered, worker, number, err, &diag);
 	}
-	ordered->ops->close(worker);
+	ops->close(worker);
+}
+
+static void *
+run_other(void *opaque)
+{
+	run_worker(opaque, false);
 	return NULL;
 }
 
@@ -106,17 +133,11 @@ q2si_ordered_run(const struct q2si_ordered_ops *ops, void *shared, unsigned thre
 		.lock = PTHREAD_MUTEX_INITIALIZER,
 		.turn = PTHREAD_COND_INITIALIZER,
 	};
-	const unsigned count = thread_count(threads);
-	pthread_t others[Q2SI_THREADS_MAX];
-	unsigned started = 0;
 
-	/* A system that grants no other threads still gets its result. */
-	while (started + 1 < count &&
-	       pthread_create(&others[started], NULL, run_worker, &ordered) == 0)
-		started++;
-	(void)run_worker(&ordered);
-	while (started > 0)
-		pthread_join(others[--started], NULL);
+	ordered.wanted = thread_count(threads) - 1;
+	run_worker(&ordered, true);
+	while (ordered.started > 0)
+		pthread_join(ordered.others[--ordered.started], NULL);
 	if (ordered.err != Q2S_OK && diag && diag->err == Q2S_OK)
 		*diag = ordered.diag;
 	return ordered.err;

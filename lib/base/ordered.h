@@ -17,7 +17,8 @@
  * @open     make one worker's state; *@worker may be anything, it is handed to the others
  * @close    free it; also called after a failed @open
  * @take     put the next item into @worker; *@more: there was one. One caller at a time
- * @work     in parallel with others
+ * @ready    or NULL: does the item need no work? Until one does, there is one thread alone
+ * @work     in parallel with others, for what is not ready
  * @deliver  in the order of taking, one caller at a time. Never together with @take
  *
  * The first failure in the order of the items ends it all: nothing is delivered after it.
@@ -26,6 +27,7 @@ struct q2si_ordered_ops {
 	enum q2s_err (*open)(void *shared, void **worker, struct q2s_diag *diag);
 	void (*close)(void *worker);
 	enum q2s_err (*take)(void *shared, void *worker, bool *more, struct q2s_diag *diag);
+	bool (*ready)(const void *worker);
 	enum q2s_err (*work)(void *shared, void *worker, struct q2s_diag *diag);
 	enum q2s_err (*deliver)(void *shared, void *worker, struct q2s_diag *diag);
 };

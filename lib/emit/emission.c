@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "emit/emission.h"
+
+#include <stdlib.h>
+
+#include "base/arith.h"
+#include "base/diag.h"
+#include "base/ordered.h"
+
+static uint64_t
+total(const struct q2si_emission *emission)
+{
+	return emission->options.until - emission->options.from;
+}
+
+enum q2s_err
+q2si_emission_observe(const struct q2si_emission *emission, struct q2s_diag *diag)
+{
+	const struct q2s_observer *observer = emission->options.observer;
+
+	if (!observer || observer->step(observer->opaque, Q2S_PHASE_WRITE,
+					q2s_sink_pos(emission->sink) - emission->first,
+					total(emission)))
+		return Q2S_OK;
+	return q2si_fail_at(diag, Q2S_E_CANCELLED, "output", Q2S_NOWHERE, "stopped on request");
+}
+
+/* ---- parcels, one a thread ---------------------------------------------------------------- */
+
+static enum q2s_err
+parcel_open(void *shared, void **worker, struct q2s_diag *diag)
+{
+	(void)shared;
+	*worker = calloc(1, sizeof(struct q2si_parcel));
+	return *worker ? Q2S_OK : q2si_fail_nomem(diag, "output");
+}
+
+static void
+parcel_close(void *worker)
+{
+	q2si_parcel_free(worker);
+}
+
+static enum q2s_err
+parcel_take(void *shared, void *worker, bool *more, struct q2s_diag *diag)
+{
+	struct q2si_parcel *parcel = worker;
+
+	Q2SI_TRY(q2si_parcel_take(shared, parcel, diag));
+	*more = parcel->count > 0;
+	return Q2S_OK;
+}
+
+static bool
+parcel_ready(const void *worker)
+{
+	return ((const struct q2si_parcel *)worker)->size == 0;
+}
+
+static enum q2s_err
+parcel_work(void *shared, void *worker, struct q2s_diag *diag)
+{
+	return q2si_parcel_make(shared, worker, diag);
+}
+
+static enum q2s_err
+parcel_deliver(void *shared, void *worker, struct q2s_diag *diag)
+{
+	return q2si_parcel_write(shared, worker, diag);
+}
+
+static const struct q2si_ordered_ops parcel_ops = {
+	.open = parcel_open,
+	.close = parcel_close,
+	.take = parcel_take,
+	.ready = parcel_ready,
+	.work = parcel_work,
+	.deliver = parcel_deliver,
+};
+
+/* ------------------------------------------------------------------------------------------ */
+
+static enum q2s_err
+verify(const struct q2si_emission *emission, struct q2s_diag *diag)
+{
+	const uint64_t written = q2s_sink_pos(emission->sink) - emission->first;
+
+	if (written != total(emission))
+		return q2si_fail(diag, Q2S_E_PLAN, "output", Q2S_NOWHERE, written,
+				 "not the 0x%llx bytes that were planned",
+				 (unsigned long long)total(emission));
+	return emission->disk ? q2s_disk_verify(emission->disk, diag) : Q2S_OK;
+}
+
+static enum q2s_err
+run(struct q2si_emission *emission, struct q2s_diag *diag)
+{
+	emission->first = q2s_sink_pos(emission->sink);
+	if (emission->plan)
+		Q2SI_TRY(q2s_pieces_open(emission->plan, (q2s_host){ emission->options.from },
+					 &emission->pieces, diag));
+	if (emission->disk)
+		Q2SI_TRY(q2s_cursor_open(emission->disk, &emission->cursor, diag));
+	Q2SI_TRY(q2si_emission_observe(emission, diag));
+	Q2SI_TRY(q2si_emission_look(emission, diag));
+	Q2SI_TRY(q2si_ordered_run(&parcel_ops, emission, emission->options.threads, diag));
+	return verify(emission, diag);
+}
+
+enum q2s_err
+q2si_emission_run(struct q2si_emission *emission, struct q2s_diag *diag)
+{
+	const enum q2s_err err = run(emission, diag);
+
+	q2s_cursor_close(emission->cursor);
+	q2s_pieces_close(emission->pieces);
+	free(emission->buffer);
+	return err;
+}

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Parallel work: results in order whatever the threads do, and no threads for nothing. */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <time.h>
+
+#include "base/diag.h"
+#include "base/ordered.h"
+#include "unit.h"
+
+#define ITEMS 500u
+#define NONE UINT64_MAX
+
+enum step { IN_TAKE, IN_WORK, IN_DELIVER };
+
+/* What a run shall be like, and what was seen of it. */
+struct job {
+	uint64_t first_work; /* the items before this one are ready */
+	uint64_t bad;        /* the item that fails */
+	enum step where;
+
+	uint64_t taken;
+	uint64_t delivered;
+	atomic_uint workers;
+	atomic_uint worked;
+};
+
+struct worker {
+	const struct job *job;
+	uint64_t item;
+};
+
+static enum q2s_err
+fails_at(const struct job *job, uint64_t item, enum step where, struct q2s_diag *diag)
+{
+	if (item != job->bad || job->where != where)
+		return Q2S_OK;
+	return q2si_fail(diag, Q2S_E_DATA, "item", Q2S_NOWHERE, item, "bad");
+}
+
+static enum q2s_err
+job_open(void *shared, void **worker, struct q2s_diag *diag)
+{
+	struct job *job = shared;
+	struct worker *mine = calloc(1, sizeof(*mine));
+
+	(void)diag;
+	mine->job = job;
+	job->workers++;
+	*worker = mine;
+	return Q2S_OK;
+}
+
+static enum q2s_err
+job_take(void *shared, void *worker, bool *more, struct q2s_diag *diag)
+{
+	struct job *job = shared;
+
+	*more = job->taken < ITEMS;
+	((struct worker *)worker)->item = job->taken;
+	return *more ? fails_at(job, job->taken++, IN_TAKE, diag) : Q2S_OK;
+}
+
+static bool
+job_ready(const void *worker)
+{
+	const struct worker *mine = worker;
+
+	return mine->item < mine->job->first_work;
+}
+
+/* Some items take longer than many others together. */
+static enum q2s_err
+job_work(void *shared, void *worker, struct q2s_diag *diag)
+{
+	const struct timespec pause = { .tv_nsec = 2000000 };
+	struct job *job = shared;
+	const uint64_t item = ((struct worker *)worker)->item;
+
+	job->worked++;
+	if (item % 7 == 3)
+		nanosleep(&pause, NULL);
+	return fails_at(job, item, IN_WORK, diag);
+}
+
+static enum q2s_err
+job_deliver(void *shared, void *worker, struct q2s_diag *diag)
+{
+	struct job *job = shared;
+	const uint64_t item = ((struct worker *)worker)->item;
+
+	quick_assert_eq(item, job->delivered);
+	Q2SI_TRY(fails_at(job, item, IN_DELIVER, diag));
+	job->delivered++;
+	return Q2S_OK;
+}
+
+static const struct q2si_ordered_ops ops = {
+	.open = job_open,
+	.close = free,
+	.take = job_take,
+	.ready = job_ready,
+	.work = job_work,
+	.deliver = job_deliver,
+};
+
+START_TEST(all_is_delivered_in_order)
+{
+	const unsigned threads[] = { 1, 2, 7, Q2SI_THREADS_MAX, 1000, 0 };
+	struct job job = { .bad = NONE };
+
+	ck_assert_int_eq(q2si_ordered_run(&ops, &job, threads[_i], NULL), Q2S_OK);
+	ck_assert_uint_eq(job.delivered, ITEMS);
+	ck_assert_uint_eq(job.worked, ITEMS);
+	if (threads[_i] > 0)
+		ck_assert_uint_le(job.workers, threads[_i]);
+}
+END_TEST
+
+START_TEST(what_is_ready_needs_no_other_thread)
+{
+	struct job job = { .bad = NONE, .first_work = NONE };
+
+	ck_assert_int_eq(q2si_ordered_run(&ops, &job, 8, NULL), Q2S_OK);
+	ck_assert_uint_eq(job.delivered, ITEMS);
+	ck_assert_uint_eq(job.worked, 0);
+	ck_assert_uint_eq(job.workers, 1);
+}
+END_TEST
+
+START_TEST(the_first_work_starts_the_others)
+{
+	struct job job = { .bad = NONE, .first_work = ITEMS / 2 };
+
+	ck_assert_int_eq(q2si_ordered_run(&ops, &job, 8, NULL), Q2S_OK);
+	ck_assert_uint_eq(job.delivered, ITEMS);
+	ck_assert_uint_eq(job.worked, ITEMS / 2);
+	ck_assert_uint_eq(job.workers, 8);
+}
+END_TEST
+
+/* Whatever is done at the time, what lies before the failure is delivered, and nothing behind it. */
+START_TEST(the_first_failure_ends_it)
+{
+	for (unsigned threads = 1; threads <= 8; threads++) {
+		struct job job = { .bad = ITEMS / 3, .where = (enum step)_i };
+		struct q2s_diag diag = { 0 };
+
+		ck_assert_int_eq(q2si_ordered_run(&ops, &job, threads, &diag), Q2S_E_DATA);
+		ck_assert_int_eq(diag.err, Q2S_E_DATA);
+		ck_assert_uint_eq(diag.value, ITEMS / 3);
+		if (job.where == IN_TAKE) /* known before those ahead of it are done */
+			ck_assert_uint_le(job.delivered, ITEMS / 3);
+		else
+			ck_assert_uint_eq(job.delivered, ITEMS / 3);
+	}
+}
+END_TEST
+
+int
+main(void)
+{
+	TCase *tcase = tcase_create("ordered");
+
+	tcase_add_loop_test(tcase, all_is_delivered_in_order, 0, 6);
+	tcase_add_test(tcase, what_is_ready_needs_no_other_thread);
+	tcase_add_test(tcase, the_first_work_starts_the_others);
+	tcase_add_loop_test(tcase, the_first_failure_ends_it, IN_TAKE, IN_DELIVER + 1);
+	return unit_run_case("ordered", tcase, NULL, 0);
+}
