@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/sendfile.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/arith.h"
@@ -28,6 +29,7 @@ struct stream_sink {
 	bool owned;
 	bool sends;   /* sendfile() works on this pair of descriptors, as far as we know */
 	bool splices; /* the descriptor is a pipe that takes pages of zeros */
+	int room;     /* of the pipe, in bytes; -1: it is none */
 };
 
 static struct stream_sink *
@@ -75,6 +77,21 @@ write_ahead(struct q2s_sink *sink, uint64_t ahead, const void *buf, size_t len,
 	return stream_write(sink, buf, len, diag);
 }
 
+/*
+ * @taken bytes were all that the pipe had room for. Its reader holds the pipe's lock while it copies
+ * out of it, and we would spend most of our time spinning for that lock, to hand over a few pages
+ * each time. So it gets a moment to make more room; far less than it needs for all that is there.
+ * A reader that had emptied the pipe is faster than we are, and is not made to wait.
+ */
+static void
+let_reader_read(const struct stream_sink *stream, ssize_t taken)
+{
+	const struct timespec moment = { .tv_nsec = 20000 };
+
+	if (taken < stream->room)
+		(void)nanosleep(&moment, NULL);
+}
+
 static enum q2s_err
 stream_copy(struct q2s_sink *sink, struct q2s_file *file, uint64_t at, uint64_t len,
 	    struct q2s_diag *diag)
@@ -88,12 +105,15 @@ stream_copy(struct q2s_sink *sink, struct q2s_file *file, uint64_t at, uint64_t 
 
 		if (n == 0)
 			return q2si_source_ended(file, (uint64_t)offset, diag);
-		if (n > 0)
+		if (n > 0) {
 			len -= (uint64_t)n;
-		else if (errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP)
+			if (len > 0)
+				let_reader_read(stream, n);
+		} else if (errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP) {
 			stream->sends = false;
-		else if (!may_retry(stream->sink.fd))
+		} else if (!may_retry(stream->sink.fd)) {
 			return q2si_sink_errno(sink, errno, "writing failed", diag);
+		}
 	}
 	if (len == 0)
 		return Q2S_OK;
@@ -184,9 +204,9 @@ q2si_sink_stream(int fd, bool owned, const char *name, struct q2s_sink **out, st
 	stream->owned = owned;
 	stream->sends = true;
 	/* A larger pipe means fewer switches to the reader; a refusal costs nothing but speed. */
-	stream->splices = fcntl(fd, F_GETPIPE_SZ) > 0;
-	if (stream->splices)
-		(void)fcntl(fd, F_SETPIPE_SZ, PIPE_SIZE);
+	(void)fcntl(fd, F_SETPIPE_SZ, PIPE_SIZE);
+	stream->room = fcntl(fd, F_GETPIPE_SZ);
+	stream->splices = stream->room > 0;
 	*out = &stream->sink;
 	return Q2S_OK;
 }
