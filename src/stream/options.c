@@ -80,6 +80,8 @@ static const struct option long_options[] = {
 
 /* What a pass over the options collects beside the options themselves. */
 struct parse {
+	int argc;
+	char **argv;
 	struct keyval_list image;
 	bool follow_given;
 	bool help, version;
@@ -96,6 +98,15 @@ set_image(struct stream_options *options, const char *key, const char *value)
 		return true;
 	(void)tool_usage_fail(&diag);
 	return false;
+}
+
+/* getopt takes an optional value only when it is attached; people write "-z zstd" too. */
+static const char *
+compress_value(const struct parse *parse)
+{
+	if (!optarg && optind < parse->argc && value_is_compression(parse->argv[optind]))
+		return parse->argv[optind++];
+	return optarg;
 }
 
 static bool
@@ -153,7 +164,7 @@ parse_one(struct stream_options *options, struct parse *parse, int got)
 	case 'j':
 		return value_threads(options, optarg);
 	case 'z':
-		return value_compress(options, &parse->compress_type, optarg);
+		return value_compress(options, &parse->compress_type, compress_value(parse));
 	case OPT_DEDUP:
 		return options->dedup = true;
 	case OPT_SPOOL:
@@ -245,7 +256,7 @@ settle_compression(struct stream_options *options, const struct parse *parse)
 }
 
 static enum stream_todo
-finish(struct stream_options *options, struct parse *parse, int argc, char **argv)
+finish(struct stream_options *options, struct parse *parse)
 {
 	struct q2s_diag diag = { 0 };
 
@@ -270,7 +281,7 @@ finish(struct stream_options *options, struct parse *parse, int argc, char **arg
 	if (!parse->follow_given)
 		options->other_follow = options->other_format ? Q2S_FOLLOW_BESIDE :
 								Q2S_FOLLOW_NONE;
-	if (!parse_names(options, argc - optind, argv + optind) ||
+	if (!parse_names(options, parse->argc - optind, parse->argv + optind) ||
 	    !stream_options_check(options, parse->image.count > 0 || parse->image_given) ||
 	    !base_check(options) ||
 	    !outlet_check(&options->outlet, !options->measure && !options->compare,
@@ -282,7 +293,7 @@ finish(struct stream_options *options, struct parse *parse, int argc, char **arg
 enum stream_todo
 stream_options_parse(struct stream_options *options, int argc, char **argv)
 {
-	struct parse parse = { 0 };
+	struct parse parse = { .argc = argc, .argv = argv };
 	enum stream_todo todo = STREAM_WRONG;
 	int got;
 
@@ -297,7 +308,7 @@ stream_options_parse(struct stream_options *options, int argc, char **argv)
 			break;
 	}
 	if (got == -1)
-		todo = finish(options, &parse, argc, argv);
+		todo = finish(options, &parse);
 	keyval_free(&parse.image);
 	return todo;
 }

@@ -58,6 +58,25 @@ wrong 3/2 --part 3/2 disk
 wrong 12 --range 12 disk
 wrong lz4 --compress=lz4 disk
 
+# The way to compress may be a word of its own; what is none is a name.
+q2s-stream --compress=zstd:1 disk >attached
+for way in '-z zstd:1' '-zzstd:1' '--compress zstd:1' '-z -o compression_type=zstd'; do
+	# shellcheck disable=SC2086 # words
+	q2s-stream $way disk >apart
+	expect_exit 0 q2s-inspect info --output=json apart
+	expect_stdout '"compression-type": "zstd"'
+	case $way in *:1) assert_same_bytes attached apart ;; esac
+done
+q2s-stream disk -z zstd:1 >apart
+assert_same_bytes attached apart
+cp disk zstd
+q2s-stream -z ./zstd >apart
+expect_exit 0 q2s-inspect info --output=json apart
+expect_stdout '"compression-type": "zlib"'
+rm zstd
+expect_exit 1 q2s-stream -z zstd:1x disk
+expect_stderr 'zstd:1x'
+
 # A name that is hostile to terminals is shown, not played.
 expect_exit 1 q2s-stream disk -o $'\e[2Jfoo=1'
 expect_stderr '\\x1b\[2Jfoo'
