@@ -79,12 +79,18 @@ struct q2s_stretch {
 enum q2s_err q2s_file_stretch(struct q2s_file *file, uint64_t at, struct q2s_stretch *out,
 			      struct q2s_diag *diag);
 
+/** The stretch of one file that was looked at last. Zero-initialise. */
+struct q2s_stretch_walk {
+	uint64_t start, end;
+	bool hole;
+};
+
 /**
- * As q2s_file_stretch() where the caller knows that data begins at @at, as a hole ended there: half
- * the system calls.
+ * As q2s_file_stretch(), for whoever goes forward in small steps: what @walk knows is not asked
+ * again, and where a hole ends, data begins. A question to the system is two calls, else.
  */
-enum q2s_err q2s_file_data_stretch(struct q2s_file *file, uint64_t at, struct q2s_stretch *out,
-				   struct q2s_diag *diag);
+enum q2s_err q2s_file_stretch_on(struct q2s_file *file, struct q2s_stretch_walk *walk, uint64_t at,
+				 struct q2s_stretch *out, struct q2s_diag *diag);
 
 /** Is it a stream that q2s_file_arriving() reads? */
 bool q2s_file_is_arriving(const struct q2s_file *file);

@@ -26,7 +26,7 @@
  * @metadata       where the image's structures lie
  * @tables         L2 tables, and how often each is referred to
  * @window         Q2SI_WINDOW bytes or one cluster, if that is more, to read into
- * @stretch_*      what is known about holes around the last place asked about
+ * @stretches      what is known about holes around the last place asked about
  * @expect_hole    the last L2 tables were empty, so that asking for holes may save reading
  * @told_*         a finding that is reported once an image
  */
@@ -46,9 +46,7 @@ struct q2si_checker {
 	struct q2si_extents metadata;
 	struct q2si_tables tables;
 	uint8_t *window;
-	uint64_t stretch_start;
-	uint64_t stretch_end;
-	bool stretch_is_hole;
+	struct q2s_stretch_walk stretches;
 	bool expect_hole;
 	bool told_compressed_clear;
 };

@@ -79,27 +79,17 @@ q2si_past_end(const struct q2si_checker *ck, uint64_t at, uint64_t len)
 	return end > ck->file_size && end - ck->file_size >= ck->geom->cluster_size;
 }
 
-static void
-learn_stretch(struct q2si_checker *ck, uint64_t at)
-{
-	struct q2s_stretch stretch;
-
-	if (q2s_file_stretch(ck->file, at, &stretch, NULL) != Q2S_OK || stretch.len == 0)
-		stretch = (struct q2s_stretch){ .hole = false, .len = ck->file_size - at };
-	ck->stretch_start = at;
-	ck->stretch_end = at + stretch.len;
-	ck->stretch_is_hole = stretch.hole;
-}
-
+/* Where the system cannot tell, all is data. */
 bool
 q2si_in_hole(struct q2si_checker *ck, uint64_t at, uint64_t len)
 {
+	struct q2s_stretch stretch;
+
 	if (at >= ck->file_size)
 		return true;
-	len = q2si_min(len, ck->file_size - at);
-	if (at < ck->stretch_start || at >= ck->stretch_end)
-		learn_stretch(ck, at);
-	return ck->stretch_is_hole && at + len <= ck->stretch_end;
+	if (q2s_file_stretch_on(ck->file, &ck->stretches, at, &stretch, NULL) != Q2S_OK)
+		ck->stretches = (struct q2s_stretch_walk){ .start = at, .end = ck->file_size };
+	return ck->stretches.hole && at + q2si_min(len, ck->file_size - at) <= ck->stretches.end;
 }
 
 bool

@@ -59,7 +59,7 @@ visit_stretch(struct q2si_checker *ck, uint64_t at, uint64_t end, uint64_t weigh
 		const size_t len = (size_t)q2si_min(end - at, Q2SI_WINDOW);
 
 		if (q2si_in_hole(ck, at, len)) {
-			at = q2si_min(end, q2si_max(at + len, ck->stretch_end & ~7ull));
+			at = q2si_min(end, q2si_max(at + len, ck->stretches.end & ~7ull));
 			continue;
 		}
 		/* A window of whole words, though the file may end within one. */

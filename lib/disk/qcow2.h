@@ -56,16 +56,14 @@ struct q2si_qcow2_disk {
 
 /**
  * What a cursor knows of one layer: the walker, the cipher of an encrypted one, the run found last
- * (guest [@start, @end)), and the stretch of layer->data found last (file [@stretch_at,
- * @stretch_end)).
+ * (guest [@start, @end)), and the stretch of layer->data found last.
  */
 struct q2si_view {
 	struct q2s_map *map;
 	struct q2s_cipher *cipher;
 	uint64_t start, end;
 	struct q2s_run run;
-	uint64_t stretch_at, stretch_end;
-	bool hole;
+	struct q2s_stretch_walk stretches;
 };
 
 /** A decompressed cluster of layer @depth, known by the host offset of its stream. */

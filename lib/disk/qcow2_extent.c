@@ -39,16 +39,12 @@ holes_apply(struct q2si_view *view, const struct q2si_layer *layer, struct q2s_e
 	if (extent->file == layer->file && layer->image)
 		Q2SI_TRY(end_check(layer, extent, size, diag));
 	if (extent->at < size) {
-		if (extent->at < view->stretch_at || extent->at >= view->stretch_end) {
-			struct q2s_stretch stretch;
+		struct q2s_stretch stretch;
 
-			Q2SI_TRY(q2s_file_stretch(extent->file, extent->at, &stretch, diag));
-			view->stretch_at = extent->at;
-			view->stretch_end = extent->at + stretch.len;
-			view->hole = stretch.hole;
-		}
-		extent->len = q2si_min(extent->len, view->stretch_end - extent->at);
-		hole = view->hole;
+		Q2SI_TRY(q2s_file_stretch_on(extent->file, &view->stretches, extent->at, &stretch,
+					     diag));
+		extent->len = q2si_min(extent->len, stretch.len);
+		hole = stretch.hole;
 	}
 	if (hole) {
 		/* A hole in an image is zero by its entry; one in the raw bottom is nothing. */

@@ -11,11 +11,9 @@ struct raw_disk {
 	struct q2s_file *file;
 };
 
-/* Keeps the last stretch: callers ask for it piece by piece, and each question is a system call. */
 struct raw_cursor {
 	struct q2s_cursor cursor;
-	uint64_t start, end; /* of the stretch; empty at first */
-	bool hole;
+	struct q2s_stretch_walk walk;
 };
 
 static struct q2s_file *
@@ -47,19 +45,11 @@ raw_extent(struct q2s_cursor *cursor, q2s_guest guest, uint64_t max, struct q2s_
 	   struct q2s_diag *diag)
 {
 	struct raw_cursor *raw = (struct raw_cursor *)cursor;
+	struct q2s_stretch stretch;
 
-	if (guest.v < raw->start || guest.v >= raw->end) {
-		struct q2s_stretch stretch;
-		const bool data = raw->hole && guest.v == raw->end;
-
-		Q2SI_TRY((data ? q2s_file_data_stretch : q2s_file_stretch)(file_of(cursor), guest.v,
-									   &stretch, diag));
-		raw->start = guest.v;
-		raw->end = guest.v + stretch.len;
-		raw->hole = stretch.hole;
-	}
-	*out = (struct q2s_extent){ .len = q2si_min(raw->end - guest.v, max) };
-	if (!raw->hole) {
+	Q2SI_TRY(q2s_file_stretch_on(file_of(cursor), &raw->walk, guest.v, &stretch, diag));
+	*out = (struct q2s_extent){ .len = q2si_min(stretch.len, max) };
+	if (!stretch.hole) {
 		out->state = Q2S_DATA;
 		out->file = file_of(cursor);
 		out->at = guest.v;

@@ -48,6 +48,12 @@ q2si_file_arrives(struct q2s_file *file, struct q2si_feed *feed)
 	file->feed = feed;
 }
 
+struct q2si_feed *
+q2si_file_feed(const struct q2s_file *file)
+{
+	return file->feed;
+}
+
 static enum q2s_err
 file_errno(const struct q2s_file *file, struct q2s_diag *diag, uint64_t at, const char *doing)
 {
@@ -297,54 +303,6 @@ q2s_file_read(struct q2s_file *file, uint64_t at, void *buf, size_t len, struct 
 			    q2si_fail(diag, Q2S_E_SHORT, "file", (q2s_host){ at }, got,
 				      "ends before %zu bytes could be read", len),
 			    file->name);
-}
-
-/* What has arrived of a stream is data; it can be copied without asking again. */
-static enum q2s_err
-arrived_stretch(struct q2s_file *file, uint64_t at, struct q2s_stretch *out, struct q2s_diag *diag)
-{
-	Q2SI_TRY(q2si_feed_need(file->feed, at, 1, diag));
-	const uint64_t have = q2si_feed_until(file->feed, at + 1);
-
-	*out = (struct q2s_stretch){ .hole = at >= have, .len = at < have ? have - at : 1 };
-	return Q2S_OK;
-}
-
-enum q2s_err
-q2s_file_data_stretch(struct q2s_file *file, uint64_t at, struct q2s_stretch *out,
-		      struct q2s_diag *diag)
-{
-	if (file->feed)
-		return arrived_stretch(file, at, out, diag);
-	const uint64_t size = file->ident.size;
-	const off_t hole = lseek(file->fd, (off_t)at, SEEK_HOLE);
-
-	*out = (struct q2s_stretch){ .hole = false, .len = size - at };
-	if (hole < 0 && errno != ENXIO)
-		return file_errno(file, diag, at, "looking for a hole failed");
-	if (hole > (off_t)at)
-		out->len = q2si_min((uint64_t)hole, size) - at;
-	return Q2S_OK;
-}
-
-enum q2s_err
-q2s_file_stretch(struct q2s_file *file, uint64_t at, struct q2s_stretch *out, struct q2s_diag *diag)
-{
-	if (file->feed)
-		return arrived_stretch(file, at, out, diag);
-	const uint64_t size = file->ident.size;
-	const off_t data = lseek(file->fd, (off_t)at, SEEK_DATA);
-
-	if (data == (off_t)at)
-		return q2s_file_data_stretch(file, at, out, diag);
-	*out = (struct q2s_stretch){ .hole = true, .len = size - at };
-	if (data > 0)
-		out->len = q2si_min((uint64_t)data, size) - at;
-	else if (errno == EINVAL || errno == EOPNOTSUPP || errno == ENOTTY)
-		out->hole = false; /* a device, or a file system that keeps no holes */
-	else if (errno != ENXIO) /* which says: nothing but a hole up to the end */
-		return file_errno(file, diag, at, "looking for data failed");
-	return Q2S_OK;
 }
 
 void

@@ -8,4 +8,7 @@
 /** @file, on the descriptor that @feed writes to, holds what the feed has; takes @feed over. */
 void q2si_file_arrives(struct q2s_file *file, struct q2si_feed *feed);
 
+/** The feed of a file that is still arriving, else NULL. */
+struct q2si_feed *q2si_file_feed(const struct q2s_file *file);
+
 #endif

@@ -15,6 +15,7 @@
  * @plain    host offsets may be shown: the bytes there are the guest's (not encrypted)
  * @asked    @sparse is known
  * @sparse   holes of the file are zeros that look like data
+ * @holes    where they are
  */
 struct walk_layer {
 	const struct layer *layer;
@@ -24,6 +25,7 @@ struct walk_layer {
 	bool plain;
 	bool asked;
 	bool sparse;
+	struct q2s_stretch_walk holes;
 };
 
 enum q2s_err
@@ -65,13 +67,14 @@ walk_close(struct walk *walk)
 
 /* A hole of the file behind @range, which starts there or at its end, reads as zero. */
 static enum q2s_err
-look_for_hole(struct q2s_file *file, struct range *range, bool *hole, struct q2s_diag *diag)
+look_for_hole(struct walk_layer *it, struct range *range, bool *hole, struct q2s_diag *diag)
 {
+	struct q2s_file *const file = it->layer->file;
 	struct q2s_stretch stretch = { .hole = true, .len = range->length };
 	enum q2s_err err = Q2S_OK;
 
 	if (range->offset < q2s_file_size(file))
-		err = q2s_file_stretch(file, range->offset, &stretch, diag);
+		err = q2s_file_stretch_on(file, &it->holes, range->offset, &stretch, diag);
 	*hole = stretch.hole;
 	/* A hole that reaches the end of the file goes on behind it. */
 	if (!stretch.hole || range->offset + stretch.len < q2s_file_size(file))
@@ -80,7 +83,7 @@ look_for_hole(struct q2s_file *file, struct range *range, bool *hole, struct q2s
 }
 
 static enum q2s_err
-look_raw(const struct walk_layer *it, struct range *range, struct q2s_diag *diag)
+look_raw(struct walk_layer *it, struct range *range, struct q2s_diag *diag)
 {
 	struct q2s_file *const file = it->layer->file;
 	bool hole = false;
@@ -92,7 +95,7 @@ look_raw(const struct walk_layer *it, struct range *range, struct q2s_diag *diag
 	/* The sector in which the file ends: stored bytes, then zeros. */
 	if (range->offset < q2s_file_size(file))
 		range->length = q2si_min(range->length, q2s_file_size(file) - range->offset);
-	err = look_for_hole(file, range, &hole, diag);
+	err = look_for_hole(it, range, &hole, diag);
 	range->zero = hole;
 	range->data = !hole;
 	return err;
@@ -109,7 +112,7 @@ look_behind(struct walk_layer *it, struct range *range, struct q2s_diag *diag)
 	it->asked = true;
 	if (!it->sparse)
 		return Q2S_OK;
-	return look_for_hole(it->layer->file, range, &range->zero, diag);
+	return look_for_hole(it, range, &range->zero, diag);
 }
 
 static enum q2s_err
