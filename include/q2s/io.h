@@ -172,6 +172,11 @@ enum q2s_err q2s_sink_write(struct q2s_sink *sink, const void *buf, size_t len,
 /** Append @len bytes of @file from @at on: spliced, reflinked, copied in the kernel, or read. */
 enum q2s_err q2s_sink_copy(struct q2s_sink *sink, struct q2s_file *file, uint64_t at, uint64_t len,
 			   struct q2s_diag *diag);
+/**
+ * Would q2s_sink_copy() only read into a buffer, and write that? Then a caller can as well do it, in
+ * several threads. What a destination can do is known for sure after the first copy.
+ */
+bool q2s_sink_copies_by_hand(const struct q2s_sink *sink);
 /** Append @len zeros: a hole where the destination can hold one. */
 enum q2s_err q2s_sink_zero(struct q2s_sink *sink, uint64_t len, struct q2s_diag *diag);
 

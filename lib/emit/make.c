@@ -2,8 +2,11 @@
 /* Making the parts of a parcel that do not lie anywhere as they are written. */
 #include <stdlib.h>
 
+#include "base/arith.h"
 #include "base/diag.h"
 #include "emit/emission.h"
+
+#define PAGE 4096u /* the kernel copies whole pages faster to where a page may begin */
 
 static enum q2s_err
 ready_to_encode(const struct q2si_emission *emission, struct q2si_parcel *parcel,
@@ -24,12 +27,11 @@ ready(const struct q2si_emission *emission, struct q2si_parcel *parcel, struct q
 	const struct q2s_crypt *crypt = emission->options.crypt;
 
 	if (parcel->buffer_size < parcel->size) {
-		uint8_t *buffer = realloc(parcel->buffer, parcel->size);
-
-		if (!buffer)
+		free(parcel->buffer);
+		parcel->buffer_size = q2si_round_up(parcel->size, PAGE);
+		parcel->buffer = aligned_alloc(PAGE, parcel->buffer_size);
+		if (!parcel->buffer)
 			return q2si_fail_nomem(diag, "output buffer");
-		parcel->buffer = buffer;
-		parcel->buffer_size = parcel->size;
 	}
 	if (!parcel->cursor)
 		Q2SI_TRY(q2s_cursor_open(emission->disk, &parcel->cursor, diag));

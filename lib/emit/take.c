@@ -48,7 +48,15 @@ guest_read(struct q2si_part *part, uint64_t max)
 	part->size = part->piece.len;
 }
 
-/* The first extent of a guest piece. Holes are never moved, and files are left to the kernel. */
+/* Is it best to leave these bytes to the sink? What is arriving has to be read in order. */
+static bool
+left_to_sink(const struct q2si_emission *emission, const struct q2s_extent *extent)
+{
+	return extent->file && (q2s_file_is_arriving(extent->file) ||
+				!q2s_sink_copies_by_hand(emission->sink));
+}
+
+/* The first extent of a guest piece. Holes are never moved. */
 static enum q2s_err
 guest_part(struct q2si_emission *emission, struct q2si_part *part, struct q2s_diag *diag)
 {
@@ -69,8 +77,8 @@ guest_part(struct q2si_emission *emission, struct q2si_part *part, struct q2s_di
 	piece->len = part->extent.len;
 	if (part->extent.state != Q2S_DATA)
 		piece->kind = Q2S_PIECE_ZERO;
-	else if (!part->extent.file)
-		guest_read(part, CLUSTER_MAX);
+	else if (!left_to_sink(emission, &part->extent))
+		guest_read(part, part->extent.file ? Q2SI_PARCEL_BYTES : CLUSTER_MAX);
 	return Q2S_OK;
 }
 

@@ -14,6 +14,7 @@
 
 /* Large enough to hide the system calls, small enough to stay in the processor's cache. */
 #define COPY_BUFFER (256u << 10)
+#define PAGE 4096u /* the kernel copies whole pages faster to where a page may begin */
 
 /* Page-aligned, so that a pipe can take whole pages of it. */
 const uint8_t q2si_zeros[Q2SI_ZEROS_SIZE] __attribute__((aligned(4096))) = { 0 };
@@ -40,18 +41,18 @@ q2si_copy_by_hand(struct q2s_sink *sink, struct q2s_file *file, uint64_t at, uin
 					size_t len, struct q2s_diag *diag),
 		  struct q2s_diag *diag)
 {
-	Q2SI_AUTO_FREE void *buf = malloc(COPY_BUFFER);
-
-	if (!buf)
+	if (!sink->copy_buffer)
+		sink->copy_buffer = aligned_alloc(PAGE, COPY_BUFFER);
+	if (!sink->copy_buffer)
 		return q2si_fail_nomem(diag, "copy buffer");
 	for (uint64_t done = 0; done < len;) {
 		const size_t n = q2si_min(len - done, COPY_BUFFER);
 		size_t got;
 
-		Q2SI_TRY(q2s_file_read_padded(file, at + done, buf, n, &got, diag));
+		Q2SI_TRY(q2s_file_read_padded(file, at + done, sink->copy_buffer, n, &got, diag));
 		if (got < n)
 			return q2si_source_ended(file, at + done + got, diag);
-		Q2SI_TRY(write(sink, done, buf, n, diag));
+		Q2SI_TRY(write(sink, done, sink->copy_buffer, n, diag));
 		done += n;
 	}
 	return Q2S_OK;
@@ -104,6 +105,12 @@ q2s_sink_zero(struct q2s_sink *sink, uint64_t len, struct q2s_diag *diag)
 }
 
 bool
+q2s_sink_copies_by_hand(const struct q2s_sink *sink)
+{
+	return sink->by_hand;
+}
+
+bool
 q2s_sink_can_seek(const struct q2s_sink *sink)
 {
 	return sink->seeks;
@@ -127,6 +134,7 @@ q2s_sink_abort(struct q2s_sink *sink)
 	if (!sink)
 		return;
 	sink->ops->close(sink);
+	free(sink->copy_buffer);
 	free(sink->name);
 	free(sink);
 }

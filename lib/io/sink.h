@@ -27,6 +27,8 @@ struct q2s_sink {
 	uint64_t pos;    /* bytes taken before the call in progress */
 	bool seeks;      /* an earlier offset can be written again */
 	bool free_zeros; /* zeros become holes, and nothing is moved for them */
+	bool by_hand;      /* a copy goes through a buffer, as far as we know */
+	void *copy_buffer; /* for that: kept from one copy to the next */
 };
 
 /** A failed system call on @sink. */

@@ -159,6 +159,7 @@ q2s_sink_digest(struct q2s_sink *inner, const char *algorithm, struct q2s_digest
 		return err;
 	}
 	digest->result = result;
+	digest->wrapper.sink.by_hand = true; /* the bytes have to be seen */
 	*out = &digest->wrapper.sink;
 	return Q2S_OK;
 }

@@ -111,6 +111,7 @@ stream_copy(struct q2s_sink *sink, struct q2s_file *file, uint64_t at, uint64_t 
 				let_reader_read(stream, n);
 		} else if (errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP) {
 			stream->sends = false;
+			sink->by_hand = true;
 		} else if (!may_retry(stream->sink.fd)) {
 			return q2si_sink_errno(sink, errno, "writing failed", diag);
 		}

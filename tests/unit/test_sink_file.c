@@ -86,10 +86,22 @@ START_TEST(holes_cannot_always_be_punched)
 }
 END_TEST
 
-START_TEST(ranges_cannot_always_be_copied)
+/* A server copies what lies on it. Where the test's folder shares blocks, nothing is left to copy. */
+START_TEST(servers_copy)
+{
+	overwrite(3000000, 777, 190);
+	ck_assert_uint_eq(faulty.served, 0);
+	faulty.remote = true;
+	overwrite(3000000, 777, 190);
+	ck_assert_uint_gt(faulty.served, 0);
+}
+END_TEST
+
+START_TEST(servers_cannot_always_copy)
 {
 	static const int errors[] = { EXDEV, EINVAL, ENOSYS, EOPNOTSUPP, EPERM, ETXTBSY };
 
+	faulty.remote = true;
 	for (size_t i = 0; i < COUNT(errors); i++) {
 		faulty.copy_range = errors[i];
 		overwrite(3000000, 777, 200 + i);
@@ -102,6 +114,7 @@ START_TEST(short_and_interrupted_calls_are_repeated)
 	faulty.most = 9999;
 	faulty.interrupt = true;
 	for (unsigned i = 0; i < 4; i++) {
+		faulty.remote = true;
 		faulty.copy_range = i % 2 ? EXDEV : 0;
 		faulty.fallocate = i / 2 ? EOPNOTSUPP : 0;
 		overwrite_all_ways(300 + 10 * i);
@@ -194,6 +207,6 @@ START_TEST(a_source_that_ends_early_has_changed)
 END_TEST
 
 FILES_MAIN("sink_file", zeros_overwrite_what_was_there, holes_cannot_always_be_punched,
-	   ranges_cannot_always_be_copied, short_and_interrupted_calls_are_repeated,
+	   servers_copy, servers_cannot_always_copy, short_and_interrupted_calls_are_repeated,
 	   zeros_take_no_space, an_abort_leaves_the_descriptor_open,
 	   a_file_that_may_not_grow_is_an_error, a_source_that_ends_early_has_changed)
