@@ -63,10 +63,11 @@ AC_DEFUN([Q2S_LD_VERSION_SCRIPT], [
 	AM_CONDITIONAL([HAVE_VERSION_SCRIPT], [test "x$q2s_cv_version_script" = xyes])
 ])
 
-dnl Q2S_WITH(NAME, PKG-CONFIG MODULE, PURPOSE)
+dnl Q2S_WITH(NAME, PKG-CONFIG MODULE, PURPOSE, [FUNCTION])
 dnl An optional library: --with-NAME insists on it, --without-NAME leaves it out, neither takes it
 dnl when it is there. Defines HAVE_<NAME> for the preprocessor and for automake, and leaves yes or
-dnl no in $with_NAME for the summary.
+dnl no in $with_NAME for the summary. With FUNCTION, one of the library's, it is not linked, but
+dnl loaded by the code that needs it, as <NAME>_SONAME.
 AC_DEFUN([Q2S_WITH], [
 	AC_ARG_WITH([$1], [AS_HELP_STRING([--with-$1], [$3 (default: when found)])],
 		[], [with_$1=auto])
@@ -79,8 +80,32 @@ AC_DEFUN([Q2S_WITH], [
 	AS_IF([test "x$with_$1" = xyes], [
 		AC_DEFINE([HAVE_]m4_toupper([$1]), [1], [Define to 1 for $3.])
 		DEPS_CFLAGS="$DEPS_CFLAGS $m4_toupper([$1])_CFLAGS"
-		DEPS_LIBS="$DEPS_LIBS $m4_toupper([$1])_LIBS"
-		PC_REQUIRES="$PC_REQUIRES $2"
+		m4_ifval([$4], [Q2S_SONAME([$1], [$4])], [
+			DEPS_LIBS="$DEPS_LIBS $m4_toupper([$1])_LIBS"
+			PC_REQUIRES="$PC_REQUIRES $2"
+		])
 	])
 	AM_CONDITIONAL([HAVE_]m4_toupper([$1]), [test "x$with_$1" = xyes])
+])
+
+dnl Q2S_SONAME(NAME, FUNCTION)
+dnl Defines <NAME>_SONAME: how the loader finds the library NAME, that is, what a program refers to
+dnl which is linked with it and calls FUNCTION.
+AC_DEFUN([Q2S_SONAME], [
+	AC_CACHE_CHECK([by which name $1 is loaded], [q2s_cv_soname_$1], [
+		q2s_cv_soname_$1=
+		q2s_save=$LIBS
+		LIBS="$m4_toupper([$1])_LIBS $LIBS"
+		AC_LINK_IFELSE([AC_LANG_CALL([], [$2])], [
+			q2s_cv_soname_$1=`$OBJDUMP -p conftest$EXEEXT |
+				sed -n 's/^ *NEEDED  *\($1[[^ ]]*\)$/\1/p'`
+		])
+		LIBS=$q2s_save
+	])
+	AS_IF([test "x$q2s_cv_soname_$1" = x], [AC_MSG_ERROR([
+		$1 is there, but not as a shared library that can be loaded (looked for with
+		$OBJDUMP); --without-$1 goes on, as does q2s_cv_soname_$1=NAME])])
+	AC_SEARCH_LIBS([dlopen], [dl], [], [AC_MSG_ERROR([nothing here can load $1])])
+	AC_DEFINE_UNQUOTED(m4_toupper([$1])[_SONAME], ["$q2s_cv_soname_$1"],
+		[Define to the name by which $1 is loaded.])
 ])

@@ -51,7 +51,7 @@ struct q2s_crypt;
  *   Q2S_E_UNSUPPORTED  a cipher, mode, IV generator or hash that is not known, or not computed by
  *                      libgcrypt
  *   Q2S_E_LIMIT        more than Q2S_LUKS_ITERATIONS_MAX
- *   Q2S_E_MISSING      a build without libgcrypt
+ *   Q2S_E_MISSING      a build without libgcrypt, or it cannot be loaded
  * or that the header cannot be read.
  */
 enum q2s_err q2s_crypt_open(const struct q2s_crypt_place *place, const void *key, size_t key_len,

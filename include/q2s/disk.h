@@ -167,7 +167,7 @@ struct q2s_disk_nbd_options {
  * 4 MiB of memory.
  *
  * Returns Q2S_OK, Q2S_E_IO with the reason that libnbd gives, Q2S_E_MISSING in a build without
- * libnbd, Q2S_E_NOMEM.
+ * libnbd or when libnbd, which is loaded here, cannot be, Q2S_E_NOMEM.
  */
 enum q2s_err q2s_disk_nbd(const struct q2s_disk_nbd_options *options, struct q2s_disk **out,
 			  struct q2s_diag *diag);

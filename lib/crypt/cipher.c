@@ -14,12 +14,13 @@ static enum q2s_err
 handle_open(int cipher, int mode, const uint8_t *key, size_t key_bytes, gcry_cipher_hd_t *out,
 	    struct q2s_diag *diag)
 {
-	gcry_error_t error = gcry_cipher_open(out, cipher, mode, 0);
+	gcry_error_t error = q2si_gcrypt.cipher_open(out, cipher, mode, 0);
 
 	if (error == 0)
-		error = gcry_cipher_setkey(*out, key, key_bytes);
+		error = q2si_gcrypt.cipher_setkey(*out, key, key_bytes);
 	return error == 0 ? Q2S_OK :
-			    q2si_gcrypt_fail(diag, error, "cipher", gcry_cipher_algo_name(cipher));
+			    q2si_gcrypt_fail(diag, error, "cipher",
+					     q2si_gcrypt.cipher_algo_name(cipher));
 }
 
 static enum q2s_err
@@ -29,9 +30,9 @@ essiv_open(struct q2si_sectors *sectors, const uint8_t *key, struct q2s_diag *di
 	uint8_t digest[64];
 	enum q2s_err err;
 
-	gcry_md_hash_buffer(spec->iv_hash, digest, key, spec->key_bytes);
+	q2si_gcrypt.md_hash_buffer(spec->iv_hash, digest, key, spec->key_bytes);
 	err = handle_open(spec->iv_cipher, GCRY_CIPHER_MODE_ECB, digest,
-			  gcry_md_get_algo_dlen(spec->iv_hash), &sectors->iv, diag);
+			  q2si_gcrypt.md_get_algo_dlen(spec->iv_hash), &sectors->iv, diag);
 	explicit_bzero(digest, sizeof(digest));
 	return err;
 }
@@ -40,8 +41,8 @@ enum q2s_err
 q2si_sectors_open(const struct q2si_cipher_spec *spec, const uint8_t *key,
 		  struct q2si_sectors *out, struct q2s_diag *diag)
 {
-	q2si_gcrypt_start();
 	*out = (struct q2si_sectors){ .spec = *spec };
+	Q2SI_TRY(q2si_gcrypt_start(diag));
 	Q2SI_TRY(handle_open(spec->cipher, spec->mode, key, spec->key_bytes, &out->data, diag));
 	return spec->ivgen == Q2SI_IV_ESSIV ? essiv_open(out, key, diag) : Q2S_OK;
 }
@@ -49,8 +50,10 @@ q2si_sectors_open(const struct q2si_cipher_spec *spec, const uint8_t *key,
 void
 q2si_sectors_close(struct q2si_sectors *sectors)
 {
-	gcry_cipher_close(sectors->data);
-	gcry_cipher_close(sectors->iv);
+	if (sectors->data)
+		q2si_gcrypt.cipher_close(sectors->data);
+	if (sectors->iv)
+		q2si_gcrypt.cipher_close(sectors->iv);
 	*sectors = (struct q2si_sectors){ 0 };
 }
 
@@ -65,7 +68,7 @@ iv_make(struct q2si_sectors *sectors, uint64_t number, uint8_t iv[IV_MAX])
 	memcpy(iv, &little, sizeof(little));
 	if (sectors->spec.ivgen != Q2SI_IV_ESSIV)
 		return 0;
-	return gcry_cipher_encrypt(sectors->iv, iv, sectors->spec.iv_block, NULL, 0);
+	return q2si_gcrypt.cipher_encrypt(sectors->iv, iv, sectors->spec.iv_block, NULL, 0);
 }
 
 static gcry_error_t
@@ -77,8 +80,8 @@ iv_set(struct q2si_sectors *sectors, uint64_t number)
 	if (error)
 		return error;
 	if (sectors->spec.mode == GCRY_CIPHER_MODE_CTR)
-		return gcry_cipher_setctr(sectors->data, iv, sectors->spec.iv_bytes);
-	return gcry_cipher_setiv(sectors->data, iv, sectors->spec.iv_bytes);
+		return q2si_gcrypt.cipher_setctr(sectors->data, iv, sectors->spec.iv_bytes);
+	return q2si_gcrypt.cipher_setiv(sectors->data, iv, sectors->spec.iv_bytes);
 }
 
 typedef gcry_error_t (*direction)(gcry_cipher_hd_t, void *, size_t, const void *, size_t);
@@ -102,19 +105,19 @@ sectors_turn(struct q2si_sectors *sectors, uint64_t first, uint8_t *buf, size_t 
 	}
 	return error == 0 ? Q2S_OK :
 			    q2si_gcrypt_fail(diag, error, "cipher",
-					     gcry_cipher_algo_name(sectors->spec.cipher));
+					     q2si_gcrypt.cipher_algo_name(sectors->spec.cipher));
 }
 
 enum q2s_err
 q2si_sectors_decrypt(struct q2si_sectors *sectors, uint64_t first, uint8_t *buf, size_t len,
 		     struct q2s_diag *diag)
 {
-	return sectors_turn(sectors, first, buf, len, gcry_cipher_decrypt, diag);
+	return sectors_turn(sectors, first, buf, len, q2si_gcrypt.cipher_decrypt, diag);
 }
 
 enum q2s_err
 q2si_sectors_encrypt(struct q2si_sectors *sectors, uint64_t first, uint8_t *buf, size_t len,
 		     struct q2s_diag *diag)
 {
-	return sectors_turn(sectors, first, buf, len, gcry_cipher_encrypt, diag);
+	return sectors_turn(sectors, first, buf, len, q2si_gcrypt.cipher_encrypt, diag);
 }

@@ -33,10 +33,10 @@ struct q2si_cipher_spec {
 };
 
 /**
- * names.c: find what a LUKS header names.
+ * names.c: find what a LUKS header names, as libgcrypt, which is started here, knows it.
  *
  * @at  host offset of the header
- * Q2S_E_UNSUPPORTED names the field.
+ * Q2S_E_UNSUPPORTED names the field; Q2S_E_MISSING: see q2si_gcrypt_start().
  */
 enum q2s_err q2si_cipher_find(const struct q2s_luks *luks, q2s_host at,
 			      struct q2si_cipher_spec *out, struct q2s_diag *diag);

@@ -82,7 +82,6 @@ q2s_luks_create(const struct q2s_luks_params *params, const void *key, size_t ke
 	crypt = calloc(1, sizeof(*crypt));
 	if (!crypt)
 		return q2si_fail_nomem(diag, "encryption");
-	q2si_gcrypt_start();
 	err = q2si_cipher_find(&luks, Q2S_NOWHERE, &crypt->spec, diag);
 	if (err == Q2S_OK)
 		err = q2si_luks_fill(&luks, params->iter_time, key, key_len, &crypt->spec,

@@ -58,11 +58,12 @@ q2si_luks_derive(int hash, const void *secret, size_t secret_len, const uint8_t 
 		 uint32_t iterations, uint8_t *out, size_t len, struct q2s_diag *diag)
 {
 	const gcry_error_t error =
-		gcry_kdf_derive(secret, secret_len, GCRY_KDF_PBKDF2, hash, salt,
-				Q2S_LUKS_SALT_SIZE, iterations, len, out);
+		q2si_gcrypt.kdf_derive(secret, secret_len, GCRY_KDF_PBKDF2, hash, salt,
+				       Q2S_LUKS_SALT_SIZE, iterations, len, out);
 
 	return error == 0 ? Q2S_OK :
-			    q2si_gcrypt_fail(diag, error, "PBKDF2", gcry_md_algo_name(hash));
+			    q2si_gcrypt_fail(diag, error, "PBKDF2",
+					     q2si_gcrypt.md_algo_name(hash));
 }
 
 /* Both derivations of a slot cost what the header says; together all are bounded. */
@@ -171,7 +172,6 @@ q2si_luks_unlock(const struct q2s_crypt_place *place, const void *key, size_t ke
 	struct lock lock = { .place = place, .key = key, .key_len = key_len };
 	enum q2s_err err;
 
-	q2si_gcrypt_start();
 	Q2SI_TRY(header_read(&lock, diag));
 	lock.material_len = lock.spec.key_bytes * Q2S_LUKS_STRIPES;
 	lock.material = malloc(lock.material_len);

@@ -70,7 +70,7 @@ uuid_make(char out[Q2S_LUKS_UUID_SIZE + 1])
 {
 	uint8_t b[16];
 
-	gcry_create_nonce(b, sizeof(b));
+	q2si_gcrypt.create_nonce(b, sizeof(b));
 	b[6] = (uint8_t)((b[6] & 0x0f) | 0x40);
 	b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
 	(void)snprintf(out, Q2S_LUKS_UUID_SIZE + 1,
@@ -108,7 +108,7 @@ slot_fill(const struct q2s_luks *luks, int hash, const void *key, size_t key_len
 	if (err == Q2S_OK)
 		err = q2si_sectors_open(spec, slot_key, &sectors, diag);
 	if (err == Q2S_OK) {
-		gcry_randomize(material, len, GCRY_STRONG_RANDOM);
+		q2si_gcrypt.randomize(material, len, GCRY_STRONG_RANDOM);
 		q2si_split_close(hash, material, luks->key_bytes, Q2S_LUKS_STRIPES, master);
 		err = q2si_sectors_encrypt(&sectors, 0, material, len, diag);
 	}
@@ -142,9 +142,9 @@ q2si_luks_fill(struct q2s_luks *luks, uint32_t iter_time, const void *key, size_
 	Q2SI_TRY(q2si_hash_find(luks, Q2S_NOWHERE, &hash, diag));
 	slots_place(luks);
 	uuid_make(luks->uuid);
-	gcry_randomize(master, luks->key_bytes, GCRY_STRONG_RANDOM);
-	gcry_create_nonce(luks->master_salt, sizeof(luks->master_salt));
-	gcry_create_nonce(luks->slots[0].salt, sizeof(luks->slots[0].salt));
+	q2si_gcrypt.randomize(master, luks->key_bytes, GCRY_STRONG_RANDOM);
+	q2si_gcrypt.create_nonce(luks->master_salt, sizeof(luks->master_salt));
+	q2si_gcrypt.create_nonce(luks->slots[0].salt, sizeof(luks->slots[0].salt));
 	luks->slots[0].active = true;
 	Q2SI_TRY(iterations_set(luks, hash, iter_time, diag));
 	bytes = calloc(1, luks->payload_offset);

@@ -91,14 +91,14 @@ essiv_find(const struct q2s_luks *luks, const char *hash, q2s_host at,
 	if (spec->iv_hash < 0)
 		return refuse(diag, "LUKS cipher-mode", at, AT_LUKS_CIPHER_MODE,
 			      luks->cipher_mode);
-	cipher = cipher_find(luks->cipher_name, gcry_md_get_algo_dlen(spec->iv_hash));
+	cipher = cipher_find(luks->cipher_name, q2si_gcrypt.md_get_algo_dlen(spec->iv_hash));
 	if (!cipher)
 		return q2si_fail_at(diag, Q2S_E_UNSUPPORTED, "LUKS cipher-mode",
 				    field_at(at, AT_LUKS_CIPHER_MODE),
 				    "'%s': %s has no keys of the length of that digest",
 				    luks->cipher_mode, luks->cipher_name);
 	spec->iv_cipher = cipher->id;
-	spec->iv_block = gcry_cipher_get_algo_blklen(cipher->id);
+	spec->iv_block = q2si_gcrypt.cipher_get_algo_blklen(cipher->id);
 	return Q2S_OK;
 }
 
@@ -126,20 +126,21 @@ q2si_cipher_find(const struct q2s_luks *luks, q2s_host at, struct q2si_cipher_sp
 	struct q2s_luks_words words;
 	bool xts;
 
+	Q2SI_TRY(q2si_gcrypt_start(diag));
 	q2s_luks_words(luks, &words);
 	Q2SI_TRY(mode_find(luks, &words, at, &spec, diag));
 	xts = spec.mode == GCRY_CIPHER_MODE_XTS;
 	cipher = xts && spec.key_bytes % 2 ? NULL :
 					     cipher_find(luks->cipher_name,
 							 spec.key_bytes / (xts ? 2 : 1));
-	if (!cipher || (xts && gcry_cipher_get_algo_blklen(cipher->id) != XTS_BLOCK))
+	if (!cipher || (xts && q2si_gcrypt.cipher_get_algo_blklen(cipher->id) != XTS_BLOCK))
 		return q2si_fail(diag, Q2S_E_UNSUPPORTED, "LUKS cipher-name",
 				 field_at(at, AT_LUKS_CIPHER_NAME), luks->key_bytes,
 				 "'%s' in mode %s with a key of %u bytes is not supported",
 				 luks->cipher_name, words.mode, luks->key_bytes);
 	spec.cipher = cipher->id;
 	if (spec.mode != GCRY_CIPHER_MODE_ECB)
-		spec.iv_bytes = gcry_cipher_get_algo_blklen(cipher->id);
+		spec.iv_bytes = q2si_gcrypt.cipher_get_algo_blklen(cipher->id);
 	*out = spec;
 	return Q2S_OK;
 }

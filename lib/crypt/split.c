@@ -15,7 +15,7 @@
 static void
 diffuse(int hash, uint8_t *block, size_t len)
 {
-	const size_t digest_len = gcry_md_get_algo_dlen(hash);
+	const size_t digest_len = q2si_gcrypt.md_get_algo_dlen(hash);
 	uint8_t digest[DIGEST_MAX], number[4];
 
 	for (uint32_t i = 0; i * digest_len < len; i++) {
@@ -25,7 +25,7 @@ diffuse(int hash, uint8_t *block, size_t len)
 					   { .len = n, .data = piece } };
 
 		q2si_put_be32(number, i);
-		(void)gcry_md_hash_buffers(hash, 0, digest, parts, 2);
+		(void)q2si_gcrypt.md_hash_buffers(hash, 0, digest, parts, 2);
 		memcpy(piece, digest, n);
 	}
 	explicit_bzero(digest, sizeof(digest));

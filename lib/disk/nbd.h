@@ -5,9 +5,8 @@
 
 #include <pthread.h>
 
-#include <libnbd.h>
-
 #include "disk/disk.h"
+#include "disk/nbd_lib.h"
 
 /* ---- connections ------------------------------------------------------------------------- */
 
@@ -16,6 +15,7 @@
 
 /** One connection. @lock is held by whoever talks to the server, or looks at a request. */
 struct q2si_nbd_link {
+	const struct q2si_nbd_lib *nbd;
 	struct nbd_handle *handle;
 	pthread_mutex_t lock;
 	unsigned users; /* cursors; guarded by the pool */
@@ -31,6 +31,7 @@ struct q2si_nbd_terms {
 };
 
 struct q2si_nbd_pool {
+	struct q2si_nbd_lib nbd;
 	char *uri; /* NULL: no connection can be added */
 	struct q2si_nbd_terms terms;
 	pthread_mutex_t lock; /* guards all below */
@@ -38,7 +39,7 @@ struct q2si_nbd_pool {
 	struct q2si_nbd_link links[Q2SI_NBD_LINKS_MAX];
 };
 
-/** Make the first connection (@options->uri) or all there are; agree on the terms. */
+/** Load libnbd; make the first connection (@options->uri) or all there are; agree on the terms. */
 enum q2s_err q2si_nbd_pool_open(struct q2si_nbd_pool *pool,
 				const struct q2s_disk_nbd_options *options, struct q2s_diag *diag);
 void q2si_nbd_pool_close(struct q2si_nbd_pool *pool);
@@ -48,7 +49,8 @@ struct q2si_nbd_link *q2si_nbd_pool_take(struct q2si_nbd_pool *pool);
 void q2si_nbd_pool_return(struct q2si_nbd_pool *pool, struct q2si_nbd_link *link);
 
 /** Record what libnbd says about the call of this thread that just failed; Q2S_E_IO or NOMEM. */
-enum q2s_err q2si_nbd_fail(struct q2s_diag *diag, const char *doing);
+enum q2s_err q2si_nbd_fail(const struct q2si_nbd_lib *nbd, struct q2s_diag *diag,
+			   const char *doing);
 
 /* ---- extents ----------------------------------------------------------------------------- */
 

@@ -66,14 +66,15 @@ static enum q2s_err
 ask_server(struct q2si_nbd_link *link, struct answer *answer, uint64_t start, uint64_t len,
 	   struct q2s_diag *diag)
 {
+	const struct q2si_nbd_lib *const nbd = link->nbd;
 	enum q2s_err err = Q2S_OK;
 
 	pthread_mutex_lock(&link->lock);
-	if (nbd_block_status(link->handle, len, start,
-			     (nbd_extent_callback){ .callback = on_extents, .user_data = answer },
-			     0) != 0 &&
-	    (nbd_aio_is_dead(link->handle) || nbd_aio_is_closed(link->handle)))
-		err = q2si_nbd_fail(diag, "cannot say what is allocated");
+	if (nbd->block_status(link->handle, len, start,
+			      (nbd_extent_callback){ .callback = on_extents, .user_data = answer },
+			      0) != 0 &&
+	    (nbd->aio_is_dead(link->handle) || nbd->aio_is_closed(link->handle)))
+		err = q2si_nbd_fail(nbd, diag, "cannot say what is allocated");
 	pthread_mutex_unlock(&link->lock);
 	return err;
 }

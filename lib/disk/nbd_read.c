@@ -47,15 +47,16 @@ is_in_flight(struct q2si_nbd_reader *reader, const struct q2si_nbd_slot *slot)
 static enum q2s_err
 wait_for(struct q2si_nbd_reader *reader, const struct q2si_nbd_slot *slot, struct q2s_diag *diag)
 {
+	struct q2si_nbd_link *const link = reader->link;
 	enum q2s_err err = Q2S_OK;
 
-	pthread_mutex_lock(&reader->link->lock);
+	pthread_mutex_lock(&link->lock);
 	while (slot->in_flight && err == Q2S_OK) {
 		/* when a connection breaks, libnbd answers all requests with an error */
-		if (nbd_poll(reader->link->handle, -1) < 0 && slot->in_flight)
-			err = q2si_nbd_fail(diag, "the connection failed");
+		if (link->nbd->poll(link->handle, -1) < 0 && slot->in_flight)
+			err = q2si_nbd_fail(link->nbd, diag, "the connection failed");
 	}
-	pthread_mutex_unlock(&reader->link->lock);
+	pthread_mutex_unlock(&link->lock);
 	return err;
 }
 
@@ -87,18 +88,20 @@ on_answer(void *opaque, int *error)
 static enum q2s_err
 send_slot(struct q2si_nbd_reader *reader, struct q2si_nbd_slot *slot, struct q2s_diag *diag)
 {
+	struct q2si_nbd_link *const link = reader->link;
 	enum q2s_err err = Q2S_OK;
 
-	pthread_mutex_lock(&reader->link->lock);
+	pthread_mutex_lock(&link->lock);
 	slot->in_flight = true;
 	slot->error = 0;
-	if (nbd_aio_pread(reader->link->handle, slot->data, slot->len, slot->at,
-			  (nbd_completion_callback){ .callback = on_answer, .user_data = slot },
-			  0) < 0) {
+	if (link->nbd->aio_pread(link->handle, slot->data, slot->len, slot->at,
+				 (nbd_completion_callback){ .callback = on_answer,
+							    .user_data = slot },
+				 0) < 0) {
 		slot->in_flight = false;
-		err = q2si_nbd_fail(diag, "cannot be asked for data");
+		err = q2si_nbd_fail(link->nbd, diag, "cannot be asked for data");
 	}
-	pthread_mutex_unlock(&reader->link->lock);
+	pthread_mutex_unlock(&link->lock);
 	return err;
 }
 

@@ -37,15 +37,15 @@ hash_open(const char *algorithm, gcry_md_hd_t *out, int *id, struct q2s_diag *di
 	gcry_error_t error;
 	size_t i = 0;
 
-	q2si_gcrypt_start();
 	while (i < COUNT && strcasecmp(algorithms[i].name, algorithm) != 0)
 		i++;
 	if (i == COUNT)
 		return q2si_fail_at(diag, Q2S_E_USAGE, "digest", Q2S_NOWHERE,
 				    "unknown algorithm '%.64s'; known: %s", algorithm,
 				    q2s_digest_names());
+	Q2SI_TRY(q2si_gcrypt_start(diag));
 	*id = algorithms[i].id;
-	error = gcry_md_open(out, *id, 0);
+	error = q2si_gcrypt.md_open(out, *id, 0);
 	if (error == 0)
 		return Q2S_OK;
 	return q2si_gcrypt_fail(diag, error, "digest", algorithms[i].name);
@@ -58,7 +58,7 @@ q2s_digest_check(const char *algorithm, struct q2s_diag *diag)
 	int id;
 
 	Q2SI_TRY(hash_open(algorithm, &hash, &id, diag));
-	gcry_md_close(hash);
+	q2si_gcrypt.md_close(hash);
 	return Q2S_OK;
 }
 
@@ -79,7 +79,7 @@ static enum q2s_err
 digest_write(struct q2s_sink *sink, const void *buf, size_t len, struct q2s_diag *diag)
 {
 	Q2SI_TRY(q2s_sink_write(digest_of(sink)->wrapper.inner, buf, len, diag));
-	gcry_md_write(digest_of(sink)->hash, buf, len);
+	q2si_gcrypt.md_write(digest_of(sink)->hash, buf, len);
 	return Q2S_OK;
 }
 
@@ -108,7 +108,7 @@ digest_zero(struct q2s_sink *sink, uint64_t len, struct q2s_diag *diag)
 	for (uint64_t left = len; left > 0;) {
 		const size_t n = q2si_min(left, Q2SI_ZEROS_SIZE);
 
-		gcry_md_write(digest->hash, q2si_zeros, n);
+		q2si_gcrypt.md_write(digest->hash, q2si_zeros, n);
 		left -= n;
 	}
 	return Q2S_OK;
@@ -118,17 +118,18 @@ static enum q2s_err
 digest_commit(struct q2s_sink *sink, struct q2s_diag *diag)
 {
 	const struct digest_sink *digest = digest_of(sink);
+	struct q2s_digest *const result = digest->result;
 
 	Q2SI_TRY(q2si_wrapper_commit(sink, diag));
-	digest->result->len = gcry_md_get_algo_dlen(digest->id);
-	memcpy(digest->result->bytes, gcry_md_read(digest->hash, digest->id), digest->result->len);
+	result->len = q2si_gcrypt.md_get_algo_dlen(digest->id);
+	memcpy(result->bytes, q2si_gcrypt.md_read(digest->hash, digest->id), result->len);
 	return Q2S_OK;
 }
 
 static void
 digest_close(struct q2s_sink *sink)
 {
-	gcry_md_close(digest_of(sink)->hash);
+	q2si_gcrypt.md_close(digest_of(sink)->hash);
 	q2si_wrapper_close(sink);
 }
 
@@ -154,7 +155,8 @@ q2s_sink_digest(struct q2s_sink *inner, const char *algorithm, struct q2s_digest
 	if (err == Q2S_OK)
 		err = q2si_wrapper_init(&digest->wrapper, &digest_ops, inner, diag);
 	if (err != Q2S_OK) {
-		gcry_md_close(digest->hash);
+		if (digest->hash)
+			q2si_gcrypt.md_close(digest->hash);
 		free(digest);
 		return err;
 	}

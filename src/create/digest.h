@@ -7,10 +7,12 @@
 
 #define DIGEST_TEXT 65 /* 64 digits and NUL */
 
-/** Can this build make digests? */
+/** Can digests be made? */
 bool digest_is_there(void);
 
-/** The digest of all bytes of a disk, in hexadecimal. Q2S_E_UNSUPPORTED without libgcrypt. */
+/**
+ * The digest of the raw image that a disk makes, in hexadecimal. Q2S_E_MISSING without libgcrypt.
+ */
 enum q2s_err digest_disk(struct q2s_disk *disk, char out[DIGEST_TEXT], struct q2s_diag *diag);
 
 #endif

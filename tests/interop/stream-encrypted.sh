@@ -110,6 +110,11 @@ if qemu-img convert -q "${secret[@]}" -f raw -O qcow2 -o "$legacy" "$raw" image 
 	assert_same_bytes out.raw "$raw"
 	expect_exit 1 q2s-stream -O raw image out.raw
 	expect_stderr 'crypt_method at host offset 0x20: encrypted by AES: give --key-file'
+	mkdir lib
+	: >"lib/$(sed -n 's/^#define LIBGCRYPT_SONAME "\(.*\)"$/\1/p' "$Q2S_BUILD/config.h")"
+	LD_LIBRARY_PATH=$tmp/lib:$LD_LIBRARY_PATH expect_exit 1 \
+		q2s-stream -O raw --key-file key image out.raw
+	expect_stderr 'libgcrypt.* cannot be loaded: '
 else
 	legacy=
 fi
