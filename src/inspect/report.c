@@ -73,7 +73,7 @@ gather(struct report *report, struct q2s_diag *diag)
 		return err;
 	report_metadata(report);
 	report_tables(report);
-	report_leaks(report);
+	report_refcounts(report);
 	report_host_count(report);
 	check(report);
 	return Q2S_OK;

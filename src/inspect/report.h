@@ -15,10 +15,13 @@
 #include "inspect/subject.h"
 
 #define REPORT_CELLS 4096u /* of each map, at most */
-#define REPORT_HOST_SAMPLES 4u
+#define REPORT_HOST_SAMPLES 4u /* of one cluster its owners, of several one of each kind */
 #define REPORT_GUEST_SAMPLES 3u
-#define REPORT_SAME_KIND 2u /* samples of one kind in a cell of several clusters */
+#define REPORT_SAME_KIND 2u /* samples of one kind in a cell of the guest map */
 #define REPORT_FINDINGS 200u
+#define REPORT_RECORDS 100u /* header extensions, snapshots, bitmaps: so many of each */
+#define REPORT_NAME 256u    /* bytes of a name of one of them */
+#define REPORT_TEXT 1024u   /* bytes of another text of the image */
 
 /** What a host cluster holds; what is not known to be in use is free. */
 enum host_kind {
@@ -42,21 +45,31 @@ enum host_kind {
 /** How a guest cluster reads. */
 enum guest_kind {
 	GUEST_ABSENT,
+	GUEST_KEPT, /* absent, but with a host cluster */
 	GUEST_ZERO,
+	GUEST_ZERO_KEPT, /* zero, with a host cluster */
 	GUEST_DATA,
 	GUEST_COMPRESSED,
-	GUEST_PARTIAL, /* its subclusters differ */
+	GUEST_MIXED, /* its subclusters differ */
 	GUEST_INVALID,
 	GUEST_UNSEEN, /* the work was cut */
 	GUEST_KINDS
 };
 
-/** One host cluster of a cell. @guest is what it shows, or the start of what a table maps. */
+/**
+ * One host cluster of a cell.
+ *
+ * @guest   what it shows, or the start of what a table maps, when @has_guest
+ * @counts  of a refcount block: the first host cluster that it counts, when @has_counts
+ * @refcount  its own, when @has_refcount
+ */
 struct host_sample {
 	q2s_host at;
 	enum host_kind kind;
-	bool has_guest;
+	bool has_guest, has_counts, has_refcount;
 	q2s_guest guest;
+	q2s_host counts;
+	uint64_t refcount;
 };
 
 struct host_cell {
@@ -149,11 +162,18 @@ enum host_kind report_host_kind(const struct report *report, q2s_host at);
 /** Note that the host cluster at @at holds @kind; who came first stays. @guest may be NULL. */
 void report_mark(struct report *report, q2s_host at, enum host_kind kind, const q2s_guest *guest);
 
+/** As report_mark(), with all that is known of the cluster. */
+void report_mark_sample(struct report *report, const struct host_sample *sample);
+
 /** As report_mark() for all clusters of [@at, @at + @len), as far as they are in the file. */
 void report_mark_range(struct report *report, q2s_host at, uint64_t len, enum host_kind kind);
 
 /** Note one guest cluster that is not plainly absent. */
 void report_guest(struct report *report, const struct guest_sample *sample);
+
+/** Is the cluster at @at among the samples of its cell? Then this is its refcount. */
+bool report_is_sample(const struct report *report, q2s_host at);
+void report_refcount(struct report *report, q2s_host at, uint64_t refcount);
 
 /** Count kinds into the host cells, once all is marked. */
 void report_host_count(struct report *report);
@@ -177,8 +197,11 @@ void report_trouble(struct report *report, const struct q2s_diag *fault);
 
 /** report_meta.c: mark header, refcount structures, snapshot table, bitmaps, encryption header. */
 void report_metadata(struct report *report);
-/** report_meta.c: mark what has a refcount and no owner. Comes last. */
-void report_leaks(struct report *report);
+/**
+ * report_meta.c: read the refcounts: mark what has one and no owner, and note those of samples.
+ * Comes last.
+ */
+void report_refcounts(struct report *report);
 /** report_guest.c: mark the L1 and L2 tables and what they map; draw the guest map. */
 void report_tables(struct report *report);
 
@@ -186,12 +209,18 @@ void report_tables(struct report *report);
 
 /** report_json.c: everything as one object. NULL when out of memory. */
 json_t *report_json(const struct report *report);
+/** report_json.c: digits, as a script's numbers do not hold 64 bits. NULL when out of memory. */
+json_t *report_hex(uint64_t value);
+/** report_json.c: what is wrong, in words; null when nothing is. NULL when out of memory. */
+json_t *report_fault_json(const struct q2s_diag *fault);
+/** report_header.c: what the header leads to: fields, features, extensions, names, records. */
+void report_header_json(const struct subject *subject, json_t *all);
 /** report_json.c: one finding, as `check` says it. NULL when out of memory. */
 json_t *report_finding_json(const struct q2s_finding *finding);
 /** report_page.c: the page in memory, to free; NULL when out of memory. @data is taken over. */
 char *report_page(json_t *data, size_t *len);
 
-/** report.html, a line each, NULL behind the last; made at build time. */
+/** page/page.html with style and script, a line each, NULL behind the last; made by the build. */
 extern const char *const report_html[];
 
 #endif

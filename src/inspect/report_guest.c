@@ -23,8 +23,10 @@ kind_of(const struct q2s_geom *geom, const struct q2s_l2_entry *entry)
 	if (entry->alloc == geom->sub_mask)
 		return GUEST_DATA;
 	if (entry->zero == geom->sub_mask)
-		return GUEST_ZERO;
-	return entry->alloc | entry->zero ? GUEST_PARTIAL : GUEST_ABSENT;
+		return entry->has_host ? GUEST_ZERO_KEPT : GUEST_ZERO;
+	if (entry->alloc | entry->zero)
+		return GUEST_MIXED;
+	return entry->has_host ? GUEST_KEPT : GUEST_ABSENT;
 }
 
 /* A compressed stream may reach into the next clusters. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * `report`: what was gathered as JSON. Offsets are strings of hexadecimal digits, as a script's
- * numbers do not hold 64 bits; counts are numbers. Cells and samples, of which there are many, are
- * arrays; the page has the order of their items (report.html).
+ * `report`: what was gathered as JSON. Offsets are strings of hexadecimal digits, counts are
+ * numbers. Cells and samples, of which there are many, are arrays: a cell is [counts, samples,
+ * number of findings].
  */
 #include "inspect/report.h"
 
@@ -11,13 +11,11 @@
 #include <stdlib.h>
 
 #include "common/json.h"
-#include "inspect/extensions.h"
-#include "inspect/fields.h"
 
 #define HEX 20
 
-static json_t *
-hex(uint64_t value)
+json_t *
+report_hex(uint64_t value)
 {
 	char text[HEX];
 
@@ -25,8 +23,8 @@ hex(uint64_t value)
 	return json_string(text);
 }
 
-static json_t *
-fault_json(const struct q2s_diag *fault)
+json_t *
+report_fault_json(const struct q2s_diag *fault)
 {
 	char text[512];
 
@@ -34,94 +32,6 @@ fault_json(const struct q2s_diag *fault)
 		return json_null();
 	q2s_diag_format(fault, text, sizeof(text));
 	return json_text(text);
-}
-
-/* ---- header ------------------------------------------------------------------------------ */
-
-static json_t *
-field_list(const struct subject *subject)
-{
-	static const char *const kinds[] = {
-		[FIELD_COUNT] = "count",
-		[FIELD_BYTES] = "bytes",
-		[FIELD_OFFSET] = "offset",
-		[FIELD_MASK] = "mask",
-	};
-	json_t *const list = json_array();
-
-	for (size_t i = 0; i < header_field_count; i++) {
-		const struct header_field *const field = &header_fields[i];
-
-		if (!header_field_present(field, subject->header.header_length))
-			continue;
-		json_array_append_new(
-			list, json_pack("{s:i, s:s, s:s, s:o, s:s}", "at", (int)field->at, "name",
-					field->name, "kind", kinds[field->kind], "value",
-					hex(header_field_get(field, subject->head)), "meaning",
-					field->meaning));
-	}
-	return list;
-}
-
-static void
-add_features(json_t *list, unsigned kind, uint64_t bits)
-{
-	static const char *const words[] = { "incompatible", "compatible", "autoclear" };
-
-	for (unsigned bit = 0; bit < 64; bit++) {
-		const char *const name = q2s_feature_name(kind, bit);
-
-		if (bits >> bit & 1)
-			json_array_append_new(list, json_pack("{s:s, s:i, s:s}", "kind",
-							      words[kind], "bit", (int)bit, "name",
-							      name ? name : "unknown"));
-	}
-}
-
-static json_t *
-feature_list(const struct q2s_header *header)
-{
-	json_t *const list = json_array();
-
-	add_features(list, 0, header->incompatible_features);
-	add_features(list, 1, header->compatible_features);
-	add_features(list, 2, header->autoclear_features);
-	return list;
-}
-
-static json_t *
-extension_list(const struct subject *subject)
-{
-	struct extension_walk walk =
-		extension_walk_begin(&subject->header, subject->head, subject->head_size);
-	struct q2s_diag fault = { 0 };
-	json_t *const list = json_array();
-	struct q2s_ext ext;
-
-	while (subject->has_geom && extension_walk_next(&walk, &ext, &fault)) {
-		char *const text = extension_text(&subject->geom, &ext);
-
-		json_array_append_new(list, json_pack("{s:o, s:s, s:o}", "at", hex(ext.at.v),
-						      "name", extension_name(ext.type), "text",
-						      json_text(text ? text : "")));
-		free(text);
-	}
-	if (fault.err != Q2S_OK)
-		json_array_append_new(list, json_pack("{s:o, s:s, s:o}", "at", hex(fault.at.v),
-						      "name", "malformed", "text",
-						      fault_json(&fault)));
-	return list;
-}
-
-static json_t *
-backing_name(const struct subject *subject)
-{
-	const uint64_t at = subject->header.backing_file_offset.v;
-	const uint64_t len = subject->header.backing_file_size;
-
-	if (at == 0 || at > subject->head_size || len > subject->head_size - at)
-		return json_null();
-	return json_bytes(subject->head + at, len);
 }
 
 /* ---- cells ------------------------------------------------------------------------------- */
@@ -141,19 +51,47 @@ counts_json(const uint64_t *counts, size_t kinds)
 	return list;
 }
 
+/* The names of kinds, by number. */
+static json_t *
+names_json(const char *const *names, size_t kinds)
+{
+	json_t *const list = json_array();
+
+	for (size_t i = 0; i < kinds; i++)
+		json_array_append_new(list, json_string(names[i]));
+	return list;
+}
+
+/* null where there is none */
+static json_t *
+hex_if(bool there, uint64_t value)
+{
+	return there ? report_hex(value) : json_null();
+}
+
+/* [kind, at, guest, refcount, first that it counts]; what is null at the end is left out. */
+static json_t *
+host_sample_json(const struct host_sample *it)
+{
+	json_t *const sample = json_pack("[i, o]", (int)it->kind, report_hex(it->at.v));
+
+	if (it->has_guest || it->has_refcount || it->has_counts)
+		json_array_append_new(sample, hex_if(it->has_guest, it->guest.v));
+	if (it->has_refcount || it->has_counts)
+		json_array_append_new(sample,
+				      it->has_refcount ? json_u64(it->refcount) : json_null());
+	if (it->has_counts)
+		json_array_append_new(sample, report_hex(it->counts.v));
+	return sample;
+}
+
 static json_t *
 host_cell_json(const struct host_cell *cell)
 {
 	json_t *const samples = json_array();
 
-	for (uint32_t i = 0; i < cell->samples; i++) {
-		const struct host_sample *const it = &cell->sample[i];
-		json_t *const sample = json_pack("[i, o]", (int)it->kind, hex(it->at.v));
-
-		if (it->has_guest)
-			json_array_append_new(sample, hex(it->guest.v));
-		json_array_append_new(samples, sample);
-	}
+	for (uint32_t i = 0; i < cell->samples; i++)
+		json_array_append_new(samples, host_sample_json(&cell->sample[i]));
 	return json_pack("[o, o, o]", counts_json(cell->counts, HOST_KINDS), samples,
 			 json_u64(cell->findings));
 }
@@ -164,16 +102,17 @@ guest_sample_json(const struct q2s_geom *geom, const struct guest_sample *it)
 {
 	const struct q2s_l2_entry *const entry = &it->entry;
 	json_t *const sample = json_pack("[o, i, o, o]", json_u64(it->cluster), (int)it->kind,
-					 hex(it->at.v), hex(it->raw));
+					 report_hex(it->at.v), report_hex(it->raw));
 	const bool has_host = entry->compressed || entry->has_host;
 
 	json_array_append_new(
-		sample, has_host ? hex(entry->compressed ? entry->comp_at.v : entry->host.v) :
-				   json_null());
+		sample, has_host ? report_hex(entry->compressed ? entry->comp_at.v : entry->host.v)
+				 : json_null());
 	json_array_append_new(sample, json_integer(entry->compressed ? entry->comp_bytes : 0));
 	json_array_append_new(sample, json_integer(entry->copied));
 	if (geom->extended || it->fault != Q2S_OK)
-		json_array_append_new(sample, geom->extended ? hex(it->bitmap) : json_null());
+		json_array_append_new(sample,
+				      geom->extended ? report_hex(it->bitmap) : json_null());
 	if (it->fault != Q2S_OK)
 		json_array_append_new(sample, json_string(q2s_err_name(it->fault)));
 	return sample;
@@ -194,24 +133,52 @@ guest_cell_json(const struct q2s_geom *geom, const struct guest_cell *cell)
 static json_t *
 host_json(const struct report *report)
 {
+	static const char *const names[HOST_KINDS] = {
+		[HOST_FREE] = "free",
+		[HOST_HEADER] = "header",
+		[HOST_REFTABLE] = "refcount table",
+		[HOST_REFBLOCK] = "refcount block",
+		[HOST_L1] = "L1 table",
+		[HOST_L2] = "L2 table",
+		[HOST_DATA] = "data",
+		[HOST_COMPRESSED] = "compressed data",
+		[HOST_SNAPSHOT] = "snapshot table, its L1 and L2",
+		[HOST_SNAPSHOT_DATA] = "data of snapshots only",
+		[HOST_BITMAP] = "bitmaps",
+		[HOST_CRYPTO] = "encryption header",
+		[HOST_LEAKED] = "leaked",
+		[HOST_PAST] = "past the end of the file",
+	};
 	const struct host_map *const map = &report->host;
 	json_t *const cells = json_array();
 
 	for (uint32_t i = 0; i <= map->count; i++)
 		json_array_append_new(cells, host_cell_json(&map->cells[i]));
-	return json_pack("{s:i, s:b, s:o}", "bits", (int)map->cell_bits, "exact",
+	return json_pack("{s:o, s:i, s:b, s:o}", "kinds", names_json(names, HOST_KINDS), "bits",
+			 (int)map->cell_bits, "exact",
 			 map->granule_bits == report->geom->cluster_bits, "cells", cells);
 }
 
 static json_t *
 guest_json(const struct report *report)
 {
+	static const char *const names[GUEST_KINDS] = {
+		[GUEST_ABSENT] = "absent",
+		[GUEST_KEPT] = "absent, space kept",
+		[GUEST_ZERO] = "zero",
+		[GUEST_ZERO_KEPT] = "zero, space kept",
+		[GUEST_DATA] = "data",
+		[GUEST_COMPRESSED] = "compressed",
+		[GUEST_MIXED] = "mixed",
+		[GUEST_INVALID] = "invalid",
+		[GUEST_UNSEEN] = "not looked at",
+	};
 	const struct guest_map *const map = &report->guest;
 	json_t *const cells = json_array();
 
 	for (uint32_t i = 0; i < map->count; i++)
 		json_array_append_new(cells, guest_cell_json(report->geom, &map->cells[i]));
-	return json_pack("{s:i, s:o}", "bits",
+	return json_pack("{s:o, s:i, s:o}", "kinds", names_json(names, GUEST_KINDS), "bits",
 			 (int)(map->cell_bits + report->geom->cluster_bits), "cells", cells);
 }
 
@@ -226,18 +193,17 @@ report_finding_json(const struct q2s_finding *finding)
 		[Q2S_SEVERITY_NOTE] = "note",
 		[Q2S_SEVERITY_UNREADABLE] = "unreadable",
 	};
-	json_t *const object =
-		json_pack("{s:s, s:s, s:s, s:o}", "id", finding->id, "severity",
-			  severities[finding->severity], "structure", finding->structure, "text",
-			  json_text(finding->text));
+	json_t *const object = json_pack("{s:s, s:s, s:s, s:o}", "id", finding->id, "severity",
+					 severities[finding->severity], "structure",
+					 finding->structure, "text", json_text(finding->text));
 
 	if (finding->host.v != Q2S_NOWHERE.v)
-		json_object_set_new(object, "host", hex(finding->host.v));
+		json_object_set_new(object, "host", report_hex(finding->host.v));
 	if (finding->has_guest)
-		json_object_set_new(object, "guest", hex(finding->guest.v));
+		json_object_set_new(object, "guest", report_hex(finding->guest.v));
 	if (finding->has_values) {
-		json_object_set_new(object, "found", hex(finding->found));
-		json_object_set_new(object, "expected", hex(finding->expected));
+		json_object_set_new(object, "found", report_hex(finding->found));
+		json_object_set_new(object, "expected", report_hex(finding->expected));
 	}
 	return object;
 }
@@ -249,10 +215,10 @@ check_json(const struct report *report)
 
 	return json_pack("{s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:O}", "complete",
 			 report->checked && it->check_errors == 0, "fault",
-			 fault_json(&report->check_fault), "corruptions", json_u64(it->corruptions),
-			 "leaks", json_u64(it->leaks), "notes", json_u64(it->notes), "check-errors",
-			 json_u64(it->check_errors), "total-clusters",
-			 json_u64(it->total_clusters), "allocated-clusters",
+			 report_fault_json(&report->check_fault), "corruptions",
+			 json_u64(it->corruptions), "leaks", json_u64(it->leaks), "notes",
+			 json_u64(it->notes), "check-errors", json_u64(it->check_errors),
+			 "total-clusters", json_u64(it->total_clusters), "allocated-clusters",
 			 json_u64(it->allocated_clusters), "fragmented-clusters",
 			 json_u64(it->fragmented_clusters), "compressed-clusters",
 			 json_u64(it->compressed_clusters), "findings", json_u64(report->findings),
@@ -262,32 +228,34 @@ check_json(const struct report *report)
 /* ---- all --------------------------------------------------------------------------------- */
 
 static json_t *
-geom_json(const struct q2s_geom *geom)
+geom_json(const struct report *report)
 {
-	return json_pack("{s:i, s:i, s:i, s:i, s:b, s:b, s:o, s:o}", "cluster-bits",
+	const struct q2s_geom *const geom = report->geom;
+
+	return json_pack("{s:i, s:i, s:i, s:i, s:b, s:b, s:o, s:o, s:o}", "cluster-bits",
 			 (int)geom->cluster_bits, "l2-bits", (int)geom->l2_bits, "l2-entry-size",
 			 (int)geom->l2_entry_size, "subclusters", (int)geom->sub_count, "extended",
-			 geom->extended, "data-file", geom->data_file, "size", hex(geom->size),
-			 "clusters", json_u64(geom->clusters));
+			 geom->extended, "data-file", geom->data_file, "size",
+			 report_hex(geom->size), "clusters", json_u64(geom->clusters), "l1",
+			 report_hex(report->subject->header.l1_table_offset.v));
 }
 
 json_t *
 report_json(const struct report *report)
 {
 	const struct subject *const subject = report->subject;
-	json_t *const all = json_pack(
-		"{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b}", "filename",
-		json_text(subject->name), "file-size", json_u64(q2s_file_size(subject->file)),
-		"allocated", json_u64(q2s_file_allocated(subject->file)), "fault",
-		fault_json(&subject->fault), "header", field_list(subject), "features",
-		feature_list(&subject->header), "extensions", extension_list(subject), "backing",
-		backing_name(subject), "cut", report->cut);
+	json_t *const all =
+		json_pack("{s:o, s:o, s:o, s:o, s:b}", "filename", json_text(subject->name),
+			  "file-size", json_u64(q2s_file_size(subject->file)), "allocated",
+			  json_u64(q2s_file_allocated(subject->file)), "fault",
+			  report_fault_json(&subject->fault), "cut", report->cut);
 
+	report_header_json(subject, all);
 	if (report->troubles)
-		json_object_set_new(all, "trouble", fault_json(&report->trouble));
+		json_object_set_new(all, "trouble", report_fault_json(&report->trouble));
 	if (!report->geom)
 		return all;
-	json_object_set_new(all, "geometry", geom_json(report->geom));
+	json_object_set_new(all, "geometry", geom_json(report));
 	json_object_set_new(all, "host", host_json(report));
 	json_object_set_new(all, "guest", guest_json(report));
 	json_object_set_new(all, "check", check_json(report));

@@ -81,19 +81,44 @@ is_single(const struct report *report)
 	return report->host.cell_bits == report->geom->cluster_bits;
 }
 
-/* Two of a kind are enough, unless the cell is one cluster with several owners. */
+/* One of a kind is enough, unless the cell is one cluster with several owners. */
 static void
 sample_host(struct report *report, const struct host_sample *sample)
 {
 	struct host_cell *const cell = &report->host.cells[cell_of(&report->host, sample->at)];
-	uint32_t same = 0;
 
 	if (cell->samples == REPORT_HOST_SAMPLES)
 		return;
-	for (uint32_t i = 0; i < cell->samples; i++)
-		same += cell->sample[i].kind == sample->kind;
-	if (same < REPORT_SAME_KIND || is_single(report))
-		cell->sample[cell->samples++] = *sample;
+	for (uint32_t i = 0; i < cell->samples && !is_single(report); i++) {
+		if (cell->sample[i].kind == sample->kind)
+			return;
+	}
+	cell->sample[cell->samples++] = *sample;
+}
+
+bool
+report_is_sample(const struct report *report, q2s_host at)
+{
+	const struct host_cell *const cell = &report->host.cells[cell_of(&report->host, at)];
+
+	for (uint32_t i = 0; i < cell->samples; i++) {
+		if (cell->sample[i].at.v == at.v)
+			return true;
+	}
+	return false;
+}
+
+void
+report_refcount(struct report *report, q2s_host at, uint64_t refcount)
+{
+	struct host_cell *const cell = &report->host.cells[cell_of(&report->host, at)];
+
+	for (uint32_t i = 0; i < cell->samples; i++) {
+		if (cell->sample[i].at.v != at.v)
+			continue;
+		cell->sample[i].has_refcount = true;
+		cell->sample[i].refcount = refcount;
+	}
 }
 
 enum host_kind
@@ -107,20 +132,28 @@ report_host_kind(const struct report *report, q2s_host at)
 }
 
 void
+report_mark_sample(struct report *report, const struct host_sample *sample)
+{
+	struct host_map *const map = &report->host;
+	const enum host_kind known = report_host_kind(report, sample->at);
+
+	if (known == HOST_FREE)
+		map->kinds[sample->at.v >> map->granule_bits] = (uint8_t)sample->kind;
+	else if (known == HOST_PAST)
+		map->cells[map->count].counts[HOST_PAST]++;
+	sample_host(report, sample);
+}
+
+void
 report_mark(struct report *report, q2s_host at, enum host_kind kind, const q2s_guest *guest)
 {
 	struct host_sample sample = { .at = at, .kind = kind };
-	struct host_map *const map = &report->host;
 
-	if (report_host_kind(report, at) == HOST_FREE)
-		map->kinds[at.v >> map->granule_bits] = (uint8_t)kind;
-	else if (report_host_kind(report, at) == HOST_PAST)
-		map->cells[map->count].counts[HOST_PAST]++;
 	if (guest) {
 		sample.has_guest = true;
 		sample.guest = *guest;
 	}
-	sample_host(report, &sample);
+	report_mark_sample(report, &sample);
 }
 
 void

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* `report`: host clusters that hold structures other than L1 and L2 tables; leaks. */
+/* `report`: host clusters that hold structures other than L1 and L2 tables; refcounts. */
 #include "inspect/report.h"
 
 #include "base/arith.h"
@@ -15,17 +15,16 @@ static void
 each_block(struct report *report, block_visit visit)
 {
 	const struct q2s_header *const header = &report->subject->header;
-	const uint64_t bytes = q2si_min(
-		(uint64_t)header->refcount_table_clusters << report->geom->cluster_bits,
-		Q2S_REFTABLE_MAX_BYTES);
+	const uint64_t bytes =
+		q2si_min((uint64_t)header->refcount_table_clusters << report->geom->cluster_bits,
+			 Q2S_REFTABLE_MAX_BYTES);
 	struct q2s_diag diag = { 0 };
 	struct table table = { 0 };
 	const uint8_t *raw;
 	q2s_host block;
-	enum q2s_err err =
-		table_open(report->subject->file, header->refcount_table_offset,
-			   bytes / Q2S_REFTABLE_ENTRY_SIZE, Q2S_REFTABLE_ENTRY_SIZE,
-			   "refcount table", &table, &diag);
+	enum q2s_err err = table_open(report->subject->file, header->refcount_table_offset,
+				      bytes / Q2S_REFTABLE_ENTRY_SIZE, Q2S_REFTABLE_ENTRY_SIZE,
+				      "refcount table", &table, &diag);
 
 	for (uint64_t i = 0; err == Q2S_OK; i++) {
 		err = table_next(&table, i, &i, &diag);
@@ -44,17 +43,34 @@ each_block(struct report *report, block_visit visit)
 static void
 mark_block(struct report *report, uint64_t index, q2s_host block)
 {
-	(void)index;
-	report_mark(report, block, HOST_REFBLOCK, NULL);
+	const struct q2s_geom *const geom = report->geom;
+	const struct host_sample sample = {
+		.at = block,
+		.kind = HOST_REFBLOCK,
+		.has_counts = true,
+		.counts = { index << geom->block_bits << geom->cluster_bits },
+	};
+
+	report_mark_sample(report, &sample);
 }
 
 static void
-leak_block(struct report *report, uint64_t index, q2s_host block)
+judge_refcount(struct report *report, q2s_host at, uint64_t refcount)
+{
+	if (refcount && report_host_kind(report, at) == HOST_FREE)
+		report_mark(report, at, HOST_LEAKED, NULL);
+	report_refcount(report, at, refcount);
+}
+
+/* Only counts that matter are read: most clusters of a large file have an owner, and no sample. */
+static void
+judge_block(struct report *report, uint64_t index, q2s_host block)
 {
 	const struct q2s_geom *const geom = report->geom;
 	const uint64_t first = index << geom->block_bits;
 	const uint64_t clusters =
 		q2si_div_up(q2s_file_size(report->subject->file), geom->cluster_size);
+	const uint32_t per_sector = Q2S_SECTOR * 8 / geom->refcount_bits;
 	struct q2s_diag diag = { 0 };
 	struct table table;
 	const uint8_t *raw;
@@ -70,24 +86,22 @@ leak_block(struct report *report, uint64_t index, q2s_host block)
 	}
 	for (uint32_t i = 0; i < geom->block_entries && first + i < clusters; i++) {
 		const q2s_host at = { (first + i) << geom->cluster_bits };
-		const uint32_t per_sector = Q2S_SECTOR * 8 / geom->refcount_bits;
 
-		if (report_host_kind(report, at) != HOST_FREE)
+		if (report_host_kind(report, at) != HOST_FREE && !report_is_sample(report, at))
 			continue;
 		if (table_get(&table, i / per_sector, &raw, &diag) != Q2S_OK) {
 			report_trouble(report, &diag);
 			break;
 		}
-		if (q2s_refcount_get(geom, raw, i % per_sector))
-			report_mark(report, at, HOST_LEAKED, NULL);
+		judge_refcount(report, at, q2s_refcount_get(geom, raw, i % per_sector));
 	}
 	table_close(&table);
 }
 
 void
-report_leaks(struct report *report)
+report_refcounts(struct report *report)
 {
-	each_block(report, leak_block);
+	each_block(report, judge_block);
 }
 
 /* ---- records ----------------------------------------------------------------------------- */
@@ -114,9 +128,9 @@ mark_bitmap(struct report *report, const struct q2s_bitmap *bitmap)
 	struct q2s_diag diag = { 0 };
 	struct table table = { 0 };
 	const uint8_t *raw;
-	enum q2s_err err = table_open(report->subject->file, bitmap->table_offset,
-				      bitmap->table_entries, Q2S_BITMAP_TABLE_ENTRY_SIZE,
-				      "bitmap table", &table, &diag);
+	enum q2s_err err =
+		table_open(report->subject->file, bitmap->table_offset, bitmap->table_entries,
+			   Q2S_BITMAP_TABLE_ENTRY_SIZE, "bitmap table", &table, &diag);
 
 	report_mark_range(report, bitmap->table_offset,
 			  (uint64_t)bitmap->table_entries * Q2S_BITMAP_TABLE_ENTRY_SIZE,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* `report`: the page, which is report.html with the data in the place of its marker line. */
+/* `report`: the page, which is page/page.html with the data in the place of its marker line. */
 #include "inspect/report.h"
 
 #include <stdio.h>
