@@ -82,6 +82,12 @@ same_info bitmaps.qcow2
 poke bitmaps.qcow2 88 0000000000000000
 same_info bitmaps.qcow2 2>qemu-warns
 
+# --- the name of a data file, with and without the feature bit
+create -o data_file=some.raw named.qcow2 4M
+same_info named.qcow2
+poke named.qcow2 72 0000000000000000
+same_info named.qcow2
+
 # --- encryption
 for luks in '' encrypt.cipher-alg=aes-128 encrypt.cipher-alg=serpent-256,encrypt.hash-alg=sha512 \
 	encrypt.cipher-mode=cbc,encrypt.ivgen-alg=essiv,encrypt.ivgen-hash-alg=sha256; do
