@@ -57,6 +57,9 @@ check_fields(struct q2si_checker *ck)
 	if (header->header_length >= Q2S_HEADER_V3_SIZE &&
 	    !q2si_is_zero(raw + AT_PADDING, Q2S_HEADER_V3_SIZE - AT_PADDING))
 		q2si_report(ck, HEADER_PADDING, HERE(AT_PADDING));
+	if (header->header_length > Q2S_HEADER_V3_SIZE &&
+	    !q2si_is_zero(raw + Q2S_HEADER_V3_SIZE, header->header_length - Q2S_HEADER_V3_SIZE))
+		q2si_report(ck, HEADER_FIELDS_UNKNOWN, HERE(Q2S_HEADER_V3_SIZE));
 	if (header->backing_file_offset.v && header->backing_file_size == 0)
 		q2si_report(ck, HEADER_BACKING_EMPTY, HERE(AT_BACKING));
 }
@@ -69,10 +72,14 @@ check_bitmaps_extension(struct q2si_checker *ck, const struct q2s_ext *ext)
 	struct q2s_ext_bitmaps bitmaps;
 	struct q2s_diag diag = { 0 };
 
-	if (!(ck->header->autoclear_features & Q2S_AUTOCLEAR_BITMAPS))
-		q2si_report(ck, EXTENSION_BITMAPS_STALE, .host = ext->at);
-	else if (q2s_ext_bitmaps_decode(ck->geom, ext, &bitmaps, &diag) != Q2S_OK)
+	const bool stale = !(ck->header->autoclear_features & Q2S_AUTOCLEAR_BITMAPS);
+	const bool bad = q2s_ext_bitmaps_decode(ck->geom, ext, &bitmaps, &diag) != Q2S_OK;
+
+	/* Nobody reads what stale bitmaps say, but QEMU looks at the length first. */
+	if (bad && (!stale || ext->len != Q2S_EXT_BITMAPS_SIZE))
 		q2si_report(ck, EXTENSION_BITMAPS_BAD, .host = ext->at, .detail = diag.text);
+	else if (stale)
+		q2si_report(ck, EXTENSION_BITMAPS_STALE, .host = ext->at);
 }
 
 static void
@@ -135,16 +142,19 @@ check_extensions(struct q2si_checker *ck)
 	const uint8_t *raw = q2s_image_cluster0(ck->image);
 	const q2s_host end = q2s_ext_area_end(ck->header);
 	uint64_t pos = ck->header->header_length;
-	bool bitmaps = false;
+	bool bitmaps = false, data_file = false;
 	struct q2s_ext ext;
 
 	while (q2s_ext_next(raw, ck->geom->cluster_size, end, &pos, &ext, NULL) == Q2S_OK &&
 	       ext.type != Q2S_EXT_END) {
 		check_extension(ck, &ext);
 		bitmaps |= ext.type == Q2S_EXT_BITMAPS;
+		data_file |= ext.type == Q2S_EXT_DATA_FILE && ext.len > 0;
 	}
 	if (ck->header->autoclear_features & Q2S_AUTOCLEAR_BITMAPS && !bitmaps)
 		q2si_report(ck, EXTENSION_BITMAPS_MISSING, HERE(AT_AUTOCLEAR));
+	if (ck->geom->data_file && !data_file)
+		q2si_report(ck, DATA_FILE_UNNAMED, HERE(AT_INCOMPATIBLE));
 }
 
 void
