@@ -230,7 +230,7 @@ map_chain(const struct map_options *options, const struct subject *subject, stru
 	enum q2s_err err = chain_open(subject, options->common.follow, &chain, diag);
 
 	if (err == Q2S_OK)
-		err = walk_open(&chain, &walk, diag);
+		err = walk_open(&chain, options->common.follow, &walk, diag);
 	if (err == Q2S_OK)
 		err = print_ranges(&printer, &walk, view, diag);
 	walk_close(&walk);
