@@ -4,6 +4,9 @@
 
 #include <string.h>
 
+#include <q2s/crypt.h>
+
+#include "base/arith.h"
 #include "base/diag.h"
 #include "format/luks.h"
 
@@ -39,6 +42,21 @@ check_algorithms(struct q2si_checker *ck, q2s_host at, const struct q2s_luks *lu
 			    .detail = "hash-spec");
 }
 
+/* Both the slots and the master key are derived with as many iterations as the header asks for. */
+static void
+check_iterations(struct q2si_checker *ck, q2s_host at, const struct q2s_luks *luks)
+{
+	uint64_t most = luks->master_iterations;
+
+	for (uint32_t i = 0; i < Q2S_LUKS_SLOTS; i++) {
+		if (luks->slots[i].active)
+			most = q2si_max(most, luks->slots[i].iterations);
+	}
+	if (most > Q2S_LUKS_ITERATIONS_MAX)
+		q2si_report(ck, CRYPTO_ITERATIONS, .host = at,
+			    Q2SI_VALUES(most, Q2S_LUKS_ITERATIONS_MAX));
+}
+
 static void
 check_luks(struct q2si_checker *ck, const struct q2s_ext_crypto *crypto)
 {
@@ -62,6 +80,7 @@ check_luks(struct q2si_checker *ck, const struct q2s_ext_crypto *crypto)
 	err = q2s_luks_decode(raw, crypto->offset, &luks, &diag);
 	if (err == Q2S_OK) {
 		check_algorithms(ck, crypto->offset, &luks);
+		check_iterations(ck, crypto->offset, &luks);
 		err = q2s_luks_check(&luks, crypto->offset, crypto->length, &diag);
 	}
 	if (err != Q2S_OK)

@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/arith.h"
 #include "base/zero.h"
@@ -42,6 +43,13 @@ check_features(struct q2si_checker *ck)
 }
 
 static void
+check_string(struct q2si_checker *ck, q2s_host at, struct q2s_bytes bytes, const char *name)
+{
+	if (bytes.len && memchr(bytes.data, 0, bytes.len))
+		q2si_report(ck, HEADER_STRING_NUL, .host = at, .detail = name);
+}
+
+static void
 check_fields(struct q2si_checker *ck)
 {
 	const struct q2s_header *header = ck->header;
@@ -62,6 +70,8 @@ check_fields(struct q2si_checker *ck)
 		q2si_report(ck, HEADER_FIELDS_UNKNOWN, HERE(Q2S_HEADER_V3_SIZE));
 	if (header->backing_file_offset.v && header->backing_file_size == 0)
 		q2si_report(ck, HEADER_BACKING_EMPTY, HERE(AT_BACKING));
+	check_string(ck, header->backing_file_offset, q2s_image_backing_name(ck->image),
+		     "backing file name");
 }
 
 /* ---- extensions -------------------------------------------------------------------------- */
@@ -115,10 +125,12 @@ static void
 check_extension(struct q2si_checker *ck, const struct q2s_ext *ext)
 {
 	const bool backing = ck->header->backing_file_offset.v != 0;
+	const struct q2s_bytes bytes = { ext->data, ext->len };
 
 	switch (ext->type) {
 	case Q2S_EXT_BACKING_FORMAT:
 		check_pointless(ck, ext, backing, "backing format");
+		check_string(ck, ext->at, bytes, "backing format");
 		break;
 	case Q2S_EXT_FEATURE_NAMES:
 		check_feature_names(ck, ext);
@@ -130,6 +142,7 @@ check_extension(struct q2si_checker *ck, const struct q2s_ext *ext)
 		break;
 	case Q2S_EXT_DATA_FILE:
 		check_pointless(ck, ext, ck->geom->data_file, "external data file");
+		check_string(ck, ext->at, bytes, "external data file name");
 		break;
 	default:
 		check_unknown(ck, ext);
