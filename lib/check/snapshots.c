@@ -138,7 +138,7 @@ visit_entry(struct q2si_checker *ck, void *opaque, q2s_host at, const uint8_t *r
 	struct q2si_table table;
 
 	(void)opaque;
-	if (!q2si_l1_entry(ck, at, raw, &entry) || entry.l2.v == 0)
+	if (!q2si_l1_entry(ck, at, raw, NULL, &entry))
 		return Q2S_OK;
 	table = (struct q2si_table){ .cluster = entry.l2.v >> ck->geom->cluster_bits,
 				     .refs = weight,
