@@ -125,7 +125,8 @@ grep -q '^-: safe' out
 # shellcheck disable=SC2002  # a pipe is the point
 cat cut.qcow2 | q2s-inspect safety - >out
 for len in 104 600 65535; do # cut short within cluster 0, it has a length
-	! head -c "$len" good.qcow2 | q2s-inspect safety --output=json - >json || fail "safe after $len bytes"
+	! head -c "$len" good.qcow2 | q2s-inspect safety --output=json - >json ||
+		fail "safe after $len bytes"
 	assert_equal 'l1-past-end,refcount-table-past-end' \
 		"$(jq -r '[.findings[].id] | join(",")' json)" "a pipe of $len bytes"
 done

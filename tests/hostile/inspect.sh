@@ -36,8 +36,8 @@ part_of() {
 	esac
 }
 
-# one NAME: what was printed is left beside the image, as KIND.json or KIND-N.json. A verb that fails
-# prints nothing, or JSON that is whole.
+# one NAME: what was printed is left beside the image, as KIND.json or KIND-N.json. A verb that
+# fails prints nothing, or JSON that is whole.
 one() {
 	local verb n=0
 
@@ -99,8 +99,11 @@ holds '(.l2 | length) == 1 and (."l2-repeated" | length) == 1 and
 	.l2[0].offset == ."l2-repeated"[0].offset and
 	1 + ."l2-repeated"[0].count == (.l1[0].entries | length)' images/l2-table-often/dump.json
 holds '(."refcounts-repeated" | length) == 1 and
-	."refcounts-repeated"[0].offset as $at | .refcounts | any(.offset == $at)' images/refcount-block-shared/dump.json
+	."refcounts-repeated"[0].offset as $at | .refcounts | any(.offset == $at)' \
+	images/refcount-block-shared/dump.json
 holds '.l1 | length == 3 and .[2]."shown-above-from" == 0' images/snapshot-l1-shared/dump.json
+holds '.bitmaps.tables | length == 2 and .[1]."shown-above-from" == 0' \
+	images/bitmap-table-shared/dump.json
 
 holds '.safe == (.findings | map(select(.severity == "unsafe")) == [])' images/*/safety.json
 echo "$(wc -l <before) images"
