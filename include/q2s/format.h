@@ -571,6 +571,13 @@ enum q2s_err q2s_snapshot_decode(const struct q2s_geom *geom, const uint8_t *buf
 				 q2s_host at, struct q2s_snapshot *out, size_t *used,
 				 struct q2s_diag *diag);
 /**
+ * As q2s_snapshot_decode(), for who wants to know what the record refers to: takes less than 16
+ * bytes of extra data in version 3, and any disk size.
+ */
+enum q2s_err q2s_snapshot_decode_lenient(const struct q2s_geom *geom, const uint8_t *buf,
+					 size_t len, q2s_host at, struct q2s_snapshot *out,
+					 size_t *used, struct q2s_diag *diag);
+/**
  * Encode with 24 bytes of extra data (@extra is not written) and padding. Without a disk size it is
  * geom->size. Q2S_E_LIMIT: @cap; else as q2s_snapshot_decode().
  */

@@ -3,70 +3,20 @@
 #include "checker.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/arith.h"
 #include "base/diag.h"
+#include "names.h"
 #include "records.h"
 #include "words.h"
-
-/* Where a name is, and a number that equal names share. */
-struct bitmap_name {
-	uint64_t hash;
-	uint64_t at;
-	uint16_t len;
-};
 
 /* @count  bitmaps so far; @tables and @names have room for all */
 struct bitmap_walk {
 	struct q2si_records records;
 	struct q2si_words *tables;
-	struct bitmap_name *names;
+	struct q2si_name *names;
 	size_t count;
 };
-
-/* ---- names ------------------------------------------------------------------------------- */
-
-/* FNV-1a: only to find candidates, which are then compared. */
-static uint64_t
-name_hash(const uint8_t *name, size_t len)
-{
-	uint64_t hash = 0xcbf29ce484222325u;
-
-	for (size_t i = 0; i < len; i++)
-		hash = (hash ^ name[i]) * 0x100000001b3u;
-	return hash;
-}
-
-static int
-by_hash(const void *a, const void *b)
-{
-	const struct bitmap_name *x = a, *y = b;
-
-	if (x->hash != y->hash)
-		return x->hash < y->hash ? -1 : 1;
-	return (x->at > y->at) - (x->at < y->at);
-}
-
-static bool
-same_name(struct q2si_checker *ck, const struct bitmap_name *a, const struct bitmap_name *b)
-{
-	uint8_t bytes[2][Q2S_BITMAP_NAME_MAX];
-
-	return a->hash == b->hash && a->len == b->len &&
-	       q2si_read(ck, a->at, bytes[0], a->len, "bitmap directory") &&
-	       q2si_read(ck, b->at, bytes[1], b->len, "bitmap directory") &&
-	       memcmp(bytes[0], bytes[1], a->len) == 0;
-}
-
-static void
-check_names(struct q2si_checker *ck, struct bitmap_walk *walk)
-{
-	qsort(walk->names, walk->count, sizeof(*walk->names), by_hash);
-	for (size_t i = 1; i < walk->count; i++)
-		if (same_name(ck, &walk->names[i - 1], &walk->names[i]))
-			q2si_report(ck, BITMAP_NAME, .host = { walk->names[i].at });
-}
 
 /* ---- directory --------------------------------------------------------------------------- */
 
@@ -78,11 +28,11 @@ check_record(struct q2si_checker *ck, struct bitmap_walk *walk, q2s_host at, con
 
 	if (bitmap->flags & Q2S_BITMAP_IN_USE)
 		q2si_report(ck, BITMAP_IN_USE, .host = at);
-	walk->names[walk->count] = (struct bitmap_name){
-		.hash = name_hash(bitmap->name, bitmap->name_len),
-		.at = at.v + (uint64_t)(bitmap->name - raw),
-		.len = bitmap->name_len,
-	};
+	if (bitmap->flags & Q2S_BITMAP_EXTRA_COMPATIBLE)
+		q2si_report(ck, BITMAP_EXTRA, .host = at, Q2SI_VALUES(bitmap->extra_size, 0));
+	walk->names[walk->count] =
+		q2si_name_note(bitmap->name, bitmap->name_len,
+			       (q2s_host){ at.v + (uint64_t)(bitmap->name - raw) });
 	walk->tables[walk->count++] =
 		(struct q2si_words){ bitmap->table_offset.v, bitmap->table_entries, 1 };
 	return q2si_count_structure(ck, Q2SI_EXTENT_BITMAP_TABLE, bitmap->table_offset.v, bytes,
@@ -128,7 +78,7 @@ walk_directory(struct q2si_checker *ck, struct bitmap_walk *walk, uint32_t count
 		q2si_report(
 			ck, BITMAP_DIRECTORY_SIZE, .host = { records->pos },
 			Q2SI_VALUES(records->end - records->start, records->pos - records->start));
-	check_names(ck, walk);
+	q2si_check_names(ck, walk->names, walk->count, Q2SI_FOUND_BITMAP_NAME, "bitmap directory");
 	return Q2S_OK;
 }
 

@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/arith.h"
 #include "base/zero.h"
@@ -42,6 +43,13 @@ check_features(struct q2si_checker *ck)
 }
 
 static void
+check_string(struct q2si_checker *ck, q2s_host at, struct q2s_bytes bytes, const char *name)
+{
+	if (bytes.len && memchr(bytes.data, 0, bytes.len))
+		q2si_report(ck, HEADER_STRING_NUL, .host = at, .detail = name);
+}
+
+static void
 check_fields(struct q2si_checker *ck)
 {
 	const struct q2s_header *header = ck->header;
@@ -57,8 +65,13 @@ check_fields(struct q2si_checker *ck)
 	if (header->header_length >= Q2S_HEADER_V3_SIZE &&
 	    !q2si_is_zero(raw + AT_PADDING, Q2S_HEADER_V3_SIZE - AT_PADDING))
 		q2si_report(ck, HEADER_PADDING, HERE(AT_PADDING));
+	if (header->header_length > Q2S_HEADER_V3_SIZE &&
+	    !q2si_is_zero(raw + Q2S_HEADER_V3_SIZE, header->header_length - Q2S_HEADER_V3_SIZE))
+		q2si_report(ck, HEADER_FIELDS_UNKNOWN, HERE(Q2S_HEADER_V3_SIZE));
 	if (header->backing_file_offset.v && header->backing_file_size == 0)
 		q2si_report(ck, HEADER_BACKING_EMPTY, HERE(AT_BACKING));
+	check_string(ck, header->backing_file_offset, q2s_image_backing_name(ck->image),
+		     "backing file name");
 }
 
 /* ---- extensions -------------------------------------------------------------------------- */
@@ -69,10 +82,14 @@ check_bitmaps_extension(struct q2si_checker *ck, const struct q2s_ext *ext)
 	struct q2s_ext_bitmaps bitmaps;
 	struct q2s_diag diag = { 0 };
 
-	if (!(ck->header->autoclear_features & Q2S_AUTOCLEAR_BITMAPS))
-		q2si_report(ck, EXTENSION_BITMAPS_STALE, .host = ext->at);
-	else if (q2s_ext_bitmaps_decode(ck->geom, ext, &bitmaps, &diag) != Q2S_OK)
+	const bool stale = !(ck->header->autoclear_features & Q2S_AUTOCLEAR_BITMAPS);
+	const bool bad = q2s_ext_bitmaps_decode(ck->geom, ext, &bitmaps, &diag) != Q2S_OK;
+
+	/* Nobody reads what stale bitmaps say, but QEMU looks at the length first. */
+	if (bad && (!stale || ext->len != Q2S_EXT_BITMAPS_SIZE))
 		q2si_report(ck, EXTENSION_BITMAPS_BAD, .host = ext->at, .detail = diag.text);
+	else if (stale)
+		q2si_report(ck, EXTENSION_BITMAPS_STALE, .host = ext->at);
 }
 
 static void
@@ -108,10 +125,12 @@ static void
 check_extension(struct q2si_checker *ck, const struct q2s_ext *ext)
 {
 	const bool backing = ck->header->backing_file_offset.v != 0;
+	const struct q2s_bytes bytes = { ext->data, ext->len };
 
 	switch (ext->type) {
 	case Q2S_EXT_BACKING_FORMAT:
 		check_pointless(ck, ext, backing, "backing format");
+		check_string(ck, ext->at, bytes, "backing format");
 		break;
 	case Q2S_EXT_FEATURE_NAMES:
 		check_feature_names(ck, ext);
@@ -123,6 +142,7 @@ check_extension(struct q2si_checker *ck, const struct q2s_ext *ext)
 		break;
 	case Q2S_EXT_DATA_FILE:
 		check_pointless(ck, ext, ck->geom->data_file, "external data file");
+		check_string(ck, ext->at, bytes, "external data file name");
 		break;
 	default:
 		check_unknown(ck, ext);
@@ -135,16 +155,19 @@ check_extensions(struct q2si_checker *ck)
 	const uint8_t *raw = q2s_image_cluster0(ck->image);
 	const q2s_host end = q2s_ext_area_end(ck->header);
 	uint64_t pos = ck->header->header_length;
-	bool bitmaps = false;
+	bool bitmaps = false, data_file = false;
 	struct q2s_ext ext;
 
 	while (q2s_ext_next(raw, ck->geom->cluster_size, end, &pos, &ext, NULL) == Q2S_OK &&
 	       ext.type != Q2S_EXT_END) {
 		check_extension(ck, &ext);
 		bitmaps |= ext.type == Q2S_EXT_BITMAPS;
+		data_file |= ext.type == Q2S_EXT_DATA_FILE && ext.len > 0;
 	}
 	if (ck->header->autoclear_features & Q2S_AUTOCLEAR_BITMAPS && !bitmaps)
 		q2si_report(ck, EXTENSION_BITMAPS_MISSING, HERE(AT_AUTOCLEAR));
+	if (ck->geom->data_file && !data_file)
+		q2si_report(ck, DATA_FILE_UNNAMED, HERE(AT_INCOMPATIBLE));
 }
 
 void

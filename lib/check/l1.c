@@ -15,8 +15,18 @@ q2si_l1_words(const struct q2si_checker *ck, uint64_t at, uint64_t entries, uint
 	return (struct q2si_words){ at, q2si_min(entries, fit), weight };
 }
 
+/* An entry without an L2 table. @guest: NULL in a table of a snapshot. */
+static void
+check_empty(struct q2si_checker *ck, q2s_host at, const uint8_t *raw, const q2s_guest *guest)
+{
+	if (q2si_get_be64(raw) & Q2S_ENTRY_COPIED)
+		q2si_report(ck, L1_COPIED_EMPTY, .host = at, .has_guest = guest != NULL,
+			    .guest = guest ? *guest : (q2s_guest){ 0 });
+}
+
 bool
-q2si_l1_entry(struct q2si_checker *ck, q2s_host at, const uint8_t *raw, struct q2s_l1_entry *out)
+q2si_l1_entry(struct q2si_checker *ck, q2s_host at, const uint8_t *raw, const q2s_guest *guest,
+	      struct q2s_l1_entry *out)
 {
 	enum q2s_err err = q2s_l1_decode(ck->geom, raw, at, out, NULL);
 
@@ -36,7 +46,11 @@ q2si_l1_entry(struct q2si_checker *ck, q2s_host at, const uint8_t *raw, struct q
 			    Q2SI_VALUES(l2, q2si_round_down(l2, ck->geom->cluster_size)));
 		return false;
 	}
-	if (out->l2.v && out->l2.v >> ck->geom->cluster_bits >= ck->file_clusters) {
+	if (out->l2.v == 0) {
+		check_empty(ck, at, raw, guest);
+		return false;
+	}
+	if (out->l2.v >> ck->geom->cluster_bits >= ck->file_clusters) {
 		q2si_report(ck, L2_TABLE_PAST_END, .host = at,
 			    Q2SI_VALUES(out->l2.v, ck->file_size));
 		return false;
@@ -66,14 +80,8 @@ visit_entry(struct q2si_checker *ck, void *opaque, q2s_host at, const uint8_t *r
 	struct q2si_table table;
 
 	(void)opaque;
-	if (!q2si_l1_entry(ck, at, raw, &entry))
+	if (!q2si_l1_entry(ck, at, raw, &guest, &entry))
 		return Q2S_OK;
-	if (entry.l2.v == 0) {
-		if (q2si_get_be64(raw) & Q2S_ENTRY_COPIED)
-			q2si_report(ck, L1_COPIED_EMPTY, .host = at, .has_guest = true,
-				    .guest = guest);
-		return Q2S_OK;
-	}
 	check_copied(ck, at, guest, &entry);
 	if (index >= ck->geom->l1_entries)
 		q2si_report(ck, L1_PAST_DISK, .host = at);

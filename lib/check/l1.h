@@ -10,10 +10,11 @@ struct q2si_words q2si_l1_words(const struct q2si_checker *ck, uint64_t at, uint
 				uint64_t weight);
 
 /**
- * Judge one L1 entry. False, and a finding, when it leads to no L2 table that could be read;
- * true with @out->l2 0 when it is empty.
+ * Judge one L1 entry. False when it leads to no L2 table, be it empty or, with a finding, wrong.
+ *
+ * @guest  the first guest byte that it maps; NULL in a table of a snapshot
  */
-bool q2si_l1_entry(struct q2si_checker *ck, q2s_host at, const uint8_t *raw,
+bool q2si_l1_entry(struct q2si_checker *ck, q2s_host at, const uint8_t *raw, const q2s_guest *guest,
 		   struct q2s_l1_entry *out);
 
 #endif

@@ -7,45 +7,70 @@
 #include "base/arith.h"
 #include "base/diag.h"
 #include "l1.h"
+#include "names.h"
 #include "records.h"
 
-/* @tables  the L1 tables of the snapshots so far, @count of them, with room for all */
+#define EXTRA_VERSION_3 16u /* bytes of extra data that a record of version 3 has at least */
+
+/* @tables, @ids  of the snapshots so far, with room for all */
 struct snapshot_walk {
 	struct q2si_records records;
 	struct q2si_words *tables;
 	size_t count;
+	struct q2si_name *ids;
+	size_t id_count;
 };
 
-/*
- * Decode one record; what only a lack of extra data makes illegal is reported and used all the
- * same, as in QEMU: the references of the snapshot are known.
- */
-static enum q2s_err
-decode(struct q2si_checker *ck, const uint8_t *raw, size_t len, q2s_host at,
-       struct q2s_snapshot *out, size_t *used, struct q2s_diag *diag)
+static bool
+is_long_enough(const struct q2si_checker *ck, const struct q2s_snapshot *snapshot)
 {
-	struct q2s_geom version2 = *ck->geom;
-	enum q2s_err err = q2s_snapshot_decode(ck->geom, raw, len, at, out, used, diag);
+	return ck->header->version < 3 || snapshot->extra_size >= EXTRA_VERSION_3;
+}
 
-	if (err != Q2S_E_SNAPSHOT)
-		return err;
-	version2.version = 2;
-	*diag = (struct q2s_diag){ 0 };
-	err = q2s_snapshot_decode(&version2, raw, len, at, out, used, diag);
-	if (err == Q2S_OK)
-		q2si_report(ck, SNAPSHOT_EXTRA, .host = at, Q2SI_VALUES(out->extra_size, 16));
-	return err;
+/*
+ * What makes a record illegal but leaves its references known is reported, and the record used all
+ * the same, as in QEMU.
+ */
+static void
+report_values(struct q2si_checker *ck, q2s_host at, const struct q2s_snapshot *snapshot)
+{
+	if (!is_long_enough(ck, snapshot))
+		q2si_report(ck, SNAPSHOT_EXTRA, .host = at,
+			    Q2SI_VALUES(snapshot->extra_size, EXTRA_VERSION_3));
+	if (snapshot->has_disk_size && snapshot->disk_size >= Q2S_SIZE_LIMIT)
+		q2si_report(ck, SNAPSHOT_DISK_SIZE, .host = at,
+			    Q2SI_VALUES(snapshot->disk_size, ck->geom->size));
+}
+
+/* The disk comes first, then the state of the machine, in L1 entries of its own. */
+static void
+check_reach(struct q2si_checker *ck, q2s_host at, const struct q2s_snapshot *snapshot)
+{
+	const uint64_t disk = snapshot->has_disk_size ? snapshot->disk_size : ck->geom->size;
+	const uint64_t need = q2si_div_up(disk, ck->geom->l2_span) +
+			      q2si_div_up(snapshot->vm_state_size, ck->geom->l2_span);
+
+	if (disk < Q2S_SIZE_LIMIT && need > snapshot->l1_entries)
+		q2si_report(ck, SNAPSHOT_L1_SHORT, .host = at,
+			    Q2SI_VALUES(snapshot->l1_entries, need));
 }
 
 static enum q2s_err
-check_record(struct q2si_checker *ck, struct snapshot_walk *walk,
+check_record(struct q2si_checker *ck, struct snapshot_walk *walk, q2s_host at, const uint8_t *raw,
 	     const struct q2s_snapshot *snapshot)
 {
-	const uint64_t at = snapshot->l1_offset.v;
+	const uint64_t l1 = snapshot->l1_offset.v;
 	const uint64_t bytes = (uint64_t)snapshot->l1_entries * Q2S_L1_ENTRY_SIZE;
 
-	walk->tables[walk->count++] = q2si_l1_words(ck, at, snapshot->l1_entries, 1);
-	return q2si_count_structure(ck, Q2SI_EXTENT_SNAPSHOT_L1, at, bytes,
+	report_values(ck, at, snapshot);
+	if (is_long_enough(ck, snapshot)) { /* else it may be anything */
+		check_reach(ck, at, snapshot);
+		walk->ids[walk->id_count++] =
+			q2si_name_note(snapshot->id, snapshot->id_len,
+				       (q2s_host){ at.v + (uint64_t)(snapshot->id - raw) });
+	}
+	walk->tables[walk->count++] = q2si_l1_words(ck, l1, snapshot->l1_entries, 1);
+	return q2si_count_structure(ck, Q2SI_EXTENT_SNAPSHOT_L1, l1, bytes,
 				    Q2SI_FOUND_SNAPSHOT_L1_PAST_END);
 }
 
@@ -78,7 +103,7 @@ walk_record(struct q2si_checker *ck, struct snapshot_walk *walk, bool *more)
 		*more = false;
 		return Q2S_OK;
 	}
-	err = decode(ck, raw, len, at, &snapshot, &used, &diag);
+	err = q2s_snapshot_decode_lenient(ck->geom, raw, len, at, &snapshot, &used, &diag);
 	if (err == Q2S_E_OFFSET)
 		q2si_report(ck, SNAPSHOT_L1_OFFSET, .host = at, Q2SI_VALUES(diag.value, 0));
 	else if (err == Q2S_E_SHORT)
@@ -88,7 +113,7 @@ walk_record(struct q2si_checker *ck, struct snapshot_walk *walk, bool *more)
 	*more = err != Q2S_E_SHORT && err != Q2S_E_SNAPSHOT;
 	if (*more)
 		walk->records.pos += used;
-	return err == Q2S_OK ? check_record(ck, walk, &snapshot) : Q2S_OK;
+	return err == Q2S_OK ? check_record(ck, walk, at, raw, &snapshot) : Q2S_OK;
 }
 
 static enum q2s_err
@@ -113,7 +138,7 @@ visit_entry(struct q2si_checker *ck, void *opaque, q2s_host at, const uint8_t *r
 	struct q2si_table table;
 
 	(void)opaque;
-	if (!q2si_l1_entry(ck, at, raw, &entry) || entry.l2.v == 0)
+	if (!q2si_l1_entry(ck, at, raw, NULL, &entry))
 		return Q2S_OK;
 	table = (struct q2si_table){ .cluster = entry.l2.v >> ck->geom->cluster_bits,
 				     .refs = weight,
@@ -127,6 +152,7 @@ check_table(struct q2si_checker *ck, struct snapshot_walk *walk, uint32_t count)
 	const struct q2si_records *records = &walk->records;
 
 	Q2SI_TRY(walk_records(ck, walk, count));
+	q2si_check_names(ck, walk->ids, walk->id_count, Q2SI_FOUND_SNAPSHOT_ID, "snapshot table");
 	/* Padding of the last record may not be there. */
 	Q2SI_TRY(q2si_count_structure(
 		ck, Q2SI_EXTENT_SNAPSHOT_TABLE, records->start,
@@ -143,7 +169,7 @@ q2si_check_snapshots(struct q2si_checker *ck)
 	uint32_t count = ck->header->nb_snapshots;
 	const uint64_t file_end = ck->file_clusters << ck->geom->cluster_bits;
 	struct snapshot_walk walk = { .records = { .start = at.v, .pos = at.v } };
-	enum q2s_err err;
+	enum q2s_err err = Q2S_E_NOMEM;
 
 	if (!q2si_is_aligned(at.v, ck->geom->cluster_size) || at.v > INT64_MAX ||
 	    (count && at.v == 0)) {
@@ -160,7 +186,10 @@ q2si_check_snapshots(struct q2si_checker *ck)
 	}
 	walk.records.end = q2si_min(at.v + Q2S_SNAPSHOT_TABLE_MAX_BYTES, file_end);
 	walk.tables = calloc(count, sizeof(*walk.tables));
-	err = walk.tables ? check_table(ck, &walk, count) : Q2S_E_NOMEM;
+	walk.ids = calloc(count, sizeof(*walk.ids));
+	if (walk.tables && walk.ids)
+		err = check_table(ck, &walk, count);
 	free(walk.tables);
+	free(walk.ids);
 	return err;
 }

@@ -3,11 +3,9 @@
 #include "checker.h"
 
 #include <stdio.h>
-#include <string.h>
 
 #include "base/arith.h"
 #include "base/diag.h"
-#include "format/luks.h"
 
 enum q2s_err
 q2si_count_structure(struct q2si_checker *ck, enum q2si_extent_kind kind, uint64_t at, uint64_t len,
@@ -88,20 +86,4 @@ q2si_check_overlaps(struct q2si_checker *ck)
 	q2si_extents_sort(&ck->metadata);
 	separate(ck);
 	return Q2S_OK;
-}
-
-enum q2s_err
-q2si_check_crypto(struct q2si_checker *ck)
-{
-	const struct q2s_ext_crypto *crypto = q2s_image_crypto(ck->image);
-	uint8_t raw[sizeof(q2si_luks_magic)];
-
-	if (!crypto)
-		return Q2S_OK;
-	if (crypto->offset.v < ck->file_size &&
-	    q2si_read(ck, crypto->offset.v, raw, sizeof(raw), "encryption header") &&
-	    memcmp(raw, q2si_luks_magic, sizeof(raw)) != 0)
-		q2si_report(ck, CRYPTO_HEADER_MAGIC, .host = crypto->offset);
-	return q2si_count_structure(ck, Q2SI_EXTENT_CRYPTO, crypto->offset.v, crypto->length,
-				    Q2SI_FOUND_CRYPTO_HEADER_PAST_END);
 }

@@ -8,7 +8,8 @@
 #include "format/check.h"
 
 #define RECORD "snapshot record"
-#define EXTRA_WRITTEN 24u /* as QEMU: 64-bit VM state size, disk size, icount */
+#define EXTRA_WRITTEN 24u   /* as QEMU: 64-bit VM state size, disk size, icount */
+#define EXTRA_VERSION_3 16u /* at least: up to the disk size */
 #define NO_ICOUNT UINT64_MAX
 
 enum {
@@ -28,10 +29,10 @@ enum {
 };
 _Static_assert(AT_EXTRA == Q2S_SNAPSHOT_FIXED_SIZE, "extra data follow the fixed part");
 
-/* Rules on values, for both directions; the record lies at @at. */
+/* Rules on the L1 table, for both directions; the record lies at @at. */
 static enum q2s_err
-check_values(const struct q2s_geom *geom, const struct q2s_snapshot *s, q2s_host at,
-	     struct q2s_diag *diag)
+check_l1(const struct q2s_geom *geom, const struct q2s_snapshot *s, q2s_host at,
+	 struct q2s_diag *diag)
 {
 	const uint64_t l1_bytes = (uint64_t)s->l1_entries * Q2S_L1_ENTRY_SIZE;
 
@@ -43,23 +44,28 @@ check_values(const struct q2s_geom *geom, const struct q2s_snapshot *s, q2s_host
 		return q2si_fail(diag, Q2S_E_OFFSET, "snapshot l1_table_offset",
 				 q2si_field_at(at, AT_L1_OFFSET), 0,
 				 "the L1 table would lie over the header");
-	if (s->has_disk_size && s->disk_size >= Q2S_SIZE_LIMIT)
-		return q2si_fail(diag, Q2S_E_LIMIT, "snapshot disk size",
-				 q2si_field_at(at, AT_DISK_SIZE), s->disk_size,
-				 "2^63 bytes or more");
 	return q2si_check_table(geom->cluster_size, s->l1_offset, l1_bytes,
 				"snapshot l1_table_offset", q2si_field_at(at, AT_L1_OFFSET), diag);
+}
+
+static enum q2s_err
+check_disk_size(const struct q2s_snapshot *s, q2s_host at, struct q2s_diag *diag)
+{
+	if (!s->has_disk_size || s->disk_size < Q2S_SIZE_LIMIT)
+		return Q2S_OK;
+	return q2si_fail(diag, Q2S_E_LIMIT, "snapshot disk size", q2si_field_at(at, AT_DISK_SIZE),
+			 s->disk_size, "2^63 bytes or more");
 }
 
 /* ---- decode -------------------------------------------------------------------------------- */
 
 static enum q2s_err
-check_extra(const struct q2s_geom *geom, uint32_t extra, q2s_host at, struct q2s_diag *diag)
+check_extra(uint32_t extra, uint32_t at_least, q2s_host at, struct q2s_diag *diag)
 {
 	if (extra > Q2S_SNAPSHOT_EXTRA_MAX)
 		return q2si_fail(diag, Q2S_E_SNAPSHOT, RECORD, q2si_field_at(at, AT_EXTRA_SIZE),
 				 extra, "extra data over 1024 bytes");
-	if (geom->version >= 3 && extra < 16)
+	if (extra < at_least)
 		return q2si_fail(diag, Q2S_E_SNAPSHOT, RECORD, q2si_field_at(at, AT_EXTRA_SIZE),
 				 extra, "extra data under 16 bytes in version 3");
 	return Q2S_OK;
@@ -109,17 +115,18 @@ record_len(const uint8_t *buf)
 	       q2si_get_be16(buf + AT_ID_LEN) + q2si_get_be16(buf + AT_NAME_LEN);
 }
 
-enum q2s_err
-q2s_snapshot_decode(const struct q2s_geom *geom, const uint8_t *buf, size_t len, q2s_host at,
-		    struct q2s_snapshot *out, size_t *used, struct q2s_diag *diag)
+static enum q2s_err
+decode(const struct q2s_geom *geom, const uint8_t *buf, size_t len, q2s_host at, bool lenient,
+       struct q2s_snapshot *out, size_t *used, struct q2s_diag *diag)
 {
+	const uint32_t extra = geom->version >= 3 && !lenient ? EXTRA_VERSION_3 : 0;
 	struct q2s_snapshot snapshot;
 	uint64_t need;
 
 	*used = AT_EXTRA;
 	if (len < AT_EXTRA)
 		return q2si_fail(diag, Q2S_E_SHORT, RECORD, at, len, "ends within 40 bytes");
-	Q2SI_TRY(check_extra(geom, q2si_get_be32(buf + AT_EXTRA_SIZE), at, diag));
+	Q2SI_TRY(check_extra(q2si_get_be32(buf + AT_EXTRA_SIZE), extra, at, diag));
 	need = record_len(buf);
 	*used = need;
 	if (len < need)
@@ -128,9 +135,26 @@ q2s_snapshot_decode(const struct q2s_geom *geom, const uint8_t *buf, size_t len,
 	*used = q2si_round_up(need, 8);
 	snapshot = parse(buf);
 	parse_extra(&snapshot, buf);
-	Q2SI_TRY(check_values(geom, &snapshot, at, diag));
+	Q2SI_TRY(check_l1(geom, &snapshot, at, diag));
+	if (!lenient)
+		Q2SI_TRY(check_disk_size(&snapshot, at, diag));
 	*out = snapshot;
 	return Q2S_OK;
+}
+
+enum q2s_err
+q2s_snapshot_decode(const struct q2s_geom *geom, const uint8_t *buf, size_t len, q2s_host at,
+		    struct q2s_snapshot *out, size_t *used, struct q2s_diag *diag)
+{
+	return decode(geom, buf, len, at, false, out, used, diag);
+}
+
+enum q2s_err
+q2s_snapshot_decode_lenient(const struct q2s_geom *geom, const uint8_t *buf, size_t len,
+			    q2s_host at, struct q2s_snapshot *out, size_t *used,
+			    struct q2s_diag *diag)
+{
+	return decode(geom, buf, len, at, true, out, used, diag);
 }
 
 /* ---- encode -------------------------------------------------------------------------------- */
@@ -162,7 +186,8 @@ q2s_snapshot_encode(const struct q2s_geom *geom, const struct q2s_snapshot *in, 
 	const size_t len = strings + in->id_len + in->name_len;
 	const size_t padded = q2si_round_up(len, 8);
 
-	Q2SI_TRY(check_values(geom, in, Q2S_NOWHERE, diag));
+	Q2SI_TRY(check_l1(geom, in, Q2S_NOWHERE, diag));
+	Q2SI_TRY(check_disk_size(in, Q2S_NOWHERE, diag));
 	if (padded > cap)
 		return q2si_fail(diag, Q2S_E_LIMIT, RECORD, Q2S_NOWHERE, padded,
 				 "no room for the record");

@@ -3,6 +3,7 @@
 #include "image.h"
 
 #include "base/diag.h"
+#include "format/header.h"
 
 /* QEMU lets the last of two equal records win; other readers take the first: so neither is safe. */
 static bool
@@ -98,7 +99,7 @@ q2si_extensions_read(struct q2s_image *image, unsigned flags, struct q2s_diag *d
 		Q2SI_TRY(extension_note(image, flags, &ext, diag));
 	}
 	if (image->header.crypt_method == Q2S_CRYPT_LUKS && !image->has_crypto)
-		return q2si_fail_at(diag, Q2S_E_CRYPTO, "encryption extension", Q2S_NOWHERE,
-				    "missing in a LUKS image");
+		return q2si_fail(diag, Q2S_E_CRYPTO, "crypt_method", (q2s_host){ AT_CRYPT_METHOD },
+				 Q2S_CRYPT_LUKS, "LUKS, but there is no encryption extension");
 	return Q2S_OK;
 }

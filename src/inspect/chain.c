@@ -26,7 +26,8 @@ layer_size(const struct q2s_file *file, const struct q2s_image *image)
 
 /* Takes over @file and @image, also on failure. */
 static enum q2s_err
-push(struct chain *chain, struct q2s_file *file, struct q2s_image *image, struct q2s_diag *diag)
+push(struct chain *chain, struct q2s_file *file, struct q2s_image *image, bool guessed,
+     struct q2s_diag *diag)
 {
 	struct layer *const layers = realloc(chain->layers, (chain->count + 1) * sizeof(*layers));
 
@@ -35,8 +36,9 @@ push(struct chain *chain, struct q2s_file *file, struct q2s_image *image, struct
 		q2s_file_close(file);
 		return fault_nomem(diag, "backing chain");
 	}
-	layers[chain->count++] =
-		(struct layer){ .file = file, .image = image, .size = layer_size(file, image) };
+	layers[chain->count++] = (struct layer){
+		.file = file, .image = image, .size = layer_size(file, image), .guessed = guessed
+	};
 	chain->layers = layers;
 	return Q2S_OK;
 }
@@ -94,7 +96,7 @@ judge_format(const struct q2s_image *above, const char *driver, struct q2s_file 
 
 /* Open the file below @above and append it; which files may be opened is the library's word. */
 static enum q2s_err
-descend(struct chain *chain, const struct q2s_image *above, enum q2s_follow follow, bool *guessed,
+descend(struct chain *chain, const struct q2s_image *above, enum q2s_follow follow,
 	struct q2s_diag *diag)
 {
 	struct q2s_image *image = NULL;
@@ -114,25 +116,21 @@ descend(struct chain *chain, const struct q2s_image *above, enum q2s_follow foll
 		err = judge_format(above, driver, file, &below, diag);
 	if (err == Q2S_OK && below.is_qcow2)
 		err = q2s_image_open(file, Q2S_IMAGE_DAMAGED, &image, diag);
-	*guessed = below.guessed;
 	if (err == Q2S_OK)
-		return push(chain, file, image, diag);
+		return push(chain, file, image, below.guessed, diag);
 	if (!diag->file[0])
 		snprintf(diag->file, sizeof(diag->file), "%s", q2s_file_name(file));
 	q2s_file_close(file);
 	return err;
 }
 
-/*
- * A guest that may write all of a raw disk can make it look like an image: what a file refers to
- * that nobody said is qcow2 is opened only by the word of the user.
- */
-static enum q2s_err
-check_guess(enum q2s_follow follow, struct q2s_diag *diag)
+enum q2s_err
+chain_may_refer(const struct layer *layer, const char *kind, enum q2s_follow follow,
+		struct q2s_diag *diag)
 {
-	if (follow == Q2S_FOLLOW_ANY)
+	if (!layer->guessed || follow == Q2S_FOLLOW_ANY)
 		return Q2S_OK;
-	return fault(diag, Q2S_E_POLICY, "backing file",
+	return fault(diag, Q2S_E_POLICY, kind,
 		     "nobody recorded that the layer which names it is qcow2, so it is not opened; "
 		     "--follow any would allow it");
 }
@@ -142,9 +140,8 @@ chain_open(const struct subject *subject, enum q2s_follow follow, struct chain *
 	   struct q2s_diag *diag)
 {
 	struct chain chain = { 0 };
-	enum q2s_err err = push(&chain, q2s_file_ref(subject->file), NULL, diag);
+	enum q2s_err err = push(&chain, q2s_file_ref(subject->file), NULL, false, diag);
 	const struct q2s_image *above = subject->image;
-	bool guessed = false;
 
 	if (err == Q2S_OK && above)
 		chain.layers[0].size = layer_size(subject->file, above);
@@ -152,9 +149,9 @@ chain_open(const struct subject *subject, enum q2s_follow follow, struct chain *
 		chain.cut = follow == Q2S_FOLLOW_NONE;
 		if (chain.cut)
 			break;
-		err = guessed ? check_guess(follow, diag) : Q2S_OK;
+		err = chain_may_refer(&chain.layers[chain.count - 1], "backing file", follow, diag);
 		if (err == Q2S_OK)
-			err = descend(&chain, above, follow, &guessed, diag);
+			err = descend(&chain, above, follow, diag);
 		if (err == Q2S_OK)
 			above = chain.layers[chain.count - 1].image;
 	}

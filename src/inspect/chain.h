@@ -13,13 +13,15 @@
 /**
  * One layer.
  *
- * @image  NULL: a raw layer
- * @size   guest bytes; of a raw layer: the file's size rounded up to 512, as QEMU has it
+ * @image    NULL: a raw layer
+ * @size     guest bytes; of a raw layer: the file's size rounded up to 512, as QEMU has it
+ * @guessed  nobody but its own bytes says how it is to be read
  */
 struct layer {
 	struct q2s_file *file;
 	struct q2s_image *image;
 	uint64_t size;
+	bool guessed;
 };
 
 /**
@@ -42,6 +44,14 @@ struct chain {
  */
 enum q2s_err chain_open(const struct subject *subject, enum q2s_follow follow, struct chain *out,
 			struct q2s_diag *diag);
+
+/**
+ * May @layer make us open a file of @kind, "backing file"? Q2S_E_POLICY when its format was guessed
+ * and the user did not allow any file: a guest that may write all of a raw disk can make it look
+ * like an image.
+ */
+enum q2s_err chain_may_refer(const struct layer *layer, const char *kind, enum q2s_follow follow,
+			     struct q2s_diag *diag);
 
 /** A zeroed one is fine. */
 void chain_close(struct chain *chain);

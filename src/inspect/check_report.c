@@ -41,7 +41,8 @@ finding_json(const struct q2s_finding *finding)
 	return object;
 }
 
-/* qemu-img leaves out what is zero among these. */
+/* As qemu-img does with its own: what is zero is left out, so that nothing is added to a sound
+ * image. */
 static void
 value_if(struct json_stream *stream, const char *key, uint64_t value)
 {
@@ -57,8 +58,7 @@ end_json(struct check_report *report, const struct q2s_check_result *result,
 	char text[512];
 
 	json_stream_close(stream);
-	json_stream_value(stream, "findings-omitted", json_u64(report->omitted));
-	json_stream_value(stream, "notes", json_u64(result->notes));
+	value_if(stream, "findings-omitted", report->omitted);
 	if (failure) {
 		q2s_diag_format(failure, text, sizeof(text));
 		json_stream_value(stream, "error", json_text(text));

@@ -186,17 +186,20 @@ show_table_entry(struct dump *dump, q2s_host at, uint64_t index, const uint8_t *
 	sheet_row(&dump->sheet, cells, fault.err == Q2S_OK ? NULL : &fault);
 }
 
+/* The first @count entries; behind them the table lies over one that is shown already. */
 static enum q2s_err
-show_entries(struct dump *dump, struct table *table, struct q2s_diag *diag)
+show_entries(struct dump *dump, struct table *table, uint64_t count, struct q2s_diag *diag)
 {
 	uint64_t index = 0;
 	const uint8_t *raw;
 	enum q2s_err err;
 
+	if (dump_shown_above(dump, table, count, "a bitmap table"))
+		return Q2S_OK;
 	sheet_table(&dump->sheet, "entries", entry_columns, ENTRY_COLUMNS);
 	for (;; index++) {
 		err = table_next(table, index, &index, diag);
-		if (err != Q2S_OK || index >= table->count)
+		if (err != Q2S_OK || index >= count)
 			break;
 		err = table_get(table, index, &raw, diag);
 		if (err != Q2S_OK)
@@ -208,10 +211,14 @@ show_entries(struct dump *dump, struct table *table, struct q2s_diag *diag)
 }
 
 static enum q2s_err
-show_bitmap_table(struct dump *dump, uint32_t index, const struct q2s_bitmap *bitmap,
-		  struct q2s_diag *diag)
+show_bitmap_table(struct dump *dump, struct seen *seen, uint32_t index,
+		  const struct q2s_bitmap *bitmap, struct q2s_diag *diag)
 {
+	const struct seen_table place = { .at = bitmap->table_offset,
+					  .count = bitmap->table_entries,
+					  .entry_size = Q2S_BITMAP_TABLE_ENTRY_SIZE };
 	struct table table = { 0 };
+	uint64_t fresh = 0;
 	enum q2s_err err;
 
 	sheet_title(&dump->sheet,
@@ -220,10 +227,12 @@ show_bitmap_table(struct dump *dump, uint32_t index, const struct q2s_bitmap *bi
 	sheet_open(&dump->sheet, NULL);
 	sheet_fact(&dump->sheet, "bitmap", json_u64(index));
 	sheet_fact(&dump->sheet, "offset", json_u64(bitmap->table_offset.v));
-	err = table_open(dump->subject->file, bitmap->table_offset, bitmap->table_entries,
-			 Q2S_BITMAP_TABLE_ENTRY_SIZE, "bitmap table", &table, diag);
+	err = seen_add_table(seen, dump->subject->file, &dump->subject->geom, &place, &fresh, diag);
 	if (err == Q2S_OK)
-		err = show_entries(dump, &table, diag);
+		err = table_open(dump->subject->file, place.at, place.count, place.entry_size,
+				 "bitmap table", &table, diag);
+	if (err == Q2S_OK)
+		err = show_entries(dump, &table, fresh, diag);
 	err = dump_fault(dump, err, diag);
 	table_close(&table);
 	sheet_close(&dump->sheet);
@@ -235,6 +244,7 @@ show_bitmap_tables(struct dump *dump, const struct q2s_ext_bitmaps *bitmaps, str
 {
 	struct record_walk walk = bitmap_walk_begin(dump->subject, bitmaps);
 	struct q2s_bitmap bitmap;
+	struct seen seen = { 0 };
 	struct record record;
 	enum q2s_err err = Q2S_OK;
 
@@ -242,11 +252,12 @@ show_bitmap_tables(struct dump *dump, const struct q2s_ext_bitmaps *bitmaps, str
 	for (uint32_t i = 0; bitmap_walk_next(&walk, &record, &bitmap, &err, diag); i++) {
 		if (record.fault.err != Q2S_OK)
 			continue;
-		err = show_bitmap_table(dump, i, &bitmap, diag);
+		err = show_bitmap_table(dump, &seen, i, &bitmap, diag);
 		if (err != Q2S_OK)
 			break;
 	}
 	record_walk_end(&walk);
+	seen_free(&seen);
 	sheet_close(&dump->sheet);
 	return err;
 }

@@ -34,12 +34,12 @@ open_table(const struct dump *dump, struct table *out, struct q2s_diag *diag)
 			  out, diag);
 }
 
-typedef enum q2s_err (*entry_fn)(struct dump *dump, const struct table *table, uint64_t index,
+typedef enum q2s_err (*entry_fn)(void *opaque, const struct table *table, uint64_t index,
 				 const uint8_t *raw, struct q2s_diag *diag);
 
 /* Call @fn for each entry that is not all zeros. */
 static enum q2s_err
-for_each_entry(struct dump *dump, struct table *table, entry_fn fn, struct q2s_diag *diag)
+for_each_entry(struct table *table, entry_fn fn, void *opaque, struct q2s_diag *diag)
 {
 	uint64_t index = 0;
 	const uint8_t *raw;
@@ -51,7 +51,7 @@ for_each_entry(struct dump *dump, struct table *table, entry_fn fn, struct q2s_d
 			return err;
 		err = table_get(table, index, &raw, diag);
 		if (err == Q2S_OK)
-			err = fn(dump, table, index, raw, diag);
+			err = fn(opaque, table, index, raw, diag);
 		if (err != Q2S_OK)
 			return err;
 	}
@@ -69,9 +69,10 @@ static const struct column table_columns[] = {
 #define TABLE_COLUMNS (sizeof(table_columns) / sizeof(table_columns[0]))
 
 static enum q2s_err
-show_table_entry(struct dump *dump, const struct table *table, uint64_t index, const uint8_t *raw,
+show_table_entry(void *opaque, const struct table *table, uint64_t index, const uint8_t *raw,
 		 struct q2s_diag *diag)
 {
+	struct dump *const dump = opaque;
 	const q2s_host at = table_at(table, index);
 	struct q2s_diag fault = { 0 };
 	q2s_host block = { 0 };
@@ -110,7 +111,7 @@ dump_reftable(struct dump *dump, struct q2s_diag *diag)
 	err = open_table(dump, &table, diag);
 	if (err == Q2S_OK) {
 		sheet_table(&dump->sheet, "entries", table_columns, TABLE_COLUMNS);
-		err = for_each_entry(dump, &table, show_table_entry, diag);
+		err = for_each_entry(&table, show_table_entry, dump, diag);
 		sheet_table_end(&dump->sheet);
 	}
 	err = dump_fault(dump, err, diag);
@@ -174,33 +175,94 @@ show_block(struct dump *dump, uint64_t index, q2s_host block, struct q2s_diag *d
 	return err;
 }
 
-/* What is wrong with the table's entries is said by its own section. */
-static enum q2s_err
-show_block_of_entry(struct dump *dump, const struct table *table, uint64_t index,
-		    const uint8_t *raw, struct q2s_diag *diag)
+/* Where a block lies that there is something to show of; of others section reftable tells. */
+static bool
+block_in_file(const struct subject *subject, const uint8_t *raw, q2s_host *out)
 {
+	return q2s_reftable_decode(&subject->geom, raw, Q2S_NOWHERE, out, NULL) == Q2S_OK &&
+	       out->v < q2s_file_size(subject->file);
+}
+
+/** The section, while it is shown. */
+struct section {
+	struct dump *dump;
+	struct seen seen;
+	struct repeats repeats;
+};
+
+static enum q2s_err
+show_new_block(void *opaque, const struct table *table, uint64_t index, const uint8_t *raw,
+	       struct q2s_diag *diag)
+{
+	struct section *const section = opaque;
+	enum q2s_err err = Q2S_OK;
+	bool again = true;
 	q2s_host block;
 
-	if (q2s_reftable_decode(&dump->subject->geom, raw, table_at(table, index), &block, NULL) !=
-		    Q2S_OK ||
-	    block.v >= q2s_file_size(dump->subject->file))
+	(void)table;
+	if (block_in_file(section->dump->subject, raw, &block))
+		err = seen_add(&section->seen, block, 0, &again, diag);
+	return err == Q2S_OK && !again ? show_block(section->dump, index, block, diag) : err;
+}
+
+static enum q2s_err
+add_repeat(void *opaque, const struct table *table, uint64_t index, const uint8_t *raw,
+	   struct q2s_diag *diag)
+{
+	struct section *const section = opaque;
+	q2s_host block;
+
+	(void)table;
+	if (!block_in_file(section->dump->subject, raw, &block))
 		return Q2S_OK;
-	return show_block(dump, index, block, diag);
+	return repeats_add(&section->repeats, NULL, index, block, diag);
+}
+
+static const struct column repeat_columns[REPEATS_COLUMNS] = {
+	{ "table", "", CELL_COUNT, 0 },
+	{ "index", "first entry", CELL_COUNT, 11 },
+	{ "count", "entries", CELL_COUNT, 8 },
+	{ "offset", "block at", CELL_OFFSET, 12 },
+	{ "counts-from", "counts from", CELL_OFFSET, 14 },
+};
+
+static enum q2s_err
+show_blocks(struct section *section, struct table *table, struct q2s_diag *diag)
+{
+	struct sheet *const sheet = &section->dump->sheet;
+	enum q2s_err err;
+
+	sheet_open_list(sheet, "refcounts");
+	err = for_each_entry(table, show_new_block, section, diag);
+	sheet_close(sheet);
+	seen_free(&section->seen);
+	if (err != Q2S_OK)
+		return err;
+	err = for_each_entry(table, add_repeat, section, diag);
+	repeats_end(&section->repeats);
+	return err;
 }
 
 enum q2s_err
 dump_refcounts(struct dump *dump, struct q2s_diag *diag)
 {
+	struct section section = {
+		.dump = dump,
+		.repeats = { .sheet = &dump->sheet,
+			     .columns = repeat_columns,
+			     .key = "refcounts-repeated",
+			     .title = "Refcount table entries that lead to a block shown above",
+			     .span = block_span(&dump->subject->geom) },
+	};
 	struct table table = { 0 };
-	enum q2s_err err;
+	enum q2s_err err = open_table(dump, &table, NULL);
 
-	sheet_open_list(&dump->sheet, "refcounts");
-	err = open_table(dump, &table, NULL);
-	if (err == Q2S_OK)
-		err = for_each_entry(dump, &table, show_block_of_entry, diag);
-	else if (err == Q2S_E_TRUNCATED) /* section reftable says it */
+	if (err == Q2S_E_TRUNCATED) { /* section reftable says it */
+		table = (struct table){ 0 };
 		err = Q2S_OK;
+	}
+	if (err == Q2S_OK)
+		err = show_blocks(&section, &table, diag);
 	table_close(&table);
-	sheet_close(&dump->sheet);
 	return err;
 }

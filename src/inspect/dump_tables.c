@@ -25,7 +25,7 @@ show_l1_entry(struct dump *dump, const struct l1_ref *ref, q2s_host at, uint64_t
 {
 	const struct q2s_geom *const geom = &dump->subject->geom;
 	struct q2s_diag fault = { 0 };
-	struct q2s_l1_entry entry;
+	struct q2s_l1_entry entry = { 0 };
 	const bool ok = q2s_l1_decode(geom, raw, at, &entry, &fault) == Q2S_OK;
 	const struct cell cells[L1_COLUMNS] = {
 		CELL_N(index),
@@ -51,6 +51,8 @@ show_l1_entries(struct dump *dump, const struct l1_ref *ref, struct table *table
 	const uint8_t *raw;
 	enum q2s_err err;
 
+	if (dump_shown_above(dump, table, ref->fresh, "an L1 table"))
+		return Q2S_OK;
 	sheet_table(&dump->sheet, "entries", l1_columns, L1_COLUMNS);
 	for (;; index++) {
 		err = table_next(table, index, &index, diag);
@@ -241,48 +243,103 @@ show_l2(struct dump *dump, const struct l1_ref *ref, uint64_t index, q2s_host l2
 	return err;
 }
 
-/* Each L2 table once: a snapshot shares those that did not change since it was taken. */
+/* What is done with an entry that leads to an L2 table. */
+typedef enum q2s_err (*l2_fn)(void *opaque, const struct l1_ref *ref, uint64_t index, q2s_host l2,
+			      struct q2s_diag *diag);
+
+/** A walk over the L1 entries for the part of the disk that is shown. @opaque: of @fn. */
+struct l1_walk {
+	const struct dump *dump;
+	l2_fn fn;
+	void *opaque;
+};
+
 static enum q2s_err
-show_l2_tables(void *opaque, const struct l1_ref *ref, struct q2s_diag *diag)
+walk_l1(void *opaque, const struct l1_ref *ref, struct q2s_diag *diag)
 {
-	struct dump *const dump = opaque;
-	const struct q2s_geom *const geom = &dump->subject->geom;
-	const struct l1_range range = l1_range(ref, geom, dump->guest, dump->guest_end);
+	const struct l1_walk *const walk = opaque;
+	const struct dump *const dump = walk->dump;
+	const struct l1_range range =
+		l1_range(ref, &dump->subject->geom, dump->guest, dump->guest_end);
 	uint64_t index = range.first;
 	struct table table = { 0 };
-	enum q2s_err err = table_open(dump->subject->file, ref->at, ref->entries, Q2S_L1_ENTRY_SIZE,
+	enum q2s_err err = table_open(dump->subject->file, ref->at, range.end, Q2S_L1_ENTRY_SIZE,
 				      "L1 table", &table, NULL);
 
 	if (err != Q2S_OK) /* section l1 says it */
 		return err == Q2S_E_TRUNCATED ? Q2S_OK : err;
 	for (; err == Q2S_OK; index++) {
 		const uint8_t *raw;
-		bool shared = false;
 		q2s_host l2;
 
 		err = table_next(&table, index, &index, diag);
-		if (err != Q2S_OK || index >= range.end)
+		if (err != Q2S_OK || index >= table.count)
 			break;
 		err = table_get(&table, index, &raw, diag);
-		if (err != Q2S_OK)
-			break;
-		if (!l1_target(geom, raw, &l2))
-			continue;
-		err = l1_is_shared(dump->subject, ref, index, l2, &shared, diag);
-		if (err == Q2S_OK && !shared)
-			err = show_l2(dump, ref, index, l2, diag);
+		if (err == Q2S_OK && l1_target(&dump->subject->geom, raw, &l2))
+			err = walk->fn(walk->opaque, ref, index, l2, diag);
 	}
 	table_close(&table);
+	return err;
+}
+
+/** The section, while it is shown. */
+struct l2_section {
+	struct dump *dump;
+	struct seen seen;
+};
+
+/* Each L2 table once: a snapshot shares those that did not change since it was taken. */
+static enum q2s_err
+show_new_l2(void *opaque, const struct l1_ref *ref, uint64_t index, q2s_host l2,
+	    struct q2s_diag *diag)
+{
+	struct l2_section *const section = opaque;
+	bool again = false;
+	const enum q2s_err err = seen_add(&section->seen, l2, 0, &again, diag);
+
+	return err == Q2S_OK && !again ? show_l2(section->dump, ref, index, l2, diag) : err;
+}
+
+static enum q2s_err
+add_repeat(void *opaque, const struct l1_ref *ref, uint64_t index, q2s_host l2,
+	   struct q2s_diag *diag)
+{
+	return repeats_add(opaque, &ref->owner, index, l2, diag);
+}
+
+static const struct column repeat_columns[REPEATS_COLUMNS] = {
+	{ "table", "L1 table", CELL_COUNT, 8 },       { "index", "first entry", CELL_COUNT, 11 },
+	{ "count", "entries", CELL_COUNT, 8 },        { "offset", "L2 table at", CELL_OFFSET, 12 },
+	{ "guest", "guest offset", CELL_OFFSET, 14 },
+};
+
+static enum q2s_err
+show_repeats(struct dump *dump, struct q2s_diag *diag)
+{
+	struct repeats repeats = { .sheet = &dump->sheet,
+				   .columns = repeat_columns,
+				   .key = "l2-repeated",
+				   .title = "L1 entries that lead to an L2 table shown above",
+				   .span = dump->subject->geom.l2_span };
+	struct l1_walk walk = { .dump = dump, .fn = add_repeat, .opaque = &repeats };
+	enum q2s_err err;
+
+	err = l1_tables(dump->subject, walk_l1, &walk, diag);
+	repeats_end(&repeats);
 	return err;
 }
 
 enum q2s_err
 dump_l2(struct dump *dump, struct q2s_diag *diag)
 {
+	struct l2_section section = { .dump = dump };
+	struct l1_walk walk = { .dump = dump, .fn = show_new_l2, .opaque = &section };
 	enum q2s_err err;
 
 	sheet_open_list(&dump->sheet, "l2");
-	err = l1_tables(dump->subject, show_l2_tables, dump, diag);
+	err = l1_tables(dump->subject, walk_l1, &walk, diag);
 	sheet_close(&dump->sheet);
-	return err;
+	seen_free(&section.seen);
+	return err == Q2S_OK ? show_repeats(dump, diag) : err;
 }

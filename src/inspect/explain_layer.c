@@ -78,6 +78,17 @@ tell_split(struct story *story, const struct q2s_geom *geom, q2s_guest guest)
 
 /* ---- tables ------------------------------------------------------------------------------ */
 
+/* COPIED of an L1 or L2 entry that leads to @what: a word to whoever wants to write. */
+static void
+tell_copied(struct story *story, uint64_t raw, const char *what)
+{
+	story_bits(story, "bit 63", raw >> 63,
+		   raw & Q2S_ENTRY_COPIED      ? "COPIED: the %s has refcount 1, and may be changed"
+		   : raw & Q2S_ENTRY_HOST_MASK ? "not COPIED: the %s must be copied before a change"
+					       : "not COPIED: there is no %s",
+		   what);
+}
+
 /* @l2: where the L2 table lies, 0 for none. */
 static enum q2s_err
 tell_l1(struct story *story, const struct explained_layer *layer, q2s_guest guest, q2s_host *l2,
@@ -100,9 +111,7 @@ tell_l1(struct story *story, const struct explained_layer *layer, q2s_guest gues
 	err = explain_read(story, layer->file, "L1 entry", at, raw, sizeof(raw), diag);
 	if (err != Q2S_OK)
 		return err;
-	story_bits(story, "bit 63", raw[0] >> 7,
-		   raw[0] >> 7 ? "COPIED: the L2 table has refcount 1, so it may be changed"
-			       : "not COPIED: the L2 table must be copied before a change");
+	tell_copied(story, q2si_get_be64(raw), "L2 table");
 	story_bits(story, "bits 9..55", q2si_get_be64(raw) & Q2S_ENTRY_HOST_MASK,
 		   "host offset of the L2 table");
 	if (q2s_l1_decode(layer->geom, raw, at, &entry, &fault) != Q2S_OK)
@@ -123,9 +132,11 @@ tell_entry_bits(struct story *story, const struct explained_layer *layer, uint64
 {
 	const bool is_compressed = raw & Q2S_ENTRY_COMPRESSED;
 
-	story_bits(story, "bit 63", raw >> 63,
-		   raw >> 63 ? "COPIED: the cluster has refcount 1, and may be overwritten"
-			     : "not COPIED: the cluster must be copied before a change");
+	if (is_compressed)
+		story_bits(story, "bit 63", raw >> 63,
+			   "COPIED: never set here, as compressed data is not overwritten");
+	else
+		tell_copied(story, raw, "cluster");
 	story_bits(story, "bit 62", is_compressed, is_compressed ? "compressed" : "not compressed");
 	if (is_compressed)
 		return;

@@ -16,7 +16,10 @@ static const char *const feature_kinds[] = { "incompatible", "compatible", "auto
 struct extension_walk
 extension_walk_begin(const struct q2s_header *header, const uint8_t *head, size_t size)
 {
-	const q2s_host end = q2s_ext_area_end(header);
+	/* Where cluster 0 ends is known only if the header makes sense. */
+	const bool known = header->cluster_bits >= Q2S_CLUSTER_BITS_MIN &&
+			   header->cluster_bits <= Q2S_CLUSTER_BITS_MAX;
+	const q2s_host end = known ? q2s_ext_area_end(header) : (q2s_host){ size };
 
 	return (struct extension_walk){
 		.head = head,

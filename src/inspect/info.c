@@ -62,6 +62,27 @@ gather_luks(struct info *info)
 	info->has_luks = gathered(info, err);
 }
 
+/* Bitmaps that are marked consistent, by an extension that may be malformed. */
+static void
+gather_bitmaps(struct info *info)
+{
+	struct extension_walk walk = info_extensions(info->image);
+	const uint64_t autoclear = q2s_image_header(info->image)->autoclear_features;
+	struct q2s_ext_bitmaps bitmaps;
+	struct q2s_ext ext;
+
+	if (q2s_image_bitmaps(info->image)) {
+		gathered(info,
+			 q2s_image_bitmap_directory(info->image, &info->bitmaps, next_fault(info)));
+		return;
+	}
+	while (autoclear & Q2S_AUTOCLEAR_BITMAPS && extension_walk_next(&walk, &ext, NULL)) {
+		if (ext.type == Q2S_EXT_BITMAPS)
+			gathered(info, q2s_ext_bitmaps_decode(q2s_image_geom(info->image), &ext,
+							      &bitmaps, next_fault(info)));
+	}
+}
+
 /*
  * The name as QEMU computes it: json: and PROTOCOL: names and absolute paths stay, others start
  * from the image's folder. Only text; nothing is opened or looked for.
@@ -94,8 +115,7 @@ info_gather(struct q2s_file *file, struct q2s_image *image, struct info *out)
 	if (!image)
 		return;
 	gathered(out, q2s_image_snapshots(image, &out->snapshots, next_fault(out)));
-	if (q2s_image_bitmaps(image))
-		gathered(out, q2s_image_bitmap_directory(image, &out->bitmaps, next_fault(out)));
+	gather_bitmaps(out);
 	gather_luks(out);
 	gathered(out, q2s_header_check_tables(q2s_image_header(image), next_fault(out)));
 	backing = q2s_image_backing_name(image);

@@ -8,6 +8,8 @@
 #include <jansson.h>
 #include <q2s/image.h>
 
+#include "inspect/extensions.h"
+
 /**
  * One layer.
  *
@@ -43,6 +45,9 @@ json_t *info_qemu(const struct info *info);
 
 /** The object behind the key "q2s": what QEMU does not show. NULL when out of memory. */
 json_t *info_extra(const struct info *info);
+
+/** The header extensions of an image. */
+struct extension_walk info_extensions(const struct q2s_image *image);
 
 /** A structure of the image, or a part of cluster 0, and where it lies. */
 struct info_place {

@@ -3,7 +3,6 @@
 #include "inspect/info.h"
 
 #include "common/json.h"
-#include "inspect/extensions.h"
 #include "inspect/fields.h"
 
 static json_t *
@@ -62,8 +61,8 @@ features(const struct q2s_header *header)
 			 feature_list(2, header->autoclear_features));
 }
 
-static struct extension_walk
-begin_extensions(const struct q2s_image *image)
+struct extension_walk
+info_extensions(const struct q2s_image *image)
 {
 	return extension_walk_begin(q2s_image_header(image), q2s_image_cluster0(image),
 				    q2s_image_geom(image)->cluster_size);
@@ -72,7 +71,7 @@ begin_extensions(const struct q2s_image *image)
 static json_t *
 extensions(const struct q2s_image *image)
 {
-	struct extension_walk walk = begin_extensions(image);
+	struct extension_walk walk = info_extensions(image);
 	json_t *const list = json_array();
 	struct q2s_ext ext;
 
@@ -87,7 +86,7 @@ extensions(const struct q2s_image *image)
 static uint64_t
 extensions_end(const struct q2s_image *image)
 {
-	struct extension_walk walk = begin_extensions(image);
+	struct extension_walk walk = info_extensions(image);
 	struct q2s_ext ext;
 
 	while (extension_walk_next(&walk, &ext, NULL))

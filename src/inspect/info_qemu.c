@@ -105,12 +105,24 @@ luks_node(const struct q2s_luks *luks)
 	return node;
 }
 
+/* Shown even where no feature bit says that there is such a file, and so the name means nothing. */
+static void
+set_data_file(json_t *data, const struct info *info)
+{
+	struct extension_walk walk = info_extensions(info->image);
+	struct q2s_ext ext;
+
+	while (extension_walk_next(&walk, &ext, NULL)) {
+		if (ext.type == Q2S_EXT_DATA_FILE)
+			json_object_set_new(data, "data-file", json_bytes(ext.data, ext.len));
+	}
+}
+
 /* What only version 3 can say. */
 static void
 set_v3(json_t *data, const struct info *info, const struct q2s_header *header)
 {
 	const uint64_t incompatible = header->incompatible_features;
-	const struct q2s_bytes data_file = q2s_image_data_file_name(info->image);
 
 	json_object_set_new(data, "lazy-refcounts",
 			    json_boolean(header->compatible_features & Q2S_COMPAT_LAZY_REFCOUNTS));
@@ -119,12 +131,11 @@ set_v3(json_t *data, const struct info *info, const struct q2s_header *header)
 			    json_boolean(incompatible & Q2S_INCOMPAT_EXTENDED_L2));
 	if (info->bitmaps.count)
 		json_object_set_new(data, "bitmaps", bitmap_list(&info->bitmaps));
-	if (!(incompatible & Q2S_INCOMPAT_DATA_FILE))
-		return;
-	if (data_file.len)
-		json_object_set_new(data, "data-file", json_bytes(data_file.data, data_file.len));
-	json_object_set_new(data, "data-file-raw",
-			    json_boolean(header->autoclear_features & Q2S_AUTOCLEAR_DATA_FILE_RAW));
+	set_data_file(data, info);
+	if (incompatible & Q2S_INCOMPAT_DATA_FILE)
+		json_object_set_new(
+			data, "data-file-raw",
+			json_boolean(header->autoclear_features & Q2S_AUTOCLEAR_DATA_FILE_RAW));
 }
 
 static json_t *

@@ -5,6 +5,7 @@
 #include "base/arith.h"
 #include "base/bytes.h"
 #include "inspect/records.h"
+#include "inspect/seen.h"
 
 #define ENTRIES_MAX (Q2S_L1_MAX_BYTES / Q2S_L1_ENTRY_SIZE)
 
@@ -24,33 +25,56 @@ active(const struct subject *subject)
 	};
 }
 
+static struct l1_ref
+of_snapshot(const struct subject *subject, uint32_t owner, const struct q2s_snapshot *snapshot)
+{
+	return (struct l1_ref){
+		.owner = owner,
+		.at = snapshot->l1_offset,
+		.entries = snapshot->l1_entries,
+		.disk_entries =
+			disk_entries(&subject->geom, snapshot->has_disk_size ? snapshot->disk_size
+									     : subject->geom.size),
+	};
+}
+
+/** A visit in progress. */
+struct visit {
+	const struct subject *subject;
+	l1_visit visit;
+	void *opaque;
+	struct seen seen;
+};
+
+static enum q2s_err
+visit_one(struct visit *visit, struct l1_ref ref, struct q2s_diag *diag)
+{
+	const struct seen_table table = { .at = ref.at,
+					  .count = ref.entries,
+					  .entry_size = Q2S_L1_ENTRY_SIZE };
+	const enum q2s_err err = seen_add_table(&visit->seen, visit->subject->file,
+						&visit->subject->geom, &table, &ref.fresh, diag);
+
+	return err == Q2S_OK ? visit->visit(visit->opaque, &ref, diag) : err;
+}
+
 enum q2s_err
 l1_tables(const struct subject *subject, l1_visit visit, void *opaque, struct q2s_diag *diag)
 {
-	const struct l1_ref first = active(subject);
+	struct visit all = { .subject = subject, .visit = visit, .opaque = opaque };
 	struct record_walk walk = snapshot_walk_begin(subject);
 	struct q2s_snapshot snapshot;
 	struct record record;
-	enum q2s_err err = visit(opaque, &first, diag), read = Q2S_OK;
+	enum q2s_err err = visit_one(&all, active(subject), diag), read = Q2S_OK;
 	uint32_t owner = 0;
 
 	while (err == Q2S_OK && snapshot_walk_next(&walk, &record, &snapshot, &read, diag)) {
 		owner++;
-		if (record.fault.err != Q2S_OK)
-			continue;
-		err = visit(opaque,
-			    &(struct l1_ref){
-				    .owner = owner,
-				    .at = snapshot.l1_offset,
-				    .entries = snapshot.l1_entries,
-				    .disk_entries = disk_entries(&subject->geom,
-								 snapshot.has_disk_size
-									 ? snapshot.disk_size
-									 : subject->geom.size),
-			    },
-			    diag);
+		if (record.fault.err == Q2S_OK)
+			err = visit_one(&all, of_snapshot(subject, owner, &snapshot), diag);
 	}
 	record_walk_end(&walk);
+	seen_free(&all.seen);
 	return err != Q2S_OK ? err : read;
 }
 
@@ -58,8 +82,8 @@ struct l1_range
 l1_range(const struct l1_ref *ref, const struct q2s_geom *geom, uint64_t guest, uint64_t end)
 {
 	return (struct l1_range){
-		.first = q2si_min(guest / geom->l2_span, ref->entries),
-		.end = q2si_min(q2si_div_up(end, geom->l2_span), ref->entries),
+		.first = q2si_min(guest / geom->l2_span, ref->fresh),
+		.end = q2si_min(q2si_div_up(end, geom->l2_span), ref->fresh),
 	};
 }
 
@@ -68,24 +92,4 @@ l1_target(const struct q2s_geom *geom, const uint8_t *raw, q2s_host *out)
 {
 	out->v = q2si_get_be64(raw) & Q2S_ENTRY_HOST_MASK;
 	return out->v != 0 && q2si_is_aligned(out->v, geom->cluster_size);
-}
-
-enum q2s_err
-l1_is_shared(const struct subject *subject, const struct l1_ref *ref, uint64_t index, q2s_host l2,
-	     bool *shared, struct q2s_diag *diag)
-{
-	const struct l1_ref mine = active(subject);
-	const q2s_host at = { mine.at.v + index * Q2S_L1_ENTRY_SIZE };
-	uint8_t raw[Q2S_L1_ENTRY_SIZE];
-	q2s_host other;
-	enum q2s_err err;
-
-	*shared = false;
-	if (ref->owner == 0 || index >= mine.entries || mine.at.v >= q2s_file_size(subject->file))
-		return Q2S_OK;
-	err = q2s_file_read_padded(subject->file, at.v, raw, sizeof(raw), NULL, diag);
-	if (err != Q2S_OK)
-		return err;
-	*shared = l1_target(&subject->geom, raw, &other) && other.v == l2.v;
-	return Q2S_OK;
 }

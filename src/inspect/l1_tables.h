@@ -10,12 +10,15 @@
  *
  * @owner         0: the active one; else the number of the snapshot record, plus 1
  * @entries       cut to the format's limit
+ * @fresh         so many of them lie in the file, and in no cluster of an earlier L1 table (in a
+ *                sound image no two L1 tables share one)
  * @disk_entries  so many show the guest disk, those behind hold the VM state
  */
 struct l1_ref {
 	uint32_t owner;
 	q2s_host at;
 	uint64_t entries;
+	uint64_t fresh;
 	uint64_t disk_entries;
 };
 
@@ -25,7 +28,7 @@ typedef enum q2s_err (*l1_visit)(void *opaque, const struct l1_ref *ref, struct 
 enum q2s_err l1_tables(const struct subject *subject, l1_visit visit, void *opaque,
 		       struct q2s_diag *diag);
 
-/** The entries for guest bytes from @guest up to @end: [first, end). */
+/** The fresh entries for guest bytes from @guest up to @end: [first, end). */
 struct l1_range {
 	uint64_t first;
 	uint64_t end;
@@ -38,9 +41,5 @@ struct l1_range l1_range(const struct l1_ref *ref, const struct q2s_geom *geom, 
  * over. False for an empty entry and for an offset that cannot be.
  */
 bool l1_target(const struct q2s_geom *geom, const uint8_t *raw, q2s_host *out);
-
-/** Does the active table have the same L2 table in entry @index? Never so for the active one. */
-enum q2s_err l1_is_shared(const struct subject *subject, const struct l1_ref *ref, uint64_t index,
-			  q2s_host l2, bool *shared, struct q2s_diag *diag);
 
 #endif

@@ -39,10 +39,11 @@ struct totals {
 	uint64_t absent;
 };
 
-/** Printing in progress. */
+/** Printing in progress. @started: a range is printed (JSON). */
 struct printer {
 	FILE *out;
 	bool json;
+	bool started;
 	const struct chain *chain;
 	struct totals totals;
 };
@@ -139,17 +140,18 @@ truth(bool is)
 
 /* Byte for byte what qemu-img prints. */
 static void
-print_json(const struct printer *printer, const struct range *range, bool first)
+print_json(struct printer *printer, const struct range *range)
 {
 	fprintf(printer->out,
 		"%s{ \"start\": %" PRIu64 ", \"length\": %" PRIu64 ", \"depth\": %zu, "
 		"\"present\": %s, \"zero\": %s, \"data\": %s, \"compressed\": %s",
-		first ? "[" : ",\n", range->start, range->length, range->depth,
+		printer->started ? ",\n" : "[", range->start, range->length, range->depth,
 		truth(range->present), truth(range->zero), truth(range->data),
 		truth(range->compressed));
 	if (range->has_offset)
 		fprintf(printer->out, ", \"offset\": %" PRIu64, range->offset);
 	fputc('}', printer->out);
+	printer->started = true;
 }
 
 /* ---- the walk ---------------------------------------------------------------------------- */
@@ -164,10 +166,10 @@ continues(const struct range *a, const struct range *b)
 }
 
 static void
-print_range(struct printer *printer, const struct range *range, bool first)
+print_range(struct printer *printer, const struct range *range)
 {
 	if (printer->json) {
-		print_json(printer, range, first);
+		print_json(printer, range);
 		return;
 	}
 	count_range(&printer->totals, range);
@@ -175,37 +177,47 @@ print_range(struct printer *printer, const struct range *range, bool first)
 		print_row(printer, range);
 }
 
-/* An empty stretch gives one range of length 0, as in QEMU. */
+/* The ranges up to where the walk fails, if it does; JSON is whole all the same. */
 static enum q2s_err
-print_ranges(struct printer *printer, struct walk *walk, const struct map_view *view,
+print_merged(struct printer *printer, struct walk *walk, const struct map_view *view,
 	     struct q2s_diag *diag)
 {
 	struct range now = { .start = view->start }, next;
-	bool first = true;
+	enum q2s_err err = Q2S_OK;
 
-	print_head(printer);
 	while (now.start + now.length < view->end) {
 		const uint64_t at = now.start + now.length;
-		const enum q2s_err err = walk_next(walk, at, view->end - at, &next, diag);
 
+		err = walk_next(walk, at, view->end - at, &next, diag);
 		if (err != Q2S_OK)
-			return err;
+			break;
 		if (continues(&now, &next)) {
 			now.length += next.length;
 			continue;
 		}
-		if (now.length) {
-			print_range(printer, &now, first);
-			first = false;
-		}
+		if (now.length)
+			print_range(printer, &now);
 		now = next;
 	}
-	print_range(printer, &now, first);
+	/* An empty stretch gives one range of length 0, as in QEMU. */
+	if (err == Q2S_OK || now.length)
+		print_range(printer, &now);
+	return err;
+}
+
+static enum q2s_err
+print_ranges(struct printer *printer, struct walk *walk, const struct map_view *view,
+	     struct q2s_diag *diag)
+{
+	enum q2s_err err;
+
+	print_head(printer);
+	err = print_merged(printer, walk, view, diag);
 	if (printer->json)
-		fputs("]\n", printer->out);
-	else
+		fputs(printer->started ? "]\n" : "[]\n", printer->out);
+	else if (err == Q2S_OK)
 		print_totals(printer);
-	return Q2S_OK;
+	return err;
 }
 
 static enum q2s_err
@@ -218,7 +230,7 @@ map_chain(const struct map_options *options, const struct subject *subject, stru
 	enum q2s_err err = chain_open(subject, options->common.follow, &chain, diag);
 
 	if (err == Q2S_OK)
-		err = walk_open(&chain, &walk, diag);
+		err = walk_open(&chain, options->common.follow, &walk, diag);
 	if (err == Q2S_OK)
 		err = print_ranges(&printer, &walk, view, diag);
 	walk_close(&walk);

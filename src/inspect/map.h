@@ -33,10 +33,13 @@ struct walk_layer;
 /** A walk over a chain, which it borrows. Memory does not depend on the images. */
 struct walk {
 	const struct chain *chain;
+	enum q2s_follow follow;
 	struct walk_layer *layers;
 };
 
-enum q2s_err walk_open(const struct chain *chain, struct walk *out, struct q2s_diag *diag);
+/** @follow: a data file is opened, if it allows, where its holes are of interest. */
+enum q2s_err walk_open(const struct chain *chain, enum q2s_follow follow, struct walk *out,
+		       struct q2s_diag *diag);
 void walk_close(struct walk *walk); /* a zeroed one is fine */
 
 /** The range at @at, which is below the disk's size, at most @max bytes; not merged with others. */

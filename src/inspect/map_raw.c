@@ -232,10 +232,11 @@ map_raw_entries(FILE *out, struct q2s_image *image, const struct map_view *view,
 	struct q2s_map *map = NULL;
 	enum q2s_err err = q2s_map_open(image, &l1, &map, diag);
 
-	if (err == Q2S_OK)
+	if (err == Q2S_OK) {
 		err = print_tables(&printer, map, diag);
-	if (err == Q2S_OK && view->json)
-		fputs(printer.started ? "]\n" : "[]\n", out);
+		if (view->json) /* whole, however far it came */
+			fputs(printer.started ? "]\n" : "[]\n", out);
+	}
 	q2s_map_close(map);
 	return err;
 }

@@ -13,9 +13,9 @@
  * @map      NULL: raw
  * @run      the run that was looked up last, from @run_at on; of length 0 before the first
  * @plain    host offsets may be shown: the bytes there are the guest's (not encrypted)
- * @asked    @sparse is known
- * @sparse   holes of the file are zeros that look like data
- * @holes    where they are
+ * @asked    @data is known
+ * @data     the file with the data, if its holes are zeros that look like data; else NULL
+ * @holes    where they are, in @data or in a raw layer's file
  */
 struct walk_layer {
 	const struct layer *layer;
@@ -24,16 +24,17 @@ struct walk_layer {
 	struct q2s_run run;
 	bool plain;
 	bool asked;
-	bool sparse;
+	struct q2s_file *data;
 	struct q2s_stretch_walk holes;
 };
 
 enum q2s_err
-walk_open(const struct chain *chain, struct walk *out, struct q2s_diag *diag)
+walk_open(const struct chain *chain, enum q2s_follow follow, struct walk *out,
+	  struct q2s_diag *diag)
 {
 	enum q2s_err err = Q2S_OK;
 
-	*out = (struct walk){ .chain = chain };
+	*out = (struct walk){ .chain = chain, .follow = follow };
 	out->layers = calloc(chain->count, sizeof(*out->layers));
 	if (!out->layers)
 		return fault_nomem(diag, "map");
@@ -57,8 +58,10 @@ walk_open(const struct chain *chain, struct walk *out, struct q2s_diag *diag)
 void
 walk_close(struct walk *walk)
 {
-	for (size_t i = 0; walk->layers && i < walk->chain->count; i++)
+	for (size_t i = 0; walk->layers && i < walk->chain->count; i++) {
 		q2s_map_close(walk->layers[i].map);
+		q2s_file_close(walk->layers[i].data);
+	}
 	free(walk->layers);
 	*walk = (struct walk){ 0 };
 }
@@ -67,9 +70,9 @@ walk_close(struct walk *walk)
 
 /* A hole of the file behind @range, which starts there or at its end, reads as zero. */
 static enum q2s_err
-look_for_hole(struct walk_layer *it, struct range *range, bool *hole, struct q2s_diag *diag)
+look_for_hole(struct walk_layer *it, struct q2s_file *file, struct range *range, bool *hole,
+	      struct q2s_diag *diag)
 {
-	struct q2s_file *const file = it->layer->file;
 	struct q2s_stretch stretch = { .hole = true, .len = range->length };
 	enum q2s_err err = Q2S_OK;
 
@@ -95,28 +98,53 @@ look_raw(struct walk_layer *it, struct range *range, struct q2s_diag *diag)
 	/* The sector in which the file ends: stored bytes, then zeros. */
 	if (range->offset < q2s_file_size(file))
 		range->length = q2si_min(range->length, q2s_file_size(file) - range->offset);
-	err = look_for_hole(it, range, &hole, diag);
+	err = look_for_hole(it, file, range, &hole, diag);
 	range->zero = hole;
 	range->data = !hole;
 	return err;
 }
 
-/* Clusters that were given out but never written: data by the tables, holes in the file. */
+/*
+ * The data of an image that owns more clusters than its file has space for. For an image with a
+ * data file QEMU compares the same two numbers, and then looks into the data file.
+ */
 static enum q2s_err
-look_behind(struct walk_layer *it, struct range *range, struct q2s_diag *diag)
+open_data(const struct walk *walk, struct walk_layer *it, struct q2s_diag *diag)
 {
 	const struct q2s_image *const image = it->layer->image;
 
-	if (!it->asked)
-		it->sparse = !q2s_image_geom(image)->data_file && image_is_preallocated(image);
-	it->asked = true;
-	if (!it->sparse)
+	enum q2s_err err = Q2S_OK;
+
+	if (!image_is_preallocated(image))
 		return Q2S_OK;
-	return look_for_hole(it, range, &range->zero, diag);
+	if (!q2s_image_geom(image)->data_file) {
+		it->data = q2s_file_ref(it->layer->file);
+		return Q2S_OK;
+	}
+	if (walk->follow == Q2S_FOLLOW_NONE)
+		return Q2S_OK;
+	err = chain_may_refer(it->layer, "external data file", walk->follow, diag);
+	if (err == Q2S_OK)
+		err = q2s_reference_open(image, Q2S_DATA_FILE, walk->follow, &it->data, NULL, diag);
+	return err;
+}
+
+/* Clusters that were given out but never written: data by the tables, holes in the file. */
+static enum q2s_err
+look_behind(const struct walk *walk, struct walk_layer *it, struct range *range,
+	    struct q2s_diag *diag)
+{
+	enum q2s_err err = it->asked ? Q2S_OK : open_data(walk, it, diag);
+
+	it->asked = true;
+	if (err == Q2S_OK && it->data)
+		err = look_for_hole(it, it->data, range, &range->zero, diag);
+	return err;
 }
 
 static enum q2s_err
-look_image(struct walk_layer *it, struct range *range, struct q2s_diag *diag)
+look_image(const struct walk *walk, struct walk_layer *it, struct range *range,
+	   struct q2s_diag *diag)
 {
 	const struct q2s_run *const run = &it->run;
 	uint64_t in_run;
@@ -140,7 +168,7 @@ look_image(struct walk_layer *it, struct range *range, struct q2s_diag *diag)
 	range->compressed = run->compressed;
 	range->has_offset = run->has_host && !run->compressed && it->plain;
 	range->offset = range->has_offset ? run->host.v + in_run : 0;
-	return range->data && range->has_offset ? look_behind(it, range, diag) : Q2S_OK;
+	return range->data && range->has_offset ? look_behind(walk, it, range, diag) : Q2S_OK;
 }
 
 enum q2s_err
@@ -155,7 +183,7 @@ walk_next(struct walk *walk, uint64_t at, uint64_t max, struct range *out, struc
 
 		max = q2si_min(max, it->layer->size - at);
 		range = (struct range){ .start = at, .length = max, .depth = depth };
-		err = it->map ? look_image(it, &range, diag) : look_raw(it, &range, diag);
+		err = it->map ? look_image(walk, it, &range, diag) : look_raw(it, &range, diag);
 		if (err != Q2S_OK) {
 			if (diag && !diag->file[0])
 				snprintf(diag->file, sizeof(diag->file), "%s",

@@ -5,19 +5,34 @@
 #include "base/arith.h"
 #include "inspect/extensions.h"
 #include "inspect/records.h"
+#include "inspect/seen.h"
 #include "inspect/table.h"
 
-/** A walk in progress. */
+/** A walk in progress. @seen: what entries led to, and bitmap tables. */
 struct walk {
 	const struct subject *subject;
 	region_visit visit;
 	void *opaque;
+	struct seen seen;
 };
 
 static enum q2s_err
 found(const struct walk *walk, struct region region, struct q2s_diag *diag)
 {
 	return region.len ? walk->visit(walk->opaque, &region, diag) : Q2S_OK;
+}
+
+/* One cluster, which other entries may lead to, too. (Nothing is to be read past the end.) */
+static enum q2s_err
+found_cluster(struct walk *walk, struct region region, struct q2s_diag *diag)
+{
+	enum q2s_err err = Q2S_OK;
+	bool again = false;
+
+	region.len = walk->subject->geom.cluster_size;
+	if (region.at.v < q2s_file_size(walk->subject->file))
+		err = seen_add(&walk->seen, region.at, region.kind, &again, diag);
+	return err == Q2S_OK && !again ? found(walk, region, diag) : err;
 }
 
 /* A table past the end of the file holds nothing. */
@@ -42,17 +57,16 @@ open_table(const struct walk *walk, q2s_host at, uint64_t count, struct table *t
 typedef bool (*target_fn)(const struct q2s_geom *geom, const uint8_t *raw, q2s_host at,
 			  q2s_host *out);
 
-/* Visit what the entries of a table of 8-byte entries lead to: one cluster each. */
+/* Visit what the @count first entries of a table of 8-byte entries lead to: one cluster each. */
 static enum q2s_err
-visit_targets(const struct walk *walk, const struct region *table_region, target_fn target,
+visit_targets(struct walk *walk, const struct region *from, uint64_t count, target_fn target,
 	      enum region_kind kind, struct q2s_diag *diag)
 {
 	const struct q2s_geom *const geom = &walk->subject->geom;
 	struct table table = { 0 };
 	const uint8_t *raw;
 	uint64_t index = 0;
-	enum q2s_err err = open_table(walk, table_region->at, table_region->len / Q2S_L1_ENTRY_SIZE,
-				      &table, diag);
+	enum q2s_err err = open_table(walk, from->at, count, &table, diag);
 
 	for (; err == Q2S_OK; index++) {
 		q2s_host to;
@@ -62,10 +76,12 @@ visit_targets(const struct walk *walk, const struct region *table_region, target
 			break;
 		err = table_get(&table, index, &raw, diag);
 		if (err == Q2S_OK && target(geom, raw, table_at(&table, index), &to))
-			err = found(walk,
-				    (struct region){ kind, to, geom->cluster_size,
-						     table_region->owner, index },
-				    diag);
+			err = found_cluster(walk,
+					    (struct region){ .kind = kind,
+							     .at = to,
+							     .owner = from->owner,
+							     .index = index },
+					    diag);
 	}
 	table_close(&table);
 	return err;
@@ -80,7 +96,7 @@ block_target(const struct q2s_geom *geom, const uint8_t *raw, q2s_host at, q2s_h
 }
 
 static enum q2s_err
-visit_refcounts(const struct walk *walk, struct q2s_diag *diag)
+visit_refcounts(struct walk *walk, struct q2s_diag *diag)
 {
 	const struct q2s_header *const header = &walk->subject->header;
 	const struct region table = {
@@ -93,54 +109,32 @@ visit_refcounts(const struct walk *walk, struct q2s_diag *diag)
 	enum q2s_err err = found(walk, table, diag);
 
 	if (err == Q2S_OK)
-		err = visit_targets(walk, &table, block_target, REGION_REFBLOCK, diag);
+		err = visit_targets(walk, &table, table.len / Q2S_REFTABLE_ENTRY_SIZE, block_target,
+				    REGION_REFBLOCK, diag);
 	return err;
 }
 
 /* ---- L1 and L2 --------------------------------------------------------------------------- */
 
-static enum q2s_err
-visit_l2_tables(const struct walk *walk, const struct l1_ref *ref, struct q2s_diag *diag)
+static bool
+l2_target(const struct q2s_geom *geom, const uint8_t *raw, q2s_host at, q2s_host *out)
 {
-	const struct q2s_geom *const geom = &walk->subject->geom;
-	struct table table = { 0 };
-	const uint8_t *raw;
-	uint64_t index = 0;
-	enum q2s_err err = open_table(walk, ref->at, ref->entries, &table, diag);
-
-	for (; err == Q2S_OK; index++) {
-		bool shared = false;
-		q2s_host l2;
-
-		err = table_next(&table, index, &index, diag);
-		if (err != Q2S_OK || index >= table.count)
-			break;
-		err = table_get(&table, index, &raw, diag);
-		if (err != Q2S_OK || !l1_target(geom, raw, &l2))
-			continue;
-		err = l1_is_shared(walk->subject, ref, index, l2, &shared, diag);
-		if (err == Q2S_OK && !shared)
-			err = found(walk,
-				    (struct region){ REGION_L2, l2, geom->cluster_size, ref->owner,
-						     index },
-				    diag);
-	}
-	table_close(&table);
-	return err;
+	(void)at;
+	return l1_target(geom, raw, out);
 }
 
 static enum q2s_err
 visit_l1(void *opaque, const struct l1_ref *ref, struct q2s_diag *diag)
 {
-	const struct walk *const walk = opaque;
-	const enum q2s_err err = found(walk,
-				       (struct region){ .kind = REGION_L1,
-							.at = ref->at,
-							.len = ref->entries * Q2S_L1_ENTRY_SIZE,
-							.owner = ref->owner },
-				       diag);
+	struct walk *const walk = opaque;
+	const struct region table = { .kind = REGION_L1,
+				      .at = ref->at,
+				      .len = ref->entries * Q2S_L1_ENTRY_SIZE,
+				      .owner = ref->owner };
+	const enum q2s_err err = found(walk, table, diag);
 
-	return err == Q2S_OK ? visit_l2_tables(walk, ref, diag) : err;
+	return err == Q2S_OK ? visit_targets(walk, &table, ref->fresh, l2_target, REGION_L2, diag)
+			     : err;
 }
 
 /* ---- records ----------------------------------------------------------------------------- */
@@ -177,7 +171,7 @@ bitmap_target(const struct q2s_geom *geom, const uint8_t *raw, q2s_host at, q2s_
 }
 
 static enum q2s_err
-visit_bitmap(const struct walk *walk, uint32_t number, const struct q2s_bitmap *bitmap,
+visit_bitmap(struct walk *walk, uint32_t number, const struct q2s_bitmap *bitmap,
 	     struct q2s_diag *diag)
 {
 	const struct region table = {
@@ -186,15 +180,23 @@ visit_bitmap(const struct walk *walk, uint32_t number, const struct q2s_bitmap *
 		.len = (uint64_t)bitmap->table_entries * Q2S_BITMAP_TABLE_ENTRY_SIZE,
 		.owner = number,
 	};
+	const struct seen_table entries = { .at = bitmap->table_offset,
+					    .count = bitmap->table_entries,
+					    .entry_size = Q2S_BITMAP_TABLE_ENTRY_SIZE,
+					    .kind = REGION_BITMAP_TABLE };
+	uint64_t fresh = 0;
 	enum q2s_err err = found(walk, table, diag);
 
 	if (err == Q2S_OK)
-		err = visit_targets(walk, &table, bitmap_target, REGION_BITMAP_DATA, diag);
+		err = seen_add_table(&walk->seen, walk->subject->file, &walk->subject->geom,
+				     &entries, &fresh, diag);
+	if (err == Q2S_OK)
+		err = visit_targets(walk, &table, fresh, bitmap_target, REGION_BITMAP_DATA, diag);
 	return err;
 }
 
 static enum q2s_err
-visit_bitmaps(const struct walk *walk, const struct q2s_ext *ext, struct q2s_diag *diag)
+visit_bitmaps(struct walk *walk, const struct q2s_ext *ext, struct q2s_diag *diag)
 {
 	struct q2s_ext_bitmaps bitmaps;
 	struct record_walk records;
@@ -220,7 +222,7 @@ visit_bitmaps(const struct walk *walk, const struct q2s_ext *ext, struct q2s_dia
 }
 
 static enum q2s_err
-visit_extensions(const struct walk *walk, struct q2s_diag *diag)
+visit_extensions(struct walk *walk, struct q2s_diag *diag)
 {
 	const struct subject *const subject = walk->subject;
 	struct extension_walk extensions =
@@ -262,6 +264,7 @@ regions_visit(const struct subject *subject, region_visit visit, void *opaque,
 		err = visit_snapshot_table(&walk, diag);
 	if (err == Q2S_OK)
 		err = visit_extensions(&walk, diag);
+	seen_free(&walk.seen);
 	return err;
 }
 

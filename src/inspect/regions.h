@@ -41,8 +41,9 @@ typedef enum q2s_err (*region_visit)(void *opaque, const struct region *region,
 				     struct q2s_diag *diag);
 
 /**
- * Visit all metadata, in the order in which structures lead to each other. An L2 table that a
- * snapshot shares with the active L1 table is visited once. Stops at the first error.
+ * Visit all metadata, in the order in which structures lead to each other. What several entries
+ * lead to, such as an L2 table that a snapshot shares with the active L1 table, is visited once: for
+ * the first of them. Stops at the first error.
  */
 enum q2s_err regions_visit(const struct subject *subject, region_visit visit, void *opaque,
 			   struct q2s_diag *diag);

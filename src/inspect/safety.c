@@ -61,8 +61,11 @@ fill_from_stdin(struct head *head, struct q2s_diag *diag)
 
 		if (got < 0 && errno != EINTR)
 			return fault_errno(diag, "standard input", "cannot be read");
-		if (got == 0)
+		if (got == 0) { /* a pipe that is at its end has a length, too */
+			head->size_known = true;
+			head->file_size = head->len;
 			break;
+		}
 		if (got > 0)
 			head->len += (size_t)got;
 	}

@@ -209,6 +209,20 @@ add_fault(struct verdict *verdict, const char *id, const struct q2s_diag *diag)
 		   "%s", diag->text);
 }
 
+/* What can be said of the fields as they are, whether the header is legal or not. */
+static void
+judge_stored(const struct safety_input *input, const struct q2s_header *header,
+	     struct verdict *verdict)
+{
+	judge_incompatible(header, verdict);
+	judge_encryption(header, verdict);
+	judge_backing(input, header, verdict);
+	if (header->incompatible_features & Q2S_INCOMPAT_DATA_FILE)
+		add_field(verdict, "data-file", true, "incompatible_features",
+			  AT_INCOMPATIBLE_FEATURES, header->incompatible_features,
+			  "guest data lies in another file, which a hypervisor would open");
+}
+
 /* What the library says of the header, unknown features left aside, as they are a finding by now.
  */
 static bool
@@ -244,13 +258,8 @@ safety_judge(const struct safety_input *input, struct verdict *out)
 	}
 	q2s_header_as_stored(input->head, &header);
 	out->virtual_size = header.size;
-	judge_incompatible(&header, out);
-	judge_encryption(&header, out);
-	judge_backing(input, &header, out);
-	if (header.incompatible_features & Q2S_INCOMPAT_DATA_FILE)
-		add_field(out, "data-file", true, "incompatible_features", AT_INCOMPATIBLE_FEATURES,
-			  header.incompatible_features,
-			  "guest data lies in another file, which a hypervisor would open");
+	if (header.version == 2 || header.version == 3) /* of others nobody knows the fields */
+		judge_stored(input, &header, out);
 	if (!is_header_legal(input, &header, out))
 		return;
 	judge_other_features(&header, out);

@@ -63,6 +63,7 @@ static const struct layout snapshot_fields[] = {
 	{ "extra_size", 36, 4, 0 },
 	{ "vm_state_size_large", 40, 8, 0 },
 	{ "disk_size", 48, 8, 0 },
+	{ "id", 64, 1, 0 },
 	{ NULL, 0, 0, 0 },
 };
 

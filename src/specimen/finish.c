@@ -130,16 +130,22 @@ finish_bitmaps(struct model *model, uint64_t *size)
 	return err;
 }
 
-/* An encryption header in name only: nobody has its secret. */
+/* An encryption header without an active key slot: nobody has its secret. */
 static enum q2s_err
 add_crypto(struct model *model)
 {
 	const struct q2s_ext_crypto crypto = { { model->crypto }, model->geom.cluster_size };
-	uint8_t raw[Q2S_EXT_CRYPTO_SIZE], *const header = model_at(model, model->crypto, 6);
+	const struct q2s_luks luks = { .cipher_name = "aes",
+				       .cipher_mode = "xts-plain64",
+				       .hash = "sha256",
+				       .key_bytes = Q2S_LUKS_KEY_MAX,
+				       .master_iterations = 1000 };
+	uint8_t raw[Q2S_EXT_CRYPTO_SIZE], *const header =
+						  model_at(model, model->crypto, Q2S_LUKS_SIZE);
 
 	if (!header)
 		return model->diag.err;
-	memcpy(header, "LUKS\xba\xbe", 6);
+	q2s_luks_encode(&luks, header, NULL);
 	q2s_ext_crypto_encode(&crypto, raw);
 	return model_extension(model, Q2S_EXT_CRYPTO, raw, sizeof(raw));
 }

@@ -68,9 +68,10 @@ expect_exit 2 q2s-inspect check -q corrupt.qcow2
 
 # --- JSON: qemu-img's keys, and ours
 expect_exit 2 q2s-inspect check --output=json corrupt.qcow2
-assert_equal 'corrupt.qcow2 qcow2 2 5 1 0 0 917504 16 4' "$(jq -r '[.filename, .format, .corruptions,
-	.leaks, .notes, ."check-errors", ."findings-omitted", ."image-end-offset",
-	."total-clusters", ."allocated-clusters"] | join(" ")' stdout)" 'JSON'
+assert_equal 'corrupt.qcow2 qcow2 2 5 0 917504 16 4' "$(jq -r '[.filename, .format, .corruptions,
+	.leaks, ."check-errors", ."image-end-offset", ."total-clusters",
+	."allocated-clusters"] | join(" ")' stdout)" 'JSON'
+assert_equal 'false' "$(jq 'has("findings-omitted")' stdout)" 'nothing was omitted'
 assert_equal '8' "$(jq '.findings | length' stdout)" 'findings in JSON'
 assert_equal 'refcount-zero corruption cluster 327680 null 0 1' "$(jq -r '.findings[] |
 	select(.id == "refcount-zero") | [.id, .severity, .structure, ."host-offset",
@@ -80,8 +81,8 @@ assert_equal 131072 "$(jq '.findings[] | select(.id == "l2-copied-clear") | ."gu
 expect_exit 2 q2s-inspect check --output=json --max-findings=0 corrupt.qcow2
 assert_equal '0 8' "$(jq -r '[(.findings | length), ."findings-omitted"] | join(" ")' stdout)" 'omitted'
 expect_exit 0 q2s-inspect check --output=json sound.qcow2
-assert_equal '[]' "$(jq -c 'keys - ["filename", "format", "findings", "findings-omitted", "notes",
-	"check-errors", "image-end-offset", "total-clusters"]' stdout)" 'keys of a sound image'
+assert_equal '["check-errors","filename","findings","format","image-end-offset","total-clusters"]' \
+	"$(jq -c keys stdout)" 'keys of a sound image'
 
 # --- an image that asks for more than a check may take: refused, and still JSON
 cp sound.qcow2 huge.qcow2

@@ -107,6 +107,11 @@ verdict 2 not-qcow2 plain
 assert_equal unknown "$(jq -r .format json)" 'format of something else'
 : >empty
 verdict 2 not-qcow2 empty
+cp good.qcow2 one.qcow2 # version 1 has other fields where ours are
+poke one.qcow2 4 00000001
+poke one.qcow2 8 0000000000001000
+poke one.qcow2 32 0c090000
+verdict 2 header-field one.qcow2
 head -c 80 good.qcow2 >cut.qcow2
 verdict 2 header-truncated cut.qcow2
 head -c 65536 good.qcow2 >cut.qcow2
@@ -119,6 +124,12 @@ grep -q '^-: safe' out
 ! q2s-inspect safety - <cut.qcow2 >out || fail 'a file on standard input has a length'
 # shellcheck disable=SC2002  # a pipe is the point
 cat cut.qcow2 | q2s-inspect safety - >out
+for len in 104 600 65535; do # cut short within cluster 0, it has a length
+	! head -c "$len" good.qcow2 | q2s-inspect safety --output=json - >json ||
+		fail "safe after $len bytes"
+	assert_equal 'l1-past-end,refcount-table-past-end' \
+		"$(jq -r '[.findings[].id] | join(",")' json)" "a pipe of $len bytes"
+done
 q2s-create -q --force wide.qcow2 1G
 truncate -s 1M wide.qcow2
 # shellcheck disable=SC2002

@@ -77,6 +77,9 @@ assert_equal '["1","2"]' "$(jq -c '[.snapshots.records[].id]' snap.json)" 'snaps
 assert_equal 'first' "$(jq -r '.snapshots.records[0].name' snap.json)" 'name of a snapshot'
 assert_equal '[0,1,2]' "$(jq -c '[.l1[].table]' snap.json)" 'L1 tables'
 assert_equal '[0,1]' "$(jq -c '[.l2[].table]' snap.json)" 'L2 tables, each once'
+assert_equal '[[2,0,1,true]]' "$(jq -c '[.l2[].offset] as $shown | [."l2-repeated"[] |
+	[.table, .index, .count, (.offset as $at | $shown | index($at) != null)]]' snap.json)" \
+	'the L2 table that two snapshots share'
 assert_equal 0 "$(jq .faults snap.json)" 'faults'
 assert_equal '[1,2,3]' "$(jq -c '[.refcounts[].counts[].count | select(. > 0)] | unique' snap.json)" \
 	'refcounts of shared clusters'

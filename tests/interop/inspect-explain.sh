@@ -100,6 +100,7 @@ q2s-inspect explain --output=json 0 image.qcow2 >explain.json
 assert_equal 2 "$(jq '.layers[0].steps[] | select(.id == "refcount").refcount' explain.json)" 'refcount'
 q2s-inspect explain --host --output=json "$(jq '.result."host-offset"' explain.json)" image.qcow2 >back.json
 assert_equal 1 "$(jq .owners back.json)" 'owners: the L2 table is shared, the entry is one'
+assert_equal 2 "$(jq '.steps[0]."l1-entries"' back.json)" 'L1 entries that lead to the shared table'
 io image.qcow2 'write 64k 64k' # the active L1 gets its own L2 table
 q2s-inspect explain --host --output=json "$(jq '.result."host-offset"' explain.json)" image.qcow2 >back.json
 assert_equal 2 "$(jq .owners back.json)" 'owners: one entry in each table'

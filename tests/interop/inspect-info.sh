@@ -79,8 +79,21 @@ directory=$(q2s-inspect --output=json bitmaps.qcow2 |
 	jq '.q2s.layout[] | select(.structure == "bitmap directory").offset')
 poke bitmaps.qcow2 $((directory + 12)) 00000003
 same_info bitmaps.qcow2
+cp bitmaps.qcow2 broken.qcow2 # QEMU refuses it; here it is shown, and what is wrong is told
+extension=$(q2s-inspect dump --output=json --only extensions broken.qcow2 |
+	jq '.extensions[] | select(.name == "bitmaps").offset')
+poke broken.qcow2 $((extension + 8)) 00000000
+expect_exit 1 q2s-inspect info --output=json broken.qcow2
+expect_stderr 'nb_bitmaps at host offset .*: not in 1..65535'
+jq -e '."virtual-size"' stdout >/dev/null || fail 'nothing is shown of a broken image'
 poke bitmaps.qcow2 88 0000000000000000
 same_info bitmaps.qcow2 2>qemu-warns
+
+# --- the name of a data file, with and without the feature bit
+create -o data_file=some.raw named.qcow2 4M
+same_info named.qcow2
+poke named.qcow2 72 0000000000000000
+same_info named.qcow2
 
 # --- encryption
 for luks in '' encrypt.cipher-alg=aes-128 encrypt.cipher-alg=serpent-256,encrypt.hash-alg=sha512 \

@@ -47,10 +47,23 @@ done
 
 # --- an external data file
 create -o data_file=d.raw data.qcow2 4M
-io data.qcow2 'write 1M 100k' 'write -z 2M 64k' 'write 0 64k'
+io data.qcow2 'write 1M 100k' 'write -z 2M 64k' 'write 0 64k' 'write 3M 4k'
 same_map data.qcow2
 create -o data_file=r.raw,data_file_raw=on dataraw.qcow2 4M
 same_map dataraw.qcow2
+
+# An image that takes less space than its clusters, as all of metadata that is zero is a hole: QEMU
+# takes it for preallocated, and looks for holes in the data file, too.
+cp --sparse=always data.qcow2 holes.qcow2
+same_map holes.qcow2
+q2s-inspect map --follow any --output=json holes.qcow2 | jq -e 'any(.[]; .zero and .data)' \
+	>/dev/null || fail 'no hole of the data file in the map'
+expect_exit 0 q2s-inspect map --output=json holes.qcow2
+jq -e 'all(.[]; (.zero and .data) | not)' stdout >/dev/null || fail 'the data file was opened'
+mkdir away
+cp --sparse=always data.qcow2 away/holes.qcow2
+expect_exit 1 q2s-inspect map --follow any away/holes.qcow2
+expect_stderr 'external data file'
 
 # --- snapshots do not change the map, but what they share is not private
 cp states.qcow2 shared.qcow2
