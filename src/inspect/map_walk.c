@@ -112,7 +112,6 @@ static enum q2s_err
 open_data(const struct walk *walk, struct walk_layer *it, struct q2s_diag *diag)
 {
 	const struct q2s_image *const image = it->layer->image;
-
 	enum q2s_err err = Q2S_OK;
 
 	if (!image_is_preallocated(image))

@@ -148,7 +148,7 @@ struct report {
 	uint64_t findings;
 	json_t *listed;
 };
-#define REPORT_WORK (1ull << 30)
+#define REPORT_WORK (1ull << 28) /* a few seconds */
 
 /* ---- maps: report_maps.c ----------------------------------------------------------------- */
 
