@@ -86,13 +86,16 @@ run_worker(void *opaque)
 	return NULL;
 }
 
+/* @memory: of one of them. */
 static unsigned
-thread_count(unsigned wanted)
+thread_count(unsigned wanted, size_t memory)
 {
 	const long online = sysconf(_SC_NPROCESSORS_ONLN);
 
 	if (wanted == 0)
 		wanted = online > 0 ? (unsigned)online : 1;
+	if (memory > 0)
+		wanted = (unsigned)q2si_min(wanted, q2si_max(Q2SI_WORKERS_MEMORY / memory, 1));
 	return (unsigned)q2si_min(wanted, Q2SI_THREADS_MAX);
 }
 
@@ -106,7 +109,7 @@ q2si_ordered_run(const struct q2si_ordered_ops *ops, void *shared, unsigned thre
 		.lock = PTHREAD_MUTEX_INITIALIZER,
 		.turn = PTHREAD_COND_INITIALIZER,
 	};
-	const unsigned count = thread_count(threads);
+	const unsigned count = thread_count(threads, ops->memory ? ops->memory(shared) : 0);
 	pthread_t others[Q2SI_THREADS_MAX];
 	unsigned started = 0;
 

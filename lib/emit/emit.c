@@ -9,6 +9,7 @@
 #include "base/diag.h"
 #include "base/ordered.h"
 #include "base/zero.h"
+#include "disk/disk.h"
 #include "emit/encoder.h"
 #include "emit/output.h"
 
@@ -91,6 +92,18 @@ emitter_close(void *worker)
 	free(emitter->cluster);
 	free(emitter->streams);
 	free(emitter);
+}
+
+static size_t
+emitter_memory(const void *shared)
+{
+	const struct emission *em = shared;
+
+	if (!em->encodes)
+		return 0; /* one thread, that hands on */
+	return (batch_streams(em->geom) + 1) * em->geom->cluster_size +
+	       q2si_encoder_memory(em->options->how, em->geom->cluster_size) +
+	       q2si_cursor_memory(em->output.disk);
 }
 
 static enum q2s_err
@@ -239,6 +252,7 @@ static const struct q2si_ordered_ops emit_ops = {
 	.take = emitter_take,
 	.work = emitter_work,
 	.deliver = emitter_deliver,
+	.memory = emitter_memory,
 };
 
 static enum q2s_err
