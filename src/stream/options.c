@@ -289,6 +289,8 @@ stream_options_parse(struct stream_options *options, int argc, char **argv)
 	*options = (struct stream_options){ 0 };
 	image_options_init(&options->image);
 	while ((got = getopt_long(argc, argv, short_options, long_options, NULL)) != -1) {
+		if (got == 'z' && !optarg && optind < argc && value_is_compress(argv[optind]))
+			optarg = argv[optind++]; /* a space between them, as with other options */
 		if (got == '?' || got == ':') {
 			(void)tool_option_error(argv, got);
 			break;

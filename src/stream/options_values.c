@@ -85,6 +85,27 @@ value_threads(struct stream_options *options, const char *arg)
 	return false;
 }
 
+/* The index in @compress_words of the type that @arg begins with; -1 when there is none. */
+static const char *const compress_words[] = { "zlib", "zstd", NULL };
+
+static int
+compress_type(const char *arg)
+{
+	const size_t len = strcspn(arg, ":");
+
+	for (int i = 0; compress_words[i]; i++) {
+		if (strlen(compress_words[i]) == len && strncmp(compress_words[i], arg, len) == 0)
+			return i;
+	}
+	return -1;
+}
+
+bool
+value_is_compress(const char *arg)
+{
+	return compress_type(arg) >= 0;
+}
+
 static bool
 bad_compress(const char *arg)
 {
@@ -99,20 +120,17 @@ bad_compress(const char *arg)
 bool
 value_compress(struct stream_options *options, const char **type, const char *arg)
 {
-	static const char *const words[] = { "zlib", "zstd" };
 	const char *const colon = arg ? strchr(arg, ':') : NULL;
-	const size_t len = colon ? (size_t)(colon - arg) : arg ? strlen(arg) : 0;
+	const int found = arg ? compress_type(arg) : -1;
 	char *end = NULL;
 
 	options->compress = true;
 	if (!arg)
 		return true;
-	for (uint8_t i = 0; i < 2; i++) {
-		if (strlen(words[i]) == len && strncmp(arg, words[i], len) == 0) {
-			options->compression.type = i;
-			*type = words[i];
-		}
-	}
+	if (found < 0)
+		return bad_compress(arg);
+	options->compression = (struct q2s_compression){ .type = (uint8_t)found };
+	*type = compress_words[found];
 	if (colon) {
 		const long level = strtol(colon + 1, &end, 10);
 
@@ -121,7 +139,7 @@ value_compress(struct stream_options *options, const char **type, const char *ar
 		if (end == colon + 1 || *end || level != options->compression.level)
 			return bad_compress(arg);
 	}
-	return *type || bad_compress(arg);
+	return true;
 }
 
 bool
