@@ -180,7 +180,8 @@ match_content(struct body *body, struct q2s_disk *disk, bool proved)
 	Q2SI_TRY(get_number(body, UINT64_MAX, &was.data));
 	if (proved)
 		return Q2S_OK;
-	Q2SI_TRY(q2si_fingerprint(disk, &is, body->diag));
+	Q2SI_TRY(q2si_in_file(body->diag, q2si_fingerprint(disk, &is, body->diag),
+			      q2s_disk_name(disk)));
 	if (is.map != was.map)
 		return changed(body->diag, NULL, "the map of its data and holes");
 	return is.data == was.data ? Q2S_OK : changed(body->diag, NULL, "a sample of its data");
@@ -335,6 +336,7 @@ q2s_plan_load(struct q2s_file *file, struct q2s_disk *disk, struct q2s_plan **ou
 	const uint64_t size = q2s_file_size(file);
 	Q2SI_AUTO_FREE uint8_t *raw = NULL;
 	struct body body = { .diag = diag };
+	enum q2s_err err;
 
 	if (size > Q2SI_PLAN_MAX_BYTES)
 		return q2si_fail(diag, Q2S_E_LIMIT, "plan", Q2S_NOWHERE, size, "larger than any");
@@ -342,8 +344,12 @@ q2s_plan_load(struct q2s_file *file, struct q2s_disk *disk, struct q2s_plan **ou
 	if (!raw)
 		return q2si_fail_nomem(diag, "plan");
 	Q2SI_TRY(q2s_file_read(file, 0, raw, size, diag));
-	Q2SI_TRY(check_frame(raw, size, diag));
-	body.at = raw + Q2SI_PLAN_HEAD_SIZE;
-	body.left = size - Q2SI_PLAN_HEAD_SIZE - Q2SI_PLAN_TAIL_SIZE;
-	return get_plan(&body, disk, out, note);
+	err = check_frame(raw, size, diag);
+	if (err == Q2S_OK) {
+		body.at = raw + Q2SI_PLAN_HEAD_SIZE;
+		body.left = size - Q2SI_PLAN_HEAD_SIZE - Q2SI_PLAN_TAIL_SIZE;
+		err = get_plan(&body, disk, out, note);
+	}
+	/* what is wrong is wrong with the plan, unless it is the source that changed */
+	return err == Q2S_E_CHANGED ? err : q2si_in_file(diag, err, q2s_file_name(file));
 }

@@ -3,8 +3,10 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "common/fault.h"
+#include "stream/source.h"
 
 static struct q2s_plan_note
 note_of(const struct target *target)
@@ -20,6 +22,52 @@ note_of(const struct target *target)
 		(void)snprintf(note.encoder, sizeof(note.encoder), "%s",
 			       q2s_encoder_name(&target->compression));
 	return note;
+}
+
+/* Is @path another name of what @other names? */
+static bool
+is_file(const char *path, const char *other)
+{
+	struct stat a, b;
+
+	if (!other)
+		return false;
+	if (strcmp(path, other) == 0)
+		return true;
+	return stat(path, &a) == 0 && stat(other, &b) == 0 && a.st_dev == b.st_dev &&
+	       a.st_ino == b.st_ino;
+}
+
+/* Does the guest content of @disk, which may be NULL, lie in @path? */
+static bool
+holds(const struct q2s_disk *disk, const char *path)
+{
+	struct q2s_file_ident ident = { 0 };
+	struct stat st;
+
+	if (!disk || stat(path, &st) != 0)
+		return false;
+	ident.dev = st.st_dev;
+	ident.ino = st.st_ino;
+	return q2s_disk_uses(disk, &ident);
+}
+
+enum q2s_err
+kept_plan_check(const struct target *target, const char *path, struct q2s_diag *diag)
+{
+	const struct stream_options *options = target->options;
+	const char *why = NULL;
+
+	if (source_is_output(options, path) || holds(target->disk, path) ||
+	    is_file(path, options->base) || holds(target->base.disk, path))
+		why = "this file is the source or the base, or they refer to it";
+	else if (is_file(path, options->dest))
+		why = "this is where the image goes";
+	else if (is_file(path, options->extents) || is_file(path, options->key_file))
+		why = "this file is read";
+	if (!why)
+		return Q2S_OK;
+	return fault_in(diag, fault(diag, Q2S_E_CONFLICT, "--save-plan", "%s", why), path);
 }
 
 enum q2s_err
@@ -46,7 +94,8 @@ check_encoder(const struct target *target, const struct q2s_plan_note *note, str
 
 	if (!note->compressed || strcmp(note->encoder, mine) == 0)
 		return Q2S_OK;
-	return fault(diag, Q2S_E_MISSING, "plan", "its clusters were compressed by %s, not %s",
+	return fault(diag, Q2S_E_MISSING, "plan",
+		     "its clusters were compressed by %s; this is %s, which may make other bytes",
 		     note->encoder, mine);
 }
 
@@ -68,6 +117,6 @@ kept_plan_load(struct target *target, const char *path, struct q2s_diag *diag)
 		.has_level = note.has_level,
 		.level = note.level,
 	};
-	err = check_encoder(target, &note, diag);
+	err = fault_in(diag, check_encoder(target, &note, diag), path);
 	return err != Q2S_OK ? err : q2s_plan_measure(target->plan, &target->measure, diag);
 }

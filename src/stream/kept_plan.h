@@ -5,6 +5,9 @@
 
 #include "stream/target.h"
 
+/** Refuse a @path for the plan that is needed for something else, before anything takes long. */
+enum q2s_err kept_plan_check(const struct target *target, const char *path, struct q2s_diag *diag);
+
 /** Write target->plan to @path, complete or not at all. */
 enum q2s_err kept_plan_save(const struct target *target, const char *path, struct q2s_diag *diag);
 
