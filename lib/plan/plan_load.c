@@ -170,25 +170,48 @@ match_file(struct body *body, const struct q2s_file *file, bool *proved)
 	return Q2S_OK;
 }
 
-/* What no time can prove is looked at. */
+/* @out: what the data was. */
 static enum q2s_err
-match_content(struct body *body, struct q2s_disk *disk, bool proved)
+get_sums(struct body *body, uint64_t size, struct q2si_sums *out)
 {
-	struct q2si_fingerprint was = { 0 }, is;
+	const uint64_t last = size >> Q2SI_STRETCH_BITS;
+	uint64_t count;
 
-	Q2SI_TRY(get_number(body, UINT64_MAX, &was.map));
-	Q2SI_TRY(get_number(body, UINT64_MAX, &was.data));
-	if (proved)
+	/* Each takes 16 bytes, so that no number in the file asks for more memory than it has. */
+	Q2SI_TRY(get_number(body, body->left / 16, &count));
+	out->list = calloc(count + 1, sizeof(*out->list));
+	if (!out->list)
+		return q2si_fail_nomem(body->diag, "plan");
+	for (; out->count < count; out->count++) {
+		struct q2si_sum *sum = &out->list[out->count];
+
+		Q2SI_TRY(get_number(body, last, &sum->stretch));
+		Q2SI_TRY(get_number(body, UINT64_MAX, &sum->hash));
+		if (out->count > 0 && sum->stretch <= sum[-1].stretch)
+			return damaged(body->diag, "its sums are not in order");
+	}
+	return Q2S_OK;
+}
+
+/* The map is looked at here where no time can prove anything; the data, when it is used. */
+static enum q2s_err
+match_content(struct body *body, struct q2s_disk *disk, bool proved, struct q2si_sums *sums)
+{
+	uint64_t was, is;
+
+	Q2SI_TRY(get_number(body, UINT64_MAX, &was));
+	Q2SI_TRY(get_sums(body, q2s_disk_size(disk), sums));
+	if (proved) {
+		q2si_sums_free(sums);
 		return Q2S_OK;
+	}
 	Q2SI_TRY(q2si_in_file(body->diag, q2si_fingerprint(disk, &is, body->diag),
 			      q2s_disk_name(disk)));
-	if (is.map != was.map)
-		return changed(body->diag, NULL, "the map of its data and holes");
-	return is.data == was.data ? Q2S_OK : changed(body->diag, NULL, "a sample of its data");
+	return is == was ? Q2S_OK : changed(body->diag, NULL, "the map of its data and holes");
 }
 
 static enum q2s_err
-match_source(struct body *body, struct q2s_disk *disk)
+match_source(struct body *body, struct q2s_disk *disk, struct q2si_sums *sums)
 {
 	uint64_t size, count;
 	bool all = true;
@@ -205,7 +228,7 @@ match_source(struct body *body, struct q2s_disk *disk)
 	}
 	if (q2s_disk_file(disk, count))
 		return changed(body->diag, NULL, "the number of its files");
-	return match_content(body, disk, all && count > 0);
+	return match_content(body, disk, all && count > 0, sums);
 }
 
 /* ---- the allocation ------------------------------------------------------------------------ */
@@ -287,23 +310,39 @@ get_alloc(struct body *body, struct q2s_alloc *alloc)
 	return body->left == 0 ? Q2S_OK : damaged(body->diag, "it goes on behind its end");
 }
 
+/* The allocation, and with it the whole plan. */
+static enum q2s_err
+make_plan(struct body *body, const struct q2s_spec *spec, struct q2s_plan **out)
+{
+	struct q2s_alloc *alloc;
+	enum q2s_err err;
+
+	Q2SI_TRY(q2s_alloc_new(&spec->geom, &alloc, body->diag));
+	err = get_alloc(body, alloc);
+	if (err == Q2S_OK)
+		err = q2s_plan_new(spec, alloc, out, body->diag);
+	if (err != Q2S_OK)
+		q2s_alloc_free(alloc);
+	return err;
+}
+
 static enum q2s_err
 get_plan(struct body *body, struct q2s_disk *disk, struct q2s_plan **out,
 	 struct q2s_plan_note *note)
 {
-	struct q2s_alloc *alloc;
+	struct q2si_sums sums = { 0 };
 	struct q2s_spec spec;
 	enum q2s_err err;
 
 	Q2SI_TRY(get_spec(body, &spec));
 	Q2SI_TRY(get_note(body, note));
-	Q2SI_TRY(match_source(body, disk));
-	Q2SI_TRY(q2s_alloc_new(&spec.geom, &alloc, body->diag));
-	err = get_alloc(body, alloc);
+	err = match_source(body, disk, &sums);
 	if (err == Q2S_OK)
-		err = q2s_plan_new(&spec, alloc, out, body->diag);
-	if (err != Q2S_OK)
-		q2s_alloc_free(alloc);
+		err = make_plan(body, &spec, out);
+	if (err == Q2S_OK)
+		(*out)->sums = sums;
+	else
+		q2si_sums_free(&sums);
 	return err;
 }
 

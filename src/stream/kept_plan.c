@@ -24,6 +24,17 @@ note_of(const struct target *target)
 	return note;
 }
 
+static struct q2s_plan_look
+look_of(const struct target *target)
+{
+	return (struct q2s_plan_look){
+		.from = target->from,
+		.until = target->until,
+		.threads = target->options->threads,
+		.observer = progress_observer(),
+	};
+}
+
 /* Is @path another name of what @other names? */
 static bool
 is_file(const char *path, const char *other)
@@ -74,12 +85,13 @@ enum q2s_err
 kept_plan_save(const struct target *target, const char *path, struct q2s_diag *diag)
 {
 	const struct q2s_plan_note note = note_of(target);
+	const struct q2s_plan_look look = look_of(target);
 	struct q2s_sink *sink = NULL;
 	enum q2s_err err = q2s_sink_open(path, Q2S_SINK_REPLACE, 0, &sink, diag);
 
 	if (err != Q2S_OK)
 		return err;
-	err = q2s_plan_save(target->plan, &note, target->disk, sink, diag);
+	err = q2s_plan_save(target->plan, &note, target->disk, &look, sink, diag);
 	if (err == Q2S_OK)
 		return q2s_sink_commit(sink, diag);
 	q2s_sink_abort(sink);
@@ -119,4 +131,12 @@ kept_plan_load(struct target *target, const char *path, struct q2s_diag *diag)
 	};
 	err = fault_in(diag, check_encoder(target, &note, diag), path);
 	return err != Q2S_OK ? err : q2s_plan_measure(target->plan, &target->measure, diag);
+}
+
+enum q2s_err
+kept_plan_verify(const struct target *target, struct q2s_diag *diag)
+{
+	const struct q2s_plan_look look = look_of(target);
+
+	return q2s_plan_verify(target->plan, target->disk, &look, diag);
 }

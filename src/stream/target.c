@@ -189,11 +189,14 @@ target_plan(const struct stream_options *options, struct q2s_disk *disk, struct 
 		.compressed = options->compress,
 		.compression = options->compression,
 	};
-	const enum q2s_err err = plan_output(out, diag);
+	enum q2s_err err = plan_output(out, diag);
 
-	if (err != Q2S_OK)
-		return err;
-	return range_resolve(&options->range, out->measure.length, &out->from, &out->until, diag);
+	if (err == Q2S_OK)
+		err = range_resolve(&options->range, out->measure.length, &out->from, &out->until,
+				    diag);
+	if (err == Q2S_OK && options->plan && !options->measure)
+		err = kept_plan_verify(out, diag);
+	return err;
 }
 
 void
