@@ -187,6 +187,8 @@ enum q2s_err q2s_plan_measure(const struct q2s_plan *plan, struct q2s_measure *o
  * @compressed  clusters are compressed: @type, @has_level and @level say how
  * @encoder     the library and its version that made the lengths; NUL-terminated. Another one
  *              may make other bytes
+ * @view        what of its files the source shows, in the caller's words, such as the name of a
+ *              snapshot; NUL-terminated. The files alone do not tell
  */
 struct q2s_plan_note {
 	bool compressed;
@@ -194,6 +196,7 @@ struct q2s_plan_note {
 	bool has_level;
 	int32_t level;
 	char encoder[64];
+	char view[128];
 };
 
 /**

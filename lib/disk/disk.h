@@ -22,6 +22,8 @@ struct q2si_disk_ops {
 			     struct q2s_diag *diag);
 	/** See q2s_disk_file(). NULL: it lies in no file. */
 	struct q2s_file *(*file)(const struct q2s_disk *disk, size_t index);
+	/** What it shows depends on more than what lies in its files. */
+	bool hinted;
 	/** Free everything, @disk included; the frame has freed the name. */
 	void (*close)(struct q2s_disk *disk);
 };

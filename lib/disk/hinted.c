@@ -148,6 +148,7 @@ static const struct q2si_disk_ops hinted_ops = {
 	.extent = hinted_extent,
 	.read = hinted_read,
 	.file = hinted_file,
+	.hinted = true,
 	.close = hinted_close,
 };
 

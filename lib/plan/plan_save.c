@@ -63,12 +63,15 @@ put_note(struct body *body, const struct q2s_plan_note *note)
 {
 	const struct q2s_bytes encoder = { (const uint8_t *)note->encoder,
 					   strnlen(note->encoder, sizeof(note->encoder)) };
+	const struct q2s_bytes view = { (const uint8_t *)note->view,
+					strnlen(note->view, sizeof(note->view)) };
 
 	Q2SI_TRY(put_number(body, note->compressed));
 	Q2SI_TRY(put_number(body, note->type));
 	Q2SI_TRY(put_number(body, note->has_level));
 	Q2SI_TRY(put_number(body, (uint64_t)(int64_t)note->level));
-	return put_string(body, encoder);
+	Q2SI_TRY(put_string(body, encoder));
+	return put_string(body, view);
 }
 
 static enum q2s_err

@@ -18,6 +18,9 @@ note_of(const struct target *target)
 		.level = target->compression.level,
 	};
 
+	if (target->options->snapshot)
+		(void)snprintf(note.view, sizeof(note.view), "snapshot %s",
+			       target->options->snapshot);
 	if (note.compressed)
 		(void)snprintf(note.encoder, sizeof(note.encoder), "%s",
 			       q2s_encoder_name(&target->compression));
@@ -111,6 +114,19 @@ check_encoder(const struct target *target, const struct q2s_plan_note *note, str
 		     note->encoder, mine);
 }
 
+/* The files prove nothing about which of their contents was meant. */
+static enum q2s_err
+check_view(const struct target *target, const struct q2s_plan_note *note, struct q2s_diag *diag)
+{
+	const struct q2s_plan_note mine = note_of(target);
+
+	if (strcmp(note->view, mine.view) == 0)
+		return Q2S_OK;
+	return fault(diag, Q2S_E_CHANGED, "plan", "it was made for %s of SOURCE, not for %s",
+		     note->view[0] ? note->view : "the present state",
+		     mine.view[0] ? mine.view : "the present state");
+}
+
 enum q2s_err
 kept_plan_load(struct target *target, const char *path, struct q2s_diag *diag)
 {
@@ -129,7 +145,10 @@ kept_plan_load(struct target *target, const char *path, struct q2s_diag *diag)
 		.has_level = note.has_level,
 		.level = note.level,
 	};
-	err = fault_in(diag, check_encoder(target, &note, diag), path);
+	err = check_view(target, &note, diag);
+	if (err == Q2S_OK)
+		err = check_encoder(target, &note, diag);
+	err = fault_in(diag, err, path);
 	return err != Q2S_OK ? err : q2s_plan_measure(target->plan, &target->measure, diag);
 }
 

@@ -84,6 +84,27 @@ touch -d 2001-01-01 disk
 expect_exit 1 q2s-stream --plan plan disk
 expect_stderr '^q2s-stream: disk: source: its modification time is not what it was'
 
+# The same file shows several contents; which one was meant is part of the plan.
+q2s-create -q snapshots.qcow2 1M -w data@0+65536:1
+if command -v qemu-img >/dev/null; then
+	qemu-img snapshot -c first snapshots.qcow2
+	qemu-img snapshot -c second snapshots.qcow2
+	for pair in ' first' 'first ' 'first second'; do
+		was=${pair% *} is=${pair#* }
+		q2s-stream -f qcow2 ${was:+-s "$was"} --save-plan plan --measure snapshots.qcow2 >measure
+		q2s-stream -f qcow2 ${was:+-s "$was"} --plan plan snapshots.qcow2 >/dev/null
+		expect_exit 1 q2s-stream -f qcow2 ${is:+-s "$is"} --plan plan snapshots.qcow2
+		expect_stderr '^q2s-stream: plan: plan: it was made for .* of SOURCE, not for '
+		[ ! -s stdout ] || fail "something was written"
+	done
+fi
+# So with --extents, of which another map makes another content.
+sed 's/"zero": false/"zero": true/' extents >empty
+q2s-stream --extents extents --save-plan plan --measure disk >measure
+expect_exit 0 q2s-stream --extents extents --plan plan disk
+expect_exit 1 q2s-stream --extents empty --plan plan disk
+expect_stderr 'the map of its data and holes is not'
+
 # --- what is told of a part ---------------------------------------------------------------------
 
 length=$(q2s-stream disk | wc -c)
