@@ -215,8 +215,8 @@ struct q2s_plan_look {
 
 /**
  * Write @plan to @sink, in the form that doc/plan-file describes: versioned, with a checksum. It
- * remembers what each file of @disk is and when it changed, a digest of where the disk has data,
- * and one of each 2 MiB of that data, which is read for it. The plan of an encrypted image is not
+ * remembers what each file of @disk is and when it changed, and a digest of each 2 MiB that hold
+ * data, which is read for it. The plan of an encrypted image is not
  * kept (Q2S_E_UNSUPPORTED), nor that of one whose data comes first (Q2S_E_USAGE). Q2S_E_CHANGED
  * when the disk is no longer what it was when it was opened.
  */
@@ -228,7 +228,7 @@ enum q2s_err q2s_plan_save(const struct q2s_plan *plan, const struct q2s_plan_no
  * Read a plan back, for the same content: @disk must have as many files as it had, with the same
  * sizes and modification times. The same file (by device and inode) must have the same change time
  * too, which proves that nobody wrote to it. When one of them is another file, or has no times,
- * the digest of where it has data must agree, and the data is for q2s_plan_verify().
+ * its data is left to q2s_plan_verify().
  *
  * Returns Q2S_OK, Q2S_E_CHANGED (the source is not what was planned for), Q2S_E_MAGIC (not a
  * plan), Q2S_E_UNSUPPORTED (another version), Q2S_E_DATA (damaged), or what the parts of it

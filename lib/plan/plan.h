@@ -14,7 +14,9 @@ struct q2s_plan {
 	struct q2s_alloc *alloc;
 	struct q2s_layout layout;
 	uint8_t *header; /* cluster 0, ready to write */
-	struct q2si_sums sums; /* of a kept plan, as far as no times prove that the source is its own */
+	/* of a kept plan: no times prove that the source is what it was, so its data has to */
+	bool doubtful;
+	struct q2si_sums sums;
 };
 
 /**

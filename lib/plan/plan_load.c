@@ -12,7 +12,6 @@
 #include "base/cleanup.h"
 #include "base/diag.h"
 #include "disk/disk.h"
-#include "plan/fingerprint.h"
 #include "plan/plan.h"
 #include "plan/plan_body.h"
 #include "plan/plan_file.h"
@@ -139,42 +138,26 @@ get_sums(struct q2si_body *body, uint64_t size, struct q2si_sums *out)
 	return Q2S_OK;
 }
 
-/* The map is looked at here where no time can prove anything; the data, when it is used. */
+/* @proved: of all files; what else decides what they show (hints) has no times. */
 static enum q2s_err
-match_content(struct q2si_body *body, struct q2s_disk *disk, bool proved, struct q2si_sums *sums)
-{
-	uint64_t was, is;
-
-	Q2SI_TRY(q2si_body_number(body, UINT64_MAX, &was));
-	Q2SI_TRY(get_sums(body, q2s_disk_size(disk), sums));
-	if (proved) {
-		q2si_sums_free(sums);
-		return Q2S_OK;
-	}
-	Q2SI_TRY(q2si_in_file(body->diag, q2si_fingerprint(disk, &is, body->diag),
-			      q2s_disk_name(disk)));
-	return is == was ? Q2S_OK : changed(body->diag, NULL, "the map of its data and holes");
-}
-
-static enum q2s_err
-match_source(struct q2si_body *body, struct q2s_disk *disk, struct q2si_sums *sums)
+match_source(struct q2si_body *body, struct q2s_disk *disk, bool *proved)
 {
 	uint64_t size, count;
-	bool all = true;
 
 	Q2SI_TRY(q2si_body_number(body, UINT64_MAX, &size));
 	Q2SI_TRY(q2si_body_number(body, Q2SI_PLAN_FILES_MAX, &count));
 	if (size != q2s_disk_size(disk))
 		return changed(body->diag, NULL, "its size");
+	*proved = count > 0 && !disk->ops->hinted;
 	for (uint64_t i = 0; i < count; i++) {
-		bool proved = false;
+		bool this = false;
 
-		Q2SI_TRY(match_file(body, q2s_disk_file(disk, i), &proved));
-		all = all && proved;
+		Q2SI_TRY(match_file(body, q2s_disk_file(disk, i), &this));
+		*proved = *proved && this;
 	}
 	if (q2s_disk_file(disk, count))
 		return changed(body->diag, NULL, "the number of its files");
-	return match_content(body, disk, all && count > 0 && !disk->ops->hinted, sums);
+	return Q2S_OK;
 }
 
 /* ---- the allocation ------------------------------------------------------------------------ */
@@ -278,18 +261,22 @@ get_plan(struct q2si_body *body, struct q2s_disk *disk, struct q2s_plan **out,
 {
 	struct q2si_sums sums = { 0 };
 	struct q2s_spec spec;
+	bool proved = false;
 	enum q2s_err err;
 
 	Q2SI_TRY(get_spec(body, &spec));
 	Q2SI_TRY(get_note(body, note));
-	err = match_source(body, disk, &sums);
+	Q2SI_TRY(match_source(body, disk, &proved));
+	err = get_sums(body, q2s_disk_size(disk), &sums);
 	if (err == Q2S_OK)
 		err = make_plan(body, &spec, out);
-	if (err == Q2S_OK)
-		(*out)->sums = sums;
-	else
+	if (err != Q2S_OK) {
 		q2si_sums_free(&sums);
-	return err;
+		return err;
+	}
+	(*out)->sums = sums;
+	(*out)->doubtful = !proved && !spec.data_file_raw;
+	return Q2S_OK;
 }
 
 /* The head says how long the body is; the checksum covers both. */

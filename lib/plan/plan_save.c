@@ -7,7 +7,6 @@
 
 #include "base/bytes.h"
 #include "base/diag.h"
-#include "plan/fingerprint.h"
 #include "plan/plan.h"
 #include "plan/plan_file.h"
 
@@ -101,17 +100,14 @@ put_sums(struct body *body, const struct q2si_sums *sums)
 	return Q2S_OK;
 }
 
-/* The map and the data: what no times can prove to be the same elsewhere. */
+/* What no times can prove to be the same elsewhere. */
 static enum q2s_err
 put_content(struct body *body, const struct q2s_spec *spec, struct q2s_disk *disk,
 	    const struct q2s_plan_look *look)
 {
 	struct q2si_sums sums = { 0 };
-	uint64_t map = 0;
 	enum q2s_err err;
 
-	Q2SI_TRY(q2si_fingerprint(disk, &map, body->diag));
-	Q2SI_TRY(put_number(body, map));
 	if (!spec->data_file_raw) /* with one the image says nothing of the content */
 		Q2SI_TRY(q2si_sums_take(disk, look, &sums, body->diag));
 	err = put_sums(body, &sums);

@@ -45,7 +45,8 @@ mark_range(const struct q2s_plan *plan, uint64_t from, uint64_t until, bool *mar
 
 /*
  * Zeros that are stored, what is the same as in a base, and what shares another's place: of some
- * stretches no byte of the image is made. They are the matter of whoever writes the header.
+ * stretches no byte of the image is made. They, and holes, are the matter of whoever writes the
+ * header.
  */
 static enum q2s_err
 mark_unused(const struct q2s_plan *plan, bool *marks, struct q2s_diag *diag)
@@ -76,14 +77,14 @@ q2s_plan_verify(const struct q2s_plan *plan, struct q2s_disk *disk,
 {
 	Q2SI_AUTO_FREE bool *wanted = NULL;
 
-	if (plan->sums.count == 0 || look->from == look->until)
+	if (!plan->doubtful || look->from == look->until)
 		return Q2S_OK;
-	wanted = calloc(plan->sums.count, sizeof(*wanted));
+	wanted = calloc(plan->sums.count + 1, sizeof(*wanted));
 	if (!wanted)
 		return q2si_fail_nomem(diag, "plan");
 	mark_samples(plan, wanted);
 	Q2SI_TRY(mark_range(plan, look->from, look->until, wanted, diag));
 	if (look->from == 0)
 		Q2SI_TRY(mark_unused(plan, wanted, diag));
-	return q2si_sums_check(disk, look, &plan->sums, wanted, diag);
+	return q2si_sums_check(disk, look, &plan->sums, wanted, look->from == 0, diag);
 }

@@ -7,21 +7,24 @@
 #include "base/diag.h"
 #include "base/hash.h"
 #include "base/ordered.h"
+#include "base/zero.h"
 #include "disk/disk.h"
 #include "plan/sums.h"
 
 #define STRETCH ((size_t)1 << Q2SI_STRETCH_BITS)
 #define ROOM_MIN 64u
 
-/* Taking sums, or, with @known, checking those that are @wanted. */
+/* Taking sums, or, with @known, checking those that are @wanted, and then the rest. */
 struct summing {
 	struct q2s_disk *disk;
 	const struct q2s_plan_look *look;
 	const struct q2si_sums *known;
 	const bool *wanted;
-	size_t index;             /* checking: of the next sum to look at */
-	struct q2s_cursor *finder; /* taking: finds data from @at on */
+	bool rest;                 /* checking: is there data where none was? */
+	size_t index;              /* checking: of the next sum to look at */
+	struct q2s_cursor *finder; /* finds data from @at on */
 	uint64_t at;
+	uint64_t done; /* how far it has come, which never goes back */
 	struct q2si_sums out;
 	size_t room;
 };
@@ -30,8 +33,9 @@ struct summing {
 struct summer {
 	struct q2s_cursor *cursor;
 	uint8_t *data;
-	size_t index; /* of the known sum */
+	size_t index; /* of the known sum; behind the last where there was no data */
 	struct q2si_sum sum;
+	bool changed;
 };
 
 size_t
@@ -99,6 +103,14 @@ find_data(struct summing *summing, bool *more, uint64_t *stretch, struct q2s_dia
 	return Q2S_OK;
 }
 
+static bool
+is_known(const struct q2si_sums *known, uint64_t stretch)
+{
+	const size_t i = q2si_sums_find(known, stretch);
+
+	return i < known->count && known->list[i].stretch == stretch;
+}
+
 static enum q2s_err
 summer_take(void *opaque, void *worker, bool *more, struct q2s_diag *diag)
 {
@@ -110,11 +122,17 @@ summer_take(void *opaque, void *worker, bool *more, struct q2s_diag *diag)
 		return find_data(summing, more, &summer->sum.stretch, diag);
 	while (summing->index < known->count && !summing->wanted[summing->index])
 		summing->index++;
+	summer->index = summing->index;
 	*more = summing->index < known->count;
 	if (*more) {
-		summer->index = summing->index++;
-		summer->sum.stretch = known->list[summer->index].stretch;
+		summer->sum.stretch = known->list[summing->index++].stretch;
+		return Q2S_OK;
 	}
+	if (!summing->rest)
+		return Q2S_OK;
+	do
+		Q2SI_TRY(find_data(summing, more, &summer->sum.stretch, diag));
+	while (*more && is_known(known, summer->sum.stretch));
 	return Q2S_OK;
 }
 
@@ -122,7 +140,9 @@ summer_take(void *opaque, void *worker, bool *more, struct q2s_diag *diag)
 static enum q2s_err
 summer_work(void *opaque, void *worker, struct q2s_diag *diag)
 {
-	const uint64_t size = q2s_disk_size(((struct summing *)opaque)->disk);
+	const struct summing *summing = opaque;
+	const struct q2si_sums *known = summing->known;
+	const uint64_t size = q2s_disk_size(summing->disk);
 	struct summer *summer = worker;
 	const uint64_t start = summer->sum.stretch << Q2SI_STRETCH_BITS;
 	const size_t len = q2si_min(STRETCH, size - start);
@@ -139,6 +159,10 @@ summer_work(void *opaque, void *worker, struct q2s_diag *diag)
 			memset(summer->data + done, 0, extent.len);
 	}
 	summer->sum.hash = q2si_hash(summer->data, len, 0);
+	if (known && summer->index < known->count)
+		summer->changed = summer->sum.hash != known->list[summer->index].hash;
+	else
+		summer->changed = known && !q2si_is_zero(summer->data, len);
 	return Q2S_OK;
 }
 
@@ -161,13 +185,13 @@ append(struct summing *summing, const struct q2si_sum *sum, struct q2s_diag *dia
 }
 
 static enum q2s_err
-observe(const struct summing *summing, uint64_t done, struct q2s_diag *diag)
+observe(struct summing *summing, uint64_t done, struct q2s_diag *diag)
 {
 	const struct q2s_observer *observer = summing->look->observer;
 	const uint64_t size = q2s_disk_size(summing->disk);
 
-	if (!observer || observer->step(observer->opaque, Q2S_PHASE_VERIFY, q2si_min(done, size),
-					size))
+	summing->done = q2si_min(q2si_max(summing->done, done), size);
+	if (!observer || observer->step(observer->opaque, Q2S_PHASE_VERIFY, summing->done, size))
 		return Q2S_OK;
 	return q2si_fail_at(diag, Q2S_E_CANCELLED, "source", Q2S_NOWHERE, "stopped on request");
 }
@@ -181,7 +205,7 @@ summer_deliver(void *opaque, void *worker, struct q2s_diag *diag)
 
 	if (!summing->known)
 		Q2SI_TRY(append(summing, &summer->sum, diag));
-	else if (summing->known->list[summer->index].hash != summer->sum.hash)
+	if (summer->changed)
 		return q2si_fail(diag, Q2S_E_CHANGED, "source", Q2S_NOWHERE, start,
 				 "its data in the %zu MiB at this guest offset is not what it was "
 				 "when the plan was made", STRETCH >> 20);
@@ -200,9 +224,14 @@ static const struct q2si_ordered_ops sum_ops = {
 static enum q2s_err
 run(struct summing *summing, struct q2s_diag *diag)
 {
-	Q2SI_TRY(observe(summing, 0, diag));
-	Q2SI_TRY(q2si_ordered_run(&sum_ops, summing, summing->look->threads, diag));
-	return observe(summing, UINT64_MAX, diag);
+	enum q2s_err err = observe(summing, 0, diag);
+
+	if (err == Q2S_OK)
+		err = q2s_cursor_open(summing->disk, &summing->finder, diag);
+	if (err == Q2S_OK)
+		err = q2si_ordered_run(&sum_ops, summing, summing->look->threads, diag);
+	q2s_cursor_close(summing->finder);
+	return err == Q2S_OK ? observe(summing, UINT64_MAX, diag) : err;
 }
 
 enum q2s_err
@@ -210,11 +239,8 @@ q2si_sums_take(struct q2s_disk *disk, const struct q2s_plan_look *look, struct q
 	       struct q2s_diag *diag)
 {
 	struct summing summing = { .disk = disk, .look = look };
-	enum q2s_err err;
+	const enum q2s_err err = run(&summing, diag);
 
-	Q2SI_TRY(q2s_cursor_open(disk, &summing.finder, diag));
-	err = run(&summing, diag);
-	q2s_cursor_close(summing.finder);
 	if (err != Q2S_OK) {
 		q2si_sums_free(&summing.out);
 		return err;
@@ -225,9 +251,12 @@ q2si_sums_take(struct q2s_disk *disk, const struct q2s_plan_look *look, struct q
 
 enum q2s_err
 q2si_sums_check(struct q2s_disk *disk, const struct q2s_plan_look *look,
-		const struct q2si_sums *sums, const bool *wanted, struct q2s_diag *diag)
+		const struct q2si_sums *sums, const bool *wanted, bool rest,
+		struct q2s_diag *diag)
 {
-	struct summing summing = { .disk = disk, .look = look, .known = sums, .wanted = wanted };
+	struct summing summing = {
+		.disk = disk, .look = look, .known = sums, .wanted = wanted, .rest = rest
+	};
 
 	return run(&summing, diag);
 }

@@ -39,10 +39,14 @@ size_t q2si_sums_find(const struct q2si_sums *sums, uint64_t stretch);
 enum q2s_err q2si_sums_take(struct q2s_disk *disk, const struct q2s_plan_look *look,
 			    struct q2si_sums *out, struct q2s_diag *diag);
 
-/** Read those stretches of @disk whose place in @wanted is set: Q2S_E_CHANGED names one that is
- * not what it was. */
+/**
+ * Read those stretches of @disk whose place in @wanted is set. Q2S_E_CHANGED names one that is not
+ * what it was; holes may have become stored zeros, and the other way round.
+ *
+ * @rest  where there was no data there must be none but zeros; else nobody looks there
+ */
 enum q2s_err q2si_sums_check(struct q2s_disk *disk, const struct q2s_plan_look *look,
-			     const struct q2si_sums *sums, const bool *wanted,
+			     const struct q2si_sums *sums, const bool *wanted, bool rest,
 			     struct q2s_diag *diag);
 
 #endif

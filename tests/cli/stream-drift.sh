@@ -133,18 +133,22 @@ for options in '' '-z'; do
 		q2s-stream --plan plan --part $k/3 elsewhere/disk
 	done >got
 	assert_same_bytes want got
+	cat disk >elsewhere/disk # without holes
+	touch -r disk elsewhere/disk
+	q2s-stream --plan plan elsewhere/disk got
+	assert_same_bytes want got
 done
 touch -d '2020-01-02' elsewhere/disk
 expect_exit 1 q2s-stream --plan plan elsewhere/disk
 expect_stderr 'its modification time is not'
 
-# So is a stream, which has no times; one that differs where its holes are is refused.
+# So is a stream, which has no times, and one without holes; not one that has data in one.
 cat disk | q2s-stream --save-plan plan - want
 cat disk | q2s-stream --plan plan - got
 assert_same_bytes want got
 fill_hole
 cat disk | expect_exit 1 q2s-stream --plan plan - other
-expect_stderr 'the map of its data and holes is not'
+expect_stderr 'its data in the 2 MiB at this'
 
 # One byte of a copy shows in the part that is made of it, before that writes anything; and where
 # the image holds nothing of it, in the part that has the header: stored zeros, what the base holds

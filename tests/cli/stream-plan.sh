@@ -103,7 +103,7 @@ sed 's/"zero": false/"zero": true/' extents >empty
 q2s-stream --extents extents --save-plan plan --measure disk >measure
 expect_exit 0 q2s-stream --extents extents --plan plan disk
 expect_exit 1 q2s-stream --extents empty --plan plan disk
-expect_stderr 'the map of its data and holes is not'
+expect_stderr 'its data in the 2 MiB at this'
 
 # --- what is told of a part ---------------------------------------------------------------------
 

@@ -100,14 +100,37 @@ START_TEST(one_byte_is_seen_where_it_is_looked_for)
 
 		memset(wanted, true, sizeof(wanted));
 		wanted[own] = false;
-		assert_ok(q2si_sums_check(disk, &look, &sums, wanted, &diag));
+		assert_ok(q2si_sums_check(disk, &look, &sums, wanted, true, &diag));
 		wanted[own] = true;
 		assert_refused(Q2S_E_CHANGED, Q2S_NOWHERE.v, own * 2 * MIB,
-			       q2si_sums_check(disk, &look, &sums, wanted, &diag));
+			       q2si_sums_check(disk, &look, &sums, wanted, true, &diag));
 		q2s_disk_close(disk);
 	}
 	q2si_sums_free(&sums);
 }
 END_TEST
 
-UNIT_MAIN("sums", stretches_with_data_have_sums, one_byte_is_seen_where_it_is_looked_for)
+/* Holes and stored zeros are the same; other data where none was is seen by who looks at the rest. */
+START_TEST(data_where_there_was_none_is_seen)
+{
+	const struct q2s_pattern was[] = { data_at(2 * MIB, 2 * MIB, 7) };
+	struct q2s_pattern now[] = { data_at(0, MIB, 0), data_at(2 * MIB, 2 * MIB, 7),
+				     data_at(40 * MIB, MIB, 0) };
+	struct q2si_sums sums = sums_of(was, 1);
+	const bool wanted[] = { true };
+	struct q2s_disk *disk = disk_of(now, 3);
+
+	assert_ok(q2si_sums_check(disk, &look, &sums, wanted, true, &diag));
+	q2s_disk_close(disk);
+	now[2] = data_at(40 * MIB, 1, 1);
+	disk = disk_of(now, 3);
+	assert_ok(q2si_sums_check(disk, &look, &sums, wanted, false, &diag));
+	assert_refused(Q2S_E_CHANGED, Q2S_NOWHERE.v, 40 * MIB,
+		       q2si_sums_check(disk, &look, &sums, wanted, true, &diag));
+	q2s_disk_close(disk);
+	q2si_sums_free(&sums);
+}
+END_TEST
+
+UNIT_MAIN("sums", stretches_with_data_have_sums, one_byte_is_seen_where_it_is_looked_for,
+	  data_where_there_was_none_is_seen)
