@@ -228,9 +228,9 @@ target_print_measure(const struct target *target, bool json)
 	if (!json) {
 		(void)printf("required size: %" PRIu64 "\n"
 			     "fully allocated size: %" PRIu64 "\n"
-			     "exact length: %" PRIu64 "\n"
-			     "known by: %s\n",
-			     measure->required, measure->fully_allocated, length, known_by(target));
+			     "known by: %s\n"
+			     "exact length: %" PRIu64 "\n",
+			     measure->required, measure->fully_allocated, known_by(target), length);
 		return tool_finish(0);
 	}
 	json_t *const object = json_object();

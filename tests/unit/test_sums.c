@@ -87,8 +87,8 @@ changed_at(uint64_t at, uint8_t byte, struct q2s_pattern *out)
 
 START_TEST(one_byte_is_seen_where_it_is_looked_for)
 {
-	static const uint64_t places[] = { 0,	       2 * MIB - 1,	  2 * MIB,
-					   17 * MIB + 12345, 33 * MIB - 1 };
+	static const uint64_t places[] = { 0, 2 * MIB - 1, 2 * MIB, 17 * MIB + 12345,
+					   33 * MIB - 1 };
 	struct q2s_pattern regions[6];
 	struct q2si_sums sums = sums_of(regions, changed_at(SIZE, 0, regions));
 
