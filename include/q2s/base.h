@@ -140,6 +140,7 @@ enum q2s_phase {
 	Q2S_PHASE_COMPARE,  /* comparing two disks; unit: guest bytes */
 	Q2S_PHASE_SPOOL,    /* reading a stream to its end; unit: its bytes; total may be 0: unknown */
 	Q2S_PHASE_SHARE,    /* looking for clusters that are the same; unit: guest bytes */
+	Q2S_PHASE_VERIFY,   /* reading what a kept plan was made for; unit: guest bytes */
 };
 
 /**

@@ -187,6 +187,8 @@ enum q2s_err q2s_plan_measure(const struct q2s_plan *plan, struct q2s_measure *o
  * @compressed  clusters are compressed: @type, @has_level and @level say how
  * @encoder     the library and its version that made the lengths; NUL-terminated. Another one
  *              may make other bytes
+ * @view        what of its files the source shows, in the caller's words, such as the name of a
+ *              snapshot; NUL-terminated. The files alone do not tell
  */
 struct q2s_plan_note {
 	bool compressed;
@@ -194,23 +196,39 @@ struct q2s_plan_note {
 	bool has_level;
 	int32_t level;
 	char encoder[64];
+	char view[128];
+};
+
+/**
+ * How the content of the source is read for a plan that is kept.
+ *
+ * @from, @until  q2s_plan_verify(): which bytes of the output are wanted
+ * @threads       0: one per processor
+ * @observer      or NULL; sees Q2S_PHASE_VERIFY
+ */
+struct q2s_plan_look {
+	uint64_t from;
+	uint64_t until;
+	unsigned threads;
+	const struct q2s_observer *observer;
 };
 
 /**
  * Write @plan to @sink, in the form that doc/plan-file describes: versioned, with a checksum. It
- * remembers what each file of @disk is and when it changed, a digest of where the disk has data,
- * and one of samples of that data, which are read for it. The plan of an encrypted image is not
+ * remembers what each file of @disk is and when it changed, and a digest of each 2 MiB that hold
+ * data, which is read for it. The plan of an encrypted image is not
  * kept (Q2S_E_UNSUPPORTED), nor that of one whose data comes first (Q2S_E_USAGE). Q2S_E_CHANGED
  * when the disk is no longer what it was when it was opened.
  */
 enum q2s_err q2s_plan_save(const struct q2s_plan *plan, const struct q2s_plan_note *note,
-			   struct q2s_disk *disk, struct q2s_sink *sink, struct q2s_diag *diag);
+			   struct q2s_disk *disk, const struct q2s_plan_look *look,
+			   struct q2s_sink *sink, struct q2s_diag *diag);
 
 /**
  * Read a plan back, for the same content: @disk must have as many files as it had, with the same
  * sizes and modification times. The same file (by device and inode) must have the same change time
- * too. When one of them is another file, or has no times, both digests must agree: a source that
- * is only similar is refused, but one that was changed with intent need not be.
+ * too, which proves that nobody wrote to it. When one of them is another file, or has no times,
+ * its data is left to q2s_plan_verify().
  *
  * Returns Q2S_OK, Q2S_E_CHANGED (the source is not what was planned for), Q2S_E_MAGIC (not a
  * plan), Q2S_E_UNSUPPORTED (another version), Q2S_E_DATA (damaged), or what the parts of it
@@ -218,6 +236,16 @@ enum q2s_err q2s_plan_save(const struct q2s_plan *plan, const struct q2s_plan_no
  */
 enum q2s_err q2s_plan_load(struct q2s_file *file, struct q2s_disk *disk, struct q2s_plan **out,
 			   struct q2s_plan_note *note, struct q2s_diag *diag);
+
+/**
+ * Before a range of the image is written by a plan that was loaded for @disk: is the data that it
+ * is made of what it was? Reads it, unless times have proved it. All ranges of an image together
+ * look at all data, also at what the image does not hold.
+ *
+ * Returns Q2S_OK, Q2S_E_CHANGED, Q2S_E_CANCELLED, or what reading reports.
+ */
+enum q2s_err q2s_plan_verify(const struct q2s_plan *plan, struct q2s_disk *disk,
+			     const struct q2s_plan_look *look, struct q2s_diag *diag);
 
 /* ---- pieces ------------------------------------------------------------------------------ */
 

@@ -113,13 +113,16 @@ run_other(void *opaque)
 	return NULL;
 }
 
+/* @memory: of one of them. */
 static unsigned
-thread_count(unsigned wanted)
+thread_count(unsigned wanted, size_t memory)
 {
 	const long online = sysconf(_SC_NPROCESSORS_ONLN);
 
 	if (wanted == 0)
 		wanted = online > 0 ? (unsigned)online : 1;
+	if (memory > 0)
+		wanted = (unsigned)q2si_min(wanted, q2si_max(Q2SI_WORKERS_MEMORY / memory, 1));
 	return (unsigned)q2si_min(wanted, Q2SI_THREADS_MAX);
 }
 
@@ -134,7 +137,7 @@ q2si_ordered_run(const struct q2si_ordered_ops *ops, void *shared, unsigned thre
 		.turn = PTHREAD_COND_INITIALIZER,
 	};
 
-	ordered.wanted = thread_count(threads) - 1;
+	ordered.wanted = thread_count(threads, ops->memory ? ops->memory(shared) : 0) - 1;
 	run_worker(&ordered, true);
 	while (ordered.started > 0)
 		pthread_join(ordered.others[--ordered.started], NULL);

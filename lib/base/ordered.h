@@ -10,6 +10,8 @@
 #include <q2s/base.h>
 
 #define Q2SI_THREADS_MAX 64u
+/** All workers of one run together take no more memory than this, however many are asked for. */
+#define Q2SI_WORKERS_MEMORY ((size_t)80 << 20)
 
 /**
  * What a kind of work does. A worker holds one item at a time in its own state.
@@ -20,6 +22,8 @@
  * @ready    or NULL: does the item need no work? Until one does, there is one thread alone
  * @work     in parallel with others, for what is not ready
  * @deliver  in the order of taking, one caller at a time. Never together with @take
+ * @memory   bytes that one worker takes at most, as far as that can be said; NULL: a trifle. There
+ *           are no more workers than Q2SI_WORKERS_MEMORY has room for, but always one
  *
  * The first failure in the order of the items ends it all: nothing is delivered after it.
  */
@@ -30,6 +34,7 @@ struct q2si_ordered_ops {
 	bool (*ready)(const void *worker);
 	enum q2s_err (*work)(void *shared, void *worker, struct q2s_diag *diag);
 	enum q2s_err (*deliver)(void *shared, void *worker, struct q2s_diag *diag);
+	size_t (*memory)(const void *shared);
 };
 
 /**

@@ -215,6 +215,14 @@ diff_cursor_open(struct q2s_disk *disk, struct q2s_cursor **out, struct q2s_diag
 	return Q2S_OK;
 }
 
+static size_t
+diff_cursor_memory(const struct q2s_disk *disk)
+{
+	const struct diff_disk *both = (const struct diff_disk *)disk;
+
+	return q2si_cursor_memory(both->source) + q2si_cursor_memory(both->base) + 2 * BUFFER_SIZE;
+}
+
 /* Those of the source, then those of the base. */
 static struct q2s_file *
 diff_file(const struct q2s_disk *disk, size_t index)
@@ -237,6 +245,7 @@ diff_close(struct q2s_disk *disk)
 static const struct q2si_disk_ops diff_ops = {
 	.cursor_open = diff_cursor_open,
 	.cursor_close = diff_cursor_close,
+	.cursor_memory = diff_cursor_memory,
 	.extent = diff_extent,
 	.read = diff_read,
 	.file = diff_file,

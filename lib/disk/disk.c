@@ -90,6 +90,12 @@ q2s_cursor_close(struct q2s_cursor *cursor)
 		cursor->disk->ops->cursor_close(cursor);
 }
 
+size_t
+q2si_cursor_memory(const struct q2s_disk *disk)
+{
+	return disk->ops->cursor_memory ? disk->ops->cursor_memory(disk) : 0;
+}
+
 enum q2s_err
 q2s_cursor_extent(struct q2s_cursor *cursor, q2s_guest guest, uint64_t max, struct q2s_extent *out,
 		  struct q2s_diag *diag)

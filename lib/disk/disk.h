@@ -14,12 +14,16 @@ struct q2si_disk_ops {
 	enum q2s_err (*cursor_open)(struct q2s_disk *disk, struct q2s_cursor **out,
 				    struct q2s_diag *diag);
 	void (*cursor_close)(struct q2s_cursor *cursor);
+	/** See q2si_cursor_memory(). NULL: a trifle. */
+	size_t (*cursor_memory)(const struct q2s_disk *disk);
 	enum q2s_err (*extent)(struct q2s_cursor *cursor, q2s_guest guest, uint64_t max,
 			       struct q2s_extent *out, struct q2s_diag *diag);
 	enum q2s_err (*read)(struct q2s_cursor *cursor, q2s_guest guest, void *buf, size_t len,
 			     struct q2s_diag *diag);
 	/** See q2s_disk_file(). NULL: it lies in no file. */
 	struct q2s_file *(*file)(const struct q2s_disk *disk, size_t index);
+	/** What it shows depends on more than what lies in its files. */
+	bool hinted;
 	/** Free everything, @disk included; the frame has freed the name. */
 	void (*close)(struct q2s_disk *disk);
 };
@@ -37,6 +41,9 @@ struct q2s_cursor {
 /** Fill the common part; copies @name. */
 enum q2s_err q2si_disk_init(struct q2s_disk *disk, const struct q2si_disk_ops *ops,
 			    const char *name, uint64_t size, struct q2s_diag *diag);
+
+/** Bytes of memory that a cursor of @disk takes at most, as far as that can be said. */
+size_t q2si_cursor_memory(const struct q2s_disk *disk);
 
 /** Is @file the file of @ident, whatever state it is in? */
 bool q2si_same_file(const struct q2s_file *file, const struct q2s_file_ident *ident);

@@ -122,6 +122,12 @@ hinted_cursor_close(struct q2s_cursor *cursor)
 	free(cursor);
 }
 
+static size_t
+hinted_cursor_memory(const struct q2s_disk *disk)
+{
+	return q2si_cursor_memory(((const struct hinted_disk *)disk)->inner);
+}
+
 static struct q2s_file *
 hinted_file(const struct q2s_disk *disk, size_t index)
 {
@@ -138,9 +144,11 @@ hinted_close(struct q2s_disk *disk)
 static const struct q2si_disk_ops hinted_ops = {
 	.cursor_open = hinted_cursor_open,
 	.cursor_close = hinted_cursor_close,
+	.cursor_memory = hinted_cursor_memory,
 	.extent = hinted_extent,
 	.read = hinted_read,
 	.file = hinted_file,
+	.hinted = true,
 	.close = hinted_close,
 };
 

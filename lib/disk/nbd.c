@@ -97,9 +97,17 @@ nbd_disk_close(struct q2s_disk *base)
 	free(disk);
 }
 
+static size_t
+nbd_cursor_memory(const struct q2s_disk *disk)
+{
+	(void)disk;
+	return Q2SI_NBD_SLOTS * Q2SI_NBD_CHUNK;
+}
+
 static const struct q2si_disk_ops nbd_ops = {
 	.cursor_open = nbd_cursor_open,
 	.cursor_close = nbd_cursor_close,
+	.cursor_memory = nbd_cursor_memory,
 	.extent = nbd_extent,
 	.read = nbd_read,
 	.file = nbd_file,

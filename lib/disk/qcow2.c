@@ -2,6 +2,7 @@
 /* A qcow2 image as a disk: its life, and that of its cursors. */
 #include <stdlib.h>
 
+#include "base/arith.h"
 #include "base/diag.h"
 #include "disk/qcow2.h"
 
@@ -37,6 +38,22 @@ qcow2_cursor_close(struct q2s_cursor *base)
 	free(cursor);
 }
 
+/* Of each layer an L2 table and a compressed cluster, and the clusters that were decompressed. */
+static size_t
+qcow2_cursor_memory(const struct q2s_disk *disk)
+{
+	const struct q2si_chain *chain = &((const struct q2si_qcow2_disk *)disk)->chain;
+	size_t layers = 0, largest = 0;
+
+	for (size_t i = 0; i < chain->count && chain->layers[i].image; i++) {
+		const size_t size = q2s_image_geom(chain->layers[i].image)->cluster_size;
+
+		layers += size + 2 * size;
+		largest = q2si_max(largest, size);
+	}
+	return layers + Q2SI_SLOTS * largest;
+}
+
 /* The files of all layers from the top down; an external data file follows its image. */
 static struct q2s_file *
 qcow2_file(const struct q2s_disk *disk, size_t index)
@@ -64,6 +81,7 @@ qcow2_close(struct q2s_disk *disk)
 static const struct q2si_disk_ops qcow2_ops = {
 	.cursor_open = qcow2_cursor_open,
 	.cursor_close = qcow2_cursor_close,
+	.cursor_memory = qcow2_cursor_memory,
 	.extent = q2si_qcow2_extent,
 	.read = q2si_qcow2_read,
 	.file = qcow2_file,

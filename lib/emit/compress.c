@@ -8,6 +8,7 @@
 #include "base/arith.h"
 #include "base/diag.h"
 #include "base/ordered.h"
+#include "disk/disk.h"
 #include "emit/encoder.h"
 #include "plan/alloc.h"
 #include "plan/runs.h"
@@ -83,6 +84,17 @@ worker_close(void *opaque)
 	free(worker->streams);
 	free(worker->runs.list);
 	free(worker);
+}
+
+static size_t
+worker_memory(const void *opaque)
+{
+	const struct compression *shared = opaque;
+	const struct q2s_geom *geom = &shared->plain->geom;
+
+	return ((size_t)batch_clusters(geom) + 1) * geom->cluster_size +
+	       q2si_encoder_memory(&shared->options->how, geom->cluster_size) +
+	       q2si_cursor_memory(shared->disk);
 }
 
 /* Load the next run; false at the end. */
@@ -201,6 +213,7 @@ static const struct q2si_ordered_ops compress_ops = {
 	.take = worker_take,
 	.work = worker_work,
 	.deliver = worker_deliver,
+	.memory = worker_memory,
 };
 
 enum q2s_err

@@ -6,6 +6,7 @@
 #include "base/arith.h"
 #include "base/diag.h"
 #include "base/ordered.h"
+#include "disk/disk.h"
 
 static uint64_t
 total(const struct q2si_emission *emission)
@@ -39,6 +40,22 @@ static void
 parcel_close(void *worker)
 {
 	q2si_parcel_free(worker);
+}
+
+static size_t
+parcel_memory(const void *shared)
+{
+	const struct q2si_emission *emission = shared;
+	size_t memory = Q2SI_PARCEL_BYTES;
+
+	if (emission->disk)
+		memory += q2si_cursor_memory(emission->disk);
+	if (q2si_emission_encodes(emission)) {
+		const uint32_t size = q2s_plan_spec(emission->plan)->geom.cluster_size;
+
+		memory += size + q2si_encoder_memory(emission->options.how, size);
+	}
+	return memory;
 }
 
 static enum q2s_err
@@ -76,6 +93,7 @@ static const struct q2si_ordered_ops parcel_ops = {
 	.ready = parcel_ready,
 	.work = parcel_work,
 	.deliver = parcel_deliver,
+	.memory = parcel_memory,
 };
 
 /* ------------------------------------------------------------------------------------------ */

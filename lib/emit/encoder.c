@@ -5,6 +5,7 @@
 
 #include <zstd.h>
 
+#include "base/arith.h"
 #include "base/diag.h"
 
 struct q2si_encoder {
@@ -46,6 +47,32 @@ const char *
 q2s_encoder_name(const struct q2s_compression *how)
 {
 	return choose(how)->name();
+}
+
+/*
+ * zstd's tables grow with the level and the input, to 17 times its size. The bounds of the levels
+ * are those of zstd 1.5, which tells them only to programs that are linked with it statically.
+ */
+static size_t
+zstd_memory(int level, size_t size)
+{
+	static const struct {
+		int level;
+		size_t most;
+	} bounds[] = { { 4, 3u << 20 }, { 8, 7u << 20 }, { 9, 13u << 20 }, { 12, 25u << 20 } };
+	size_t most = SIZE_MAX;
+
+	for (size_t i = sizeof(bounds) / sizeof(bounds[0]); i-- > 0 && level <= bounds[i].level;)
+		most = bounds[i].most;
+	return q2si_min(most, 17 * size + (1u << 20));
+}
+
+size_t
+q2si_encoder_memory(const struct q2s_compression *how, uint32_t size)
+{
+	if (how->type == Q2S_COMPRESSION_ZSTD)
+		return zstd_memory(how->has_level ? how->level : 0, size);
+	return 1u << 20; /* a window and hash tables, whatever is compressed */
 }
 
 enum q2s_err

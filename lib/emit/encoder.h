@@ -35,6 +35,9 @@ enum q2s_err q2si_encoder_open(const struct q2s_compression *how, uint32_t size,
 			       struct q2si_encoder **out, struct q2s_diag *diag);
 void q2si_encoder_close(struct q2si_encoder *encoder); /* NULL is fine */
 
+/** Bytes of memory that an encoder of clusters of @size takes at most, about. */
+size_t q2si_encoder_memory(const struct q2s_compression *how, uint32_t size);
+
 /** Compress one cluster into at most its size less one; *@len is 0 when it does not shrink. */
 enum q2s_err q2si_encode(struct q2si_encoder *encoder, const uint8_t *in, uint8_t *out,
 			 uint32_t *len, struct q2s_diag *diag);

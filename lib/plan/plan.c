@@ -77,6 +77,7 @@ q2s_plan_free(struct q2s_plan *plan)
 	q2s_alloc_free(plan->alloc);
 	free(plan->strings);
 	free(plan->header);
+	q2si_sums_free(&plan->sums);
 	free(plan);
 }
 

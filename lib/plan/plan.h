@@ -6,6 +6,7 @@
 #include <q2s/plan.h>
 
 #include "plan/alloc.h"
+#include "plan/sums.h"
 
 struct q2s_plan {
 	struct q2s_spec spec; /* its strings point into @strings */
@@ -13,6 +14,9 @@ struct q2s_plan {
 	struct q2s_alloc *alloc;
 	struct q2s_layout layout;
 	uint8_t *header; /* cluster 0, ready to write */
+	/* of a kept plan: no times prove that the source is what it was, so its data has to */
+	bool doubtful;
+	struct q2si_sums sums;
 };
 
 /**

@@ -8,7 +8,7 @@
 
 #define Q2SI_PLAN_MAGIC "q2s-plan"
 #define Q2SI_PLAN_MAGIC_SIZE 8u
-#define Q2SI_PLAN_VERSION 2u
+#define Q2SI_PLAN_VERSION 3u
 
 /* Head: magic, u32 version, u32 zero, u64 bytes of the body; then the body, then u32 CRC-32. */
 #define Q2SI_PLAN_HEAD_SIZE 24u

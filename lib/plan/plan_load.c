@@ -11,68 +11,18 @@
 #include "base/bytes.h"
 #include "base/cleanup.h"
 #include "base/diag.h"
-#include "plan/fingerprint.h"
+#include "disk/disk.h"
 #include "plan/plan.h"
+#include "plan/plan_body.h"
 #include "plan/plan_file.h"
 
-/* What is left of the body. */
-struct body {
-	const uint8_t *at;
-	size_t left;
-	struct q2s_diag *diag;
-};
-
 static enum q2s_err
-damaged(struct q2s_diag *diag, const char *why)
-{
-	return q2si_fail_at(diag, Q2S_E_DATA, "plan", Q2S_NOWHERE, "%s", why);
-}
-
-static enum q2s_err
-get_bytes(struct body *body, uint64_t len, struct q2s_bytes *out)
-{
-	if (len > body->left)
-		return damaged(body->diag, "it ends too early");
-	*out = (struct q2s_bytes){ body->at, (size_t)len };
-	body->at += len;
-	body->left -= (size_t)len;
-	return Q2S_OK;
-}
-
-static enum q2s_err
-get_number(struct body *body, uint64_t max, uint64_t *out)
-{
-	struct q2s_bytes raw = { 0 };
-
-	Q2SI_TRY(get_bytes(body, 8, &raw));
-	*out = q2si_get_be64(raw.data);
-	if (*out > max)
-		return q2si_fail(body->diag, Q2S_E_DATA, "plan", Q2S_NOWHERE, *out,
-				 "a number is out of range");
-	return Q2S_OK;
-}
-
-static enum q2s_err
-get_string(struct body *body, struct q2s_bytes *out)
-{
-	uint64_t len;
-
-	*out = (struct q2s_bytes){ 0 };
-	Q2SI_TRY(get_number(body, UINT64_MAX, &len));
-	if (len == UINT64_MAX)
-		return Q2S_OK;
-	if (len > Q2SI_PLAN_STRING_MAX)
-		return damaged(body->diag, "a string is too long");
-	return get_bytes(body, len, out);
-}
-
-static enum q2s_err
-get_spec(struct body *body, struct q2s_spec *out)
+get_spec(struct q2si_body *body, struct q2s_spec *out)
 {
 	uint64_t v[9];
 
 	for (size_t i = 0; i < 9; i++)
-		Q2SI_TRY(get_number(body, i == 5 ? UINT64_MAX : UINT8_MAX, &v[i]));
+		Q2SI_TRY(q2si_body_number(body, i == 5 ? UINT64_MAX : UINT8_MAX, &v[i]));
 	const struct q2s_geom_params params = {
 		.version = (uint32_t)v[0],
 		.cluster_bits = (uint32_t)v[1],
@@ -88,33 +38,28 @@ get_spec(struct body *body, struct q2s_spec *out)
 		.data_file_raw = v[8] != 0,
 	};
 	Q2SI_TRY(q2s_geom_init(&params, &out->geom, body->diag));
-	Q2SI_TRY(get_string(body, &out->backing_name));
-	Q2SI_TRY(get_string(body, &out->backing_format));
-	return get_string(body, &out->data_file_name);
+	Q2SI_TRY(q2si_body_string(body, &out->backing_name));
+	Q2SI_TRY(q2si_body_string(body, &out->backing_format));
+	return q2si_body_string(body, &out->data_file_name);
 }
 
 static enum q2s_err
-get_note(struct body *body, struct q2s_plan_note *out)
+get_note(struct q2si_body *body, struct q2s_plan_note *out)
 {
-	struct q2s_bytes encoder;
 	uint64_t compressed, type, has_level, level;
 
-	Q2SI_TRY(get_number(body, 1, &compressed));
-	Q2SI_TRY(get_number(body, UINT8_MAX, &type));
-	Q2SI_TRY(get_number(body, 1, &has_level));
-	Q2SI_TRY(get_number(body, UINT64_MAX, &level));
-	Q2SI_TRY(get_string(body, &encoder));
-	if (encoder.len >= sizeof(out->encoder))
-		return damaged(body->diag, "a string is too long");
+	Q2SI_TRY(q2si_body_number(body, 1, &compressed));
+	Q2SI_TRY(q2si_body_number(body, UINT8_MAX, &type));
+	Q2SI_TRY(q2si_body_number(body, 1, &has_level));
+	Q2SI_TRY(q2si_body_number(body, UINT64_MAX, &level));
 	*out = (struct q2s_plan_note){
 		.compressed = compressed != 0,
 		.type = (uint8_t)type,
 		.has_level = has_level != 0,
 		.level = (int32_t)(int64_t)level,
 	};
-	if (encoder.len > 0)
-		memcpy(out->encoder, encoder.data, encoder.len);
-	return Q2S_OK;
+	Q2SI_TRY(q2si_body_text(body, out->encoder, sizeof(out->encoder)));
+	return q2si_body_text(body, out->view, sizeof(out->view));
 }
 
 /* ---- is it the source that was planned for? ------------------------------------------------ */
@@ -129,12 +74,12 @@ changed(struct q2s_diag *diag, const struct q2s_file *file, const char *what)
 }
 
 static enum q2s_err
-get_ident(struct body *body, struct q2s_file_ident *out)
+get_ident(struct q2si_body *body, struct q2s_file_ident *out)
 {
 	uint64_t v[7];
 
 	for (size_t i = 0; i < 7; i++)
-		Q2SI_TRY(get_number(body, i == 2 || i == 6 ? UINT32_MAX : UINT64_MAX, &v[i]));
+		Q2SI_TRY(q2si_body_number(body, i == 2 || i == 6 ? UINT32_MAX : UINT64_MAX, &v[i]));
 	*out = (struct q2s_file_ident){
 		.size = v[0],
 		.mtime_sec = (int64_t)v[1],
@@ -152,7 +97,7 @@ get_ident(struct body *body, struct q2s_file_ident *out)
  * another machine has, has a change time of its own. A device has no times, which prove nothing.
  */
 static enum q2s_err
-match_file(struct body *body, const struct q2s_file *file, bool *proved)
+match_file(struct q2si_body *body, const struct q2s_file *file, bool *proved)
 {
 	struct q2s_file_ident was = { 0 }, is;
 
@@ -170,48 +115,56 @@ match_file(struct body *body, const struct q2s_file *file, bool *proved)
 	return Q2S_OK;
 }
 
-/* What no time can prove is looked at. */
+/* @out: what the data was. */
 static enum q2s_err
-match_content(struct body *body, struct q2s_disk *disk, bool proved)
+get_sums(struct q2si_body *body, uint64_t size, struct q2si_sums *out)
 {
-	struct q2si_fingerprint was = { 0 }, is;
+	const uint64_t last = size >> Q2SI_STRETCH_BITS;
+	uint64_t count;
 
-	Q2SI_TRY(get_number(body, UINT64_MAX, &was.map));
-	Q2SI_TRY(get_number(body, UINT64_MAX, &was.data));
-	if (proved)
-		return Q2S_OK;
-	Q2SI_TRY(q2si_fingerprint(disk, &is, body->diag));
-	if (is.map != was.map)
-		return changed(body->diag, NULL, "the map of its data and holes");
-	return is.data == was.data ? Q2S_OK : changed(body->diag, NULL, "a sample of its data");
+	/* Each takes 16 bytes, so that no number in the file asks for more memory than it has. */
+	Q2SI_TRY(q2si_body_number(body, body->left / 16, &count));
+	out->list = calloc(count + 1, sizeof(*out->list));
+	if (!out->list)
+		return q2si_fail_nomem(body->diag, "plan");
+	for (; out->count < count; out->count++) {
+		struct q2si_sum *sum = &out->list[out->count];
+
+		Q2SI_TRY(q2si_body_number(body, last, &sum->stretch));
+		Q2SI_TRY(q2si_body_number(body, UINT64_MAX, &sum->hash));
+		if (out->count > 0 && sum->stretch <= sum[-1].stretch)
+			return q2si_plan_damaged(body->diag, "its sums are not in order");
+	}
+	return Q2S_OK;
 }
 
+/* @proved: of all files; what else decides what they show (hints) has no times. */
 static enum q2s_err
-match_source(struct body *body, struct q2s_disk *disk)
+match_source(struct q2si_body *body, struct q2s_disk *disk, bool *proved)
 {
 	uint64_t size, count;
-	bool all = true;
 
-	Q2SI_TRY(get_number(body, UINT64_MAX, &size));
-	Q2SI_TRY(get_number(body, Q2SI_PLAN_FILES_MAX, &count));
+	Q2SI_TRY(q2si_body_number(body, UINT64_MAX, &size));
+	Q2SI_TRY(q2si_body_number(body, Q2SI_PLAN_FILES_MAX, &count));
 	if (size != q2s_disk_size(disk))
 		return changed(body->diag, NULL, "its size");
+	*proved = count > 0 && !disk->ops->hinted;
 	for (uint64_t i = 0; i < count; i++) {
-		bool proved = false;
+		bool this = false;
 
-		Q2SI_TRY(match_file(body, q2s_disk_file(disk, i), &proved));
-		all = all && proved;
+		Q2SI_TRY(match_file(body, q2s_disk_file(disk, i), &this));
+		*proved = *proved && this;
 	}
 	if (q2s_disk_file(disk, count))
 		return changed(body->diag, NULL, "the number of its files");
-	return match_content(body, disk, all && count > 0);
+	return Q2S_OK;
 }
 
 /* ---- the allocation ------------------------------------------------------------------------ */
 
 /* The runs of one table, decoded from a copy that ends in zeros, at which every number stops. */
 static enum q2s_err
-get_runs(struct body *body, struct q2s_bytes code, struct q2s_alloc *alloc)
+get_runs(struct q2si_body *body, struct q2s_bytes code, struct q2s_alloc *alloc)
 {
 	const uint8_t stop[Q2SI_SLOT_CODE_MAX] = { 0 };
 	struct q2si_store store = { 0 };
@@ -225,7 +178,7 @@ get_runs(struct body *body, struct q2s_bytes code, struct q2s_alloc *alloc)
 	for (uint64_t pos = 0; err == Q2S_OK && pos < code.len;) {
 		q2si_slot_get(&store, &pos, alloc->geom.sub_mask, &run);
 		if (pos > code.len || run.count == 0)
-			err = damaged(body->diag, "a run of clusters is cut off");
+			err = q2si_plan_damaged(body->diag, "a run of clusters is cut off");
 		else
 			err = q2s_alloc_add(alloc, &run.slot, run.count, body->diag);
 	}
@@ -234,40 +187,40 @@ get_runs(struct body *body, struct q2s_bytes code, struct q2s_alloc *alloc)
 }
 
 static enum q2s_err
-get_table(struct body *body, struct q2s_alloc *alloc)
+get_table(struct q2si_body *body, struct q2s_alloc *alloc)
 {
 	const struct q2s_slot absent = { 0 };
 	const uint32_t bits = alloc->geom.l2_bits;
 	struct q2s_bytes code = { 0 };
 	uint64_t index, len;
 
-	Q2SI_TRY(get_number(body, UINT32_MAX, &index));
-	Q2SI_TRY(get_number(body, UINT64_MAX, &len));
-	Q2SI_TRY(get_bytes(body, len, &code));
+	Q2SI_TRY(q2si_body_number(body, UINT32_MAX, &index));
+	Q2SI_TRY(q2si_body_number(body, UINT64_MAX, &len));
+	Q2SI_TRY(q2si_body_bytes(body, len, &code));
 	if (index >= alloc->geom.l1_entries || index << bits < alloc->next)
-		return damaged(body->diag, "its tables are not in order");
+		return q2si_plan_damaged(body->diag, "its tables are not in order");
 	Q2SI_TRY(q2s_alloc_add(alloc, &absent, (index << bits) - alloc->next, body->diag));
 	Q2SI_TRY(get_runs(body, code, alloc));
 	if (alloc->next > (index + 1) << bits)
-		return damaged(body->diag, "a table has too many clusters");
+		return q2si_plan_damaged(body->diag, "a table has too many clusters");
 	return Q2S_OK;
 }
 
 static enum q2s_err
-get_owners(struct body *body, struct q2s_alloc *alloc)
+get_owners(struct q2si_body *body, struct q2s_alloc *alloc)
 {
 	struct q2si_owners owners = { 0 };
 	Q2SI_AUTO_FREE struct q2si_owner *list = NULL;
 	uint64_t count, sharers;
 
 	/* Each takes 16 bytes, so that no number in the file asks for more memory than it has. */
-	Q2SI_TRY(get_number(body, body->left / 16, &count));
+	Q2SI_TRY(q2si_body_number(body, body->left / 16, &count));
 	list = calloc(count + 1, sizeof(*list));
 	if (!list)
 		return q2si_fail_nomem(body->diag, "plan");
 	for (uint64_t i = 0; i < count; i++) {
-		Q2SI_TRY(get_number(body, UINT64_MAX, &list[i].cluster));
-		Q2SI_TRY(get_number(body, UINT32_MAX, &sharers));
+		Q2SI_TRY(q2si_body_number(body, UINT64_MAX, &list[i].cluster));
+		Q2SI_TRY(q2si_body_number(body, UINT32_MAX, &sharers));
 		list[i].sharers = (uint32_t)sharers;
 	}
 	owners = (struct q2si_owners){ list, count };
@@ -275,35 +228,55 @@ get_owners(struct body *body, struct q2s_alloc *alloc)
 }
 
 static enum q2s_err
-get_alloc(struct body *body, struct q2s_alloc *alloc)
+get_alloc(struct q2si_body *body, struct q2s_alloc *alloc)
 {
 	uint64_t count;
 
 	Q2SI_TRY(get_owners(body, alloc));
-	Q2SI_TRY(get_number(body, alloc->geom.l1_entries, &count));
+	Q2SI_TRY(q2si_body_number(body, alloc->geom.l1_entries, &count));
 	for (uint64_t i = 0; i < count; i++)
 		Q2SI_TRY(get_table(body, alloc));
-	return body->left == 0 ? Q2S_OK : damaged(body->diag, "it goes on behind its end");
+	return body->left == 0 ? Q2S_OK : q2si_plan_damaged(body->diag, "it goes on behind its end");
+}
+
+/* The allocation, and with it the whole plan. */
+static enum q2s_err
+make_plan(struct q2si_body *body, const struct q2s_spec *spec, struct q2s_plan **out)
+{
+	struct q2s_alloc *alloc;
+	enum q2s_err err;
+
+	Q2SI_TRY(q2s_alloc_new(&spec->geom, &alloc, body->diag));
+	err = get_alloc(body, alloc);
+	if (err == Q2S_OK)
+		err = q2s_plan_new(spec, alloc, out, body->diag);
+	if (err != Q2S_OK)
+		q2s_alloc_free(alloc);
+	return err;
 }
 
 static enum q2s_err
-get_plan(struct body *body, struct q2s_disk *disk, struct q2s_plan **out,
+get_plan(struct q2si_body *body, struct q2s_disk *disk, struct q2s_plan **out,
 	 struct q2s_plan_note *note)
 {
-	struct q2s_alloc *alloc;
+	struct q2si_sums sums = { 0 };
 	struct q2s_spec spec;
+	bool proved = false;
 	enum q2s_err err;
 
 	Q2SI_TRY(get_spec(body, &spec));
 	Q2SI_TRY(get_note(body, note));
-	Q2SI_TRY(match_source(body, disk));
-	Q2SI_TRY(q2s_alloc_new(&spec.geom, &alloc, body->diag));
-	err = get_alloc(body, alloc);
+	Q2SI_TRY(match_source(body, disk, &proved));
+	err = get_sums(body, q2s_disk_size(disk), &sums);
 	if (err == Q2S_OK)
-		err = q2s_plan_new(&spec, alloc, out, body->diag);
-	if (err != Q2S_OK)
-		q2s_alloc_free(alloc);
-	return err;
+		err = make_plan(body, &spec, out);
+	if (err != Q2S_OK) {
+		q2si_sums_free(&sums);
+		return err;
+	}
+	(*out)->sums = sums;
+	(*out)->doubtful = !proved && !spec.data_file_raw;
+	return Q2S_OK;
 }
 
 /* The head says how long the body is; the checksum covers both. */
@@ -320,11 +293,11 @@ check_frame(const uint8_t *raw, uint64_t size, struct q2s_diag *diag)
 	const uint64_t rest = size - Q2SI_PLAN_HEAD_SIZE - Q2SI_PLAN_TAIL_SIZE;
 
 	if (q2si_get_be64(raw + 16) != rest)
-		return damaged(diag, "it is not as long as it says");
+		return q2si_plan_damaged(diag, "it is not as long as it says");
 	const uint8_t *tail = raw + size - Q2SI_PLAN_TAIL_SIZE;
 
 	if (q2si_get_be32(tail) != (uint32_t)crc32_z(0, raw, (z_size_t)(tail - raw)))
-		return damaged(diag, "its checksum is wrong");
+		return q2si_plan_damaged(diag, "its checksum is wrong");
 	return Q2S_OK;
 }
 
@@ -334,7 +307,8 @@ q2s_plan_load(struct q2s_file *file, struct q2s_disk *disk, struct q2s_plan **ou
 {
 	const uint64_t size = q2s_file_size(file);
 	Q2SI_AUTO_FREE uint8_t *raw = NULL;
-	struct body body = { .diag = diag };
+	struct q2si_body body = { .diag = diag };
+	enum q2s_err err;
 
 	if (size > Q2SI_PLAN_MAX_BYTES)
 		return q2si_fail(diag, Q2S_E_LIMIT, "plan", Q2S_NOWHERE, size, "larger than any");
@@ -342,8 +316,12 @@ q2s_plan_load(struct q2s_file *file, struct q2s_disk *disk, struct q2s_plan **ou
 	if (!raw)
 		return q2si_fail_nomem(diag, "plan");
 	Q2SI_TRY(q2s_file_read(file, 0, raw, size, diag));
-	Q2SI_TRY(check_frame(raw, size, diag));
-	body.at = raw + Q2SI_PLAN_HEAD_SIZE;
-	body.left = size - Q2SI_PLAN_HEAD_SIZE - Q2SI_PLAN_TAIL_SIZE;
-	return get_plan(&body, disk, out, note);
+	err = check_frame(raw, size, diag);
+	if (err == Q2S_OK) {
+		body.at = raw + Q2SI_PLAN_HEAD_SIZE;
+		body.left = size - Q2SI_PLAN_HEAD_SIZE - Q2SI_PLAN_TAIL_SIZE;
+		err = get_plan(&body, disk, out, note);
+	}
+	/* what is wrong is wrong with the plan, unless it is the source that changed */
+	return err == Q2S_E_CHANGED ? err : q2si_in_file(diag, err, q2s_file_name(file));
 }

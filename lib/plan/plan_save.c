@@ -7,7 +7,6 @@
 
 #include "base/bytes.h"
 #include "base/diag.h"
-#include "plan/fingerprint.h"
 #include "plan/plan.h"
 #include "plan/plan_file.h"
 
@@ -63,12 +62,15 @@ put_note(struct body *body, const struct q2s_plan_note *note)
 {
 	const struct q2s_bytes encoder = { (const uint8_t *)note->encoder,
 					   strnlen(note->encoder, sizeof(note->encoder)) };
+	const struct q2s_bytes view = { (const uint8_t *)note->view,
+					strnlen(note->view, sizeof(note->view)) };
 
 	Q2SI_TRY(put_number(body, note->compressed));
 	Q2SI_TRY(put_number(body, note->type));
 	Q2SI_TRY(put_number(body, note->has_level));
 	Q2SI_TRY(put_number(body, (uint64_t)(int64_t)note->level));
-	return put_string(body, encoder);
+	Q2SI_TRY(put_string(body, encoder));
+	return put_string(body, view);
 }
 
 static enum q2s_err
@@ -88,9 +90,35 @@ put_file(struct body *body, const struct q2s_file *file)
 }
 
 static enum q2s_err
-put_source(struct body *body, struct q2s_disk *disk)
+put_sums(struct body *body, const struct q2si_sums *sums)
 {
-	struct q2si_fingerprint print;
+	Q2SI_TRY(put_number(body, sums->count));
+	for (size_t i = 0; i < sums->count; i++) {
+		Q2SI_TRY(put_number(body, sums->list[i].stretch));
+		Q2SI_TRY(put_number(body, sums->list[i].hash));
+	}
+	return Q2S_OK;
+}
+
+/* What no times can prove to be the same elsewhere. */
+static enum q2s_err
+put_content(struct body *body, const struct q2s_spec *spec, struct q2s_disk *disk,
+	    const struct q2s_plan_look *look)
+{
+	struct q2si_sums sums = { 0 };
+	enum q2s_err err;
+
+	if (!spec->data_file_raw) /* with one the image says nothing of the content */
+		Q2SI_TRY(q2si_sums_take(disk, look, &sums, body->diag));
+	err = put_sums(body, &sums);
+	q2si_sums_free(&sums);
+	return err;
+}
+
+static enum q2s_err
+put_source(struct body *body, const struct q2s_spec *spec, struct q2s_disk *disk,
+	   const struct q2s_plan_look *look)
+{
 	struct q2s_file *file;
 	size_t count = 0;
 
@@ -100,9 +128,7 @@ put_source(struct body *body, struct q2s_disk *disk)
 	Q2SI_TRY(put_number(body, count));
 	for (size_t i = 0; (file = q2s_disk_file(disk, i)); i++)
 		Q2SI_TRY(put_file(body, file));
-	Q2SI_TRY(q2si_fingerprint(disk, &print, body->diag));
-	Q2SI_TRY(put_number(body, print.map));
-	Q2SI_TRY(put_number(body, print.data));
+	Q2SI_TRY(put_content(body, spec, disk, look));
 	/* What was written meanwhile would be remembered as if it had been planned for. */
 	return q2s_disk_verify(disk, body->diag);
 }
@@ -169,7 +195,8 @@ write_all(const struct q2si_store *store, struct q2s_sink *sink, struct q2s_diag
 
 enum q2s_err
 q2s_plan_save(const struct q2s_plan *plan, const struct q2s_plan_note *note,
-	      struct q2s_disk *disk, struct q2s_sink *sink, struct q2s_diag *diag)
+	      struct q2s_disk *disk, const struct q2s_plan_look *look, struct q2s_sink *sink,
+	      struct q2s_diag *diag)
 {
 	struct body body = { .diag = diag };
 	enum q2s_err err;
@@ -184,7 +211,7 @@ q2s_plan_save(const struct q2s_plan *plan, const struct q2s_plan_note *note,
 	if (err == Q2S_OK)
 		err = put_note(&body, note);
 	if (err == Q2S_OK)
-		err = put_source(&body, disk);
+		err = put_source(&body, &plan->spec, disk, look);
 	if (err == Q2S_OK)
 		err = put_owners(&body, &plan->alloc->owners);
 	if (err == Q2S_OK)

@@ -5,6 +5,7 @@
 #include "base/arith.h"
 #include "base/diag.h"
 #include "base/ordered.h"
+#include "disk/disk.h"
 #include "plan/scan.h"
 
 /* Guest bytes that a thread takes at a time: more, where it turned out that little is there. */
@@ -80,6 +81,14 @@ scanner_work(void *shared, void *worker, struct q2s_diag *diag)
 	return q2si_probe(&scanner->prober, scanner->first, scanner->end, &scanner->runs, diag);
 }
 
+static size_t
+scanner_memory(const void *opaque)
+{
+	const struct scan *scan = opaque;
+
+	return scan->skipper.buf_size + q2si_cursor_memory(scan->disk);
+}
+
 static enum q2s_err
 observe(const struct scan *scan, struct q2s_diag *diag)
 {
@@ -128,6 +137,7 @@ static const struct q2si_ordered_ops scan_ops = {
 	.take = scanner_take,
 	.work = scanner_work,
 	.deliver = scanner_deliver,
+	.memory = scanner_memory,
 };
 
 /* No more threads than there is work for. */

@@ -11,6 +11,7 @@
 #include "base/diag.h"
 #include "base/hash.h"
 #include "base/ordered.h"
+#include "disk/disk.h"
 #include "plan/alloc.h"
 #include "plan/candidates.h"
 
@@ -84,6 +85,16 @@ sharer_close(void *worker)
 	free(sharer->data);
 	free(sharer->hashes);
 	free(sharer);
+}
+
+static size_t
+sharer_memory(const void *opaque)
+{
+	const struct sharing *sharing = opaque;
+	const struct q2s_geom *geom = &sharing->plain->geom;
+
+	return ((size_t)batch_clusters(geom) << geom->cluster_bits) +
+	       q2si_cursor_memory(sharing->disk);
 }
 
 /* Load the next run; false at the end. */
@@ -259,6 +270,7 @@ static const struct q2si_ordered_ops share_ops = {
 	.take = sharer_take,
 	.work = sharer_work,
 	.deliver = sharer_deliver,
+	.memory = sharer_memory,
 };
 
 /* ---- the whole --------------------------------------------------------------------------- */

@@ -18,7 +18,7 @@ progress_phase_name(enum q2s_phase phase)
 		[Q2S_PHASE_SCAN] = "scan",       [Q2S_PHASE_COMPRESS] = "compress",
 		[Q2S_PHASE_WRITE] = "write",     [Q2S_PHASE_CHECK] = "check",
 		[Q2S_PHASE_COMPARE] = "compare", [Q2S_PHASE_SPOOL] = "read",
-		[Q2S_PHASE_SHARE] = "share",
+		[Q2S_PHASE_SHARE] = "share",     [Q2S_PHASE_VERIFY] = "verify",
 	};
 	const size_t index = (size_t)phase;
 

@@ -80,8 +80,6 @@ static const struct option long_options[] = {
 
 /* What a pass over the options collects beside the options themselves. */
 struct parse {
-	int argc;
-	char **argv;
 	struct keyval_list image;
 	bool follow_given;
 	bool help, version;
@@ -98,15 +96,6 @@ set_image(struct stream_options *options, const char *key, const char *value)
 		return true;
 	(void)tool_usage_fail(&diag);
 	return false;
-}
-
-/* getopt takes an optional value only when it is attached; people write "-z zstd" too. */
-static const char *
-compress_value(const struct parse *parse)
-{
-	if (!optarg && optind < parse->argc && value_is_compression(parse->argv[optind]))
-		return parse->argv[optind++];
-	return optarg;
 }
 
 static bool
@@ -164,7 +153,7 @@ parse_one(struct stream_options *options, struct parse *parse, int got)
 	case 'j':
 		return value_threads(options, optarg);
 	case 'z':
-		return value_compress(options, &parse->compress_type, compress_value(parse));
+		return value_compress(options, &parse->compress_type, optarg);
 	case OPT_DEDUP:
 		return options->dedup = true;
 	case OPT_SPOOL:
@@ -256,7 +245,7 @@ settle_compression(struct stream_options *options, const struct parse *parse)
 }
 
 static enum stream_todo
-finish(struct stream_options *options, struct parse *parse)
+finish(struct stream_options *options, struct parse *parse, int argc, char **argv)
 {
 	struct q2s_diag diag = { 0 };
 
@@ -281,7 +270,7 @@ finish(struct stream_options *options, struct parse *parse)
 	if (!parse->follow_given)
 		options->other_follow = options->other_format ? Q2S_FOLLOW_BESIDE :
 								Q2S_FOLLOW_NONE;
-	if (!parse_names(options, parse->argc - optind, parse->argv + optind) ||
+	if (!parse_names(options, argc - optind, argv + optind) ||
 	    !stream_options_check(options, parse->image.count > 0 || parse->image_given) ||
 	    !base_check(options) ||
 	    !outlet_check(&options->outlet, !options->measure && !options->compare,
@@ -293,13 +282,15 @@ finish(struct stream_options *options, struct parse *parse)
 enum stream_todo
 stream_options_parse(struct stream_options *options, int argc, char **argv)
 {
-	struct parse parse = { .argc = argc, .argv = argv };
+	struct parse parse = { 0 };
 	enum stream_todo todo = STREAM_WRONG;
 	int got;
 
 	*options = (struct stream_options){ 0 };
 	image_options_init(&options->image);
 	while ((got = getopt_long(argc, argv, short_options, long_options, NULL)) != -1) {
+		if (got == 'z' && !optarg && optind < argc && value_is_compress(argv[optind]))
+			optarg = argv[optind++]; /* a space between them, as with other options */
 		if (got == '?' || got == ':') {
 			(void)tool_option_error(argv, got);
 			break;
@@ -308,7 +299,7 @@ stream_options_parse(struct stream_options *options, int argc, char **argv)
 			break;
 	}
 	if (got == -1)
-		todo = finish(options, &parse);
+		todo = finish(options, &parse, argc, argv);
 	keyval_free(&parse.image);
 	return todo;
 }

@@ -85,51 +85,61 @@ value_threads(struct stream_options *options, const char *arg)
 	return false;
 }
 
-/* "zstd", "zlib:9" */
-static bool
-parse_compression(const char *arg, struct q2s_compression *out, const char **type)
+/* The index in @compress_words of the type that @arg begins with; -1 when there is none. */
+static const char *const compress_words[] = { "zlib", "zstd", NULL };
+
+static int
+compress_type(const char *arg)
 {
-	static const char *const words[] = { "zlib", "zstd" };
 	const size_t len = strcspn(arg, ":");
-	char *end;
 
-	*type = NULL;
-	for (uint8_t i = 0; i < 2; i++) {
-		if (strlen(words[i]) == len && strncmp(arg, words[i], len) == 0) {
-			out->type = i;
-			*type = words[i];
-		}
+	for (int i = 0; compress_words[i]; i++) {
+		if (strlen(compress_words[i]) == len && strncmp(compress_words[i], arg, len) == 0)
+			return i;
 	}
-	if (!*type || !arg[len])
-		return *type;
-	const long level = strtol(arg + len + 1, &end, 10);
-
-	out->has_level = true;
-	out->level = (int)level;
-	return end != arg + len + 1 && !*end && level == out->level;
+	return -1;
 }
 
 bool
-value_is_compression(const char *arg)
+value_is_compress(const char *arg)
 {
-	struct q2s_compression ignored;
-	const char *type;
-
-	return parse_compression(arg, &ignored, &type);
+	return compress_type(arg) >= 0;
 }
 
-bool
-value_compress(struct stream_options *options, const char **type, const char *arg)
+static bool
+bad_compress(const char *arg)
 {
-	options->compress = true;
-	if (!arg || parse_compression(arg, &options->compression, type))
-		return true;
 	char *const shown = escape_text(arg);
 
 	(void)tool_usage_error("--compress: '%s' is not zlib or zstd, with or without :LEVEL",
 			       shown ? shown : "?");
 	free(shown);
 	return false;
+}
+
+bool
+value_compress(struct stream_options *options, const char **type, const char *arg)
+{
+	const char *const colon = arg ? strchr(arg, ':') : NULL;
+	const int found = arg ? compress_type(arg) : -1;
+	char *end = NULL;
+
+	options->compress = true;
+	if (!arg)
+		return true;
+	if (found < 0)
+		return bad_compress(arg);
+	options->compression = (struct q2s_compression){ .type = (uint8_t)found };
+	*type = compress_words[found];
+	if (colon) {
+		const long level = strtol(colon + 1, &end, 10);
+
+		options->compression.has_level = true;
+		options->compression.level = (int)level;
+		if (end == colon + 1 || *end || level != options->compression.level)
+			return bad_compress(arg);
+	}
+	return true;
 }
 
 bool

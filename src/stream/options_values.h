@@ -20,7 +20,7 @@ bool value_progress(struct stream_options *options, const char *arg);
  */
 bool value_compress(struct stream_options *options, const char **type, const char *arg);
 
-/** Would value_compress() take this word? */
-bool value_is_compression(const char *arg);
+/** Is @arg, which follows a -z without a value, meant as its value? A file has ./ before it. */
+bool value_is_compress(const char *arg);
 
 #endif

@@ -101,17 +101,19 @@ range_resolve(const struct stream_range *range, uint64_t length, uint64_t *from,
 		return Q2S_OK;
 	case RANGE_FROM:
 		*from = range->a;
-		break;
+		if (range->a <= length)
+			return Q2S_OK;
+		return fault(diag, Q2S_E_USAGE, "--resume",
+			     "%" PRIu64 " is behind the end of the output, which has %" PRIu64
+			     " bytes", range->a, length);
 	case RANGE_BYTES:
-		*from = range->a;
-		if (range->a <= length && range->b <= length - range->a)
-			*until = range->a + range->b;
-		else
-			*from = UINT64_MAX;
 		break;
 	}
-	if (*from <= length)
+	*from = range->a;
+	*until = range->a + range->b;
+	if (range->a <= length && range->b <= length - range->a)
 		return Q2S_OK;
-	return fault(diag, Q2S_E_USAGE, "range", "it leaves the output of %" PRIu64 " bytes",
-		     length);
+	return fault(diag, Q2S_E_USAGE, "--range",
+		     "%" PRIu64 " bytes from %" PRIu64 " on reach behind the end of the output, "
+		     "which has %" PRIu64 " bytes", range->b, range->a, length);
 }

@@ -16,7 +16,7 @@ static enum q2s_err
 unknown_format(const char *format, struct q2s_diag *diag)
 {
 	char *const shown = escape_text(format);
-	const enum q2s_err err = fault(diag, Q2S_E_UNSUPPORTED, "--format",
+	const enum q2s_err err = fault(diag, Q2S_E_UNSUPPORTED, "format",
 				       "'%.32s' is not a format that can be read; "
 				       "known: raw, qcow2, " FOREIGN_FORMATS,
 				       shown ? shown : "?");
@@ -160,7 +160,7 @@ open_nbd(const struct stream_options *options, struct source *out, struct q2s_di
 	if (err != Q2S_OK)
 		return err;
 	if (options->format && !is(options->format, "raw"))
-		return fault(diag, Q2S_E_UNSUPPORTED, "--format",
+		return fault(diag, Q2S_E_UNSUPPORTED, "format",
 			     "an NBD export is read as the raw disk that it shows");
 	return q2s_disk_nbd(&nbd, &out->disk, diag);
 }

@@ -122,6 +122,8 @@ plan_qcow2(const struct stream_options *options, struct target *target, struct q
 	struct q2s_spec spec;
 	enum q2s_err err = base_open(options, &target->base, diag);
 
+	if (err == Q2S_OK && options->save_plan)
+		err = kept_plan_check(target, options->save_plan, diag);
 	if (err == Q2S_OK)
 		err = specify(target, &spec, diag);
 	if (err == Q2S_OK)
@@ -158,6 +160,25 @@ measure_raw(struct target *target)
 	};
 }
 
+/* All of the output, as far as it is known before it is written. */
+static enum q2s_err
+plan_output(struct target *target, struct q2s_diag *diag)
+{
+	const struct stream_options *options = target->options;
+	enum q2s_err err;
+
+	if (options->raw_output) {
+		measure_raw(target);
+		return Q2S_OK;
+	}
+	if (options->plan)
+		return kept_plan_load(target, options->plan, diag);
+	err = plan_qcow2(options, target, diag);
+	if (err == Q2S_OK && options->save_plan)
+		err = kept_plan_save(target, options->save_plan, diag);
+	return err;
+}
+
 enum q2s_err
 target_plan(const struct stream_options *options, struct q2s_disk *disk, struct target *out,
 	    struct q2s_diag *diag)
@@ -168,17 +189,14 @@ target_plan(const struct stream_options *options, struct q2s_disk *disk, struct 
 		.compressed = options->compress,
 		.compression = options->compression,
 	};
-	if (options->raw_output) {
-		measure_raw(out);
-		return Q2S_OK;
-	}
-	if (options->plan)
-		return kept_plan_load(out, options->plan, diag);
-	const enum q2s_err err = plan_qcow2(options, out, diag);
+	enum q2s_err err = plan_output(out, diag);
 
-	if (err != Q2S_OK || !options->save_plan)
-		return err;
-	return kept_plan_save(out, options->save_plan, diag);
+	if (err == Q2S_OK)
+		err = range_resolve(&options->range, out->measure.length, &out->from, &out->until,
+				    diag);
+	if (err == Q2S_OK && options->plan && !options->measure)
+		err = kept_plan_verify(out, diag);
+	return err;
 }
 
 void
@@ -190,42 +208,55 @@ target_free(struct target *target)
 	base_close(&target->base);
 }
 
+/* What it took to know the length: with compression much more than looking for zeros. */
+static const char *
+known_by(const struct target *target)
+{
+	if (target->options->plan)
+		return "the kept plan";
+	if (target->options->raw_output || target->options->image.data_file_raw)
+		return "the size";
+	return target->compressed ? "compressing all data" : "looking for zeros";
+}
+
 int
 target_print_measure(const struct target *target, bool json)
 {
 	const struct q2s_measure *measure = &target->measure;
+	const uint64_t length = target->until - target->from;
 
 	if (!json) {
 		(void)printf("required size: %" PRIu64 "\n"
 			     "fully allocated size: %" PRIu64 "\n"
+			     "known by: %s\n"
 			     "exact length: %" PRIu64 "\n",
-			     measure->required, measure->fully_allocated, measure->length);
+			     measure->required, measure->fully_allocated, known_by(target), length);
 		return tool_finish(0);
 	}
 	json_t *const object = json_object();
 
 	(void)json_object_set_new(object, "required", json_u64(measure->required));
 	(void)json_object_set_new(object, "fully-allocated", json_u64(measure->fully_allocated));
-	(void)json_object_set_new(object, "length", json_u64(measure->length));
+	(void)json_object_set_new(object, "length", json_u64(length));
+	(void)json_object_set_new(object, "known-by", json_string(known_by(target)));
 	if (json_print(stdout, object) != 0)
 		return tool_error("cannot print the measure");
 	return tool_finish(0);
 }
 
 static enum q2s_err
-emit(const struct target *target, uint64_t from, uint64_t until, struct q2s_sink *sink,
-     struct q2s_diag *diag)
+emit(const struct target *target, struct q2s_sink *sink, struct q2s_diag *diag)
 {
 	const struct q2s_emit_options options = {
-		.from = from,
-		.until = until,
+		.from = target->from,
+		.until = target->until,
 		.spool = target->spool,
 		.how = target->compressed ? &target->compression : NULL,
 		.threads = target->options->threads,
 		.observer = progress_observer(),
 	};
 
-	if (from == until)
+	if (target->from == target->until)
 		return Q2S_OK; /* an empty part: 0 would mean "to the end" */
 	if (target->plan)
 		return q2s_emit(target->plan, target->disk, sink, &options, diag);
@@ -237,15 +268,12 @@ target_write(struct target *target, struct q2s_diag *diag)
 {
 	const struct stream_options *options = target->options;
 	struct output output = { 0 };
-	uint64_t from, until;
-	enum q2s_err err = range_resolve(&options->range, target->measure.length, &from, &until,
-					 diag);
+	enum q2s_err err = outlet_open(&options->outlet, options->dest,
+				       target->until - target->from, &target->digest, &output,
+				       diag);
 
 	if (err == Q2S_OK)
-		err = outlet_open(&options->outlet, options->dest, until - from, &target->digest,
-				  &output, diag);
-	if (err == Q2S_OK)
-		err = emit(target, from, until, output.sink, diag);
+		err = emit(target, output.sink, diag);
 	/* the source was verified when its last byte was written; what it was compared with was not */
 	if (err == Q2S_OK && target->changes)
 		err = q2s_disk_verify(target->changes, diag);

@@ -8,7 +8,8 @@
 
 /**
  * What will be written. @plan is NULL for raw output, @spool without compressed clusters, or where
- * they are to be compressed again. @base holds nothing and @changes is NULL without --diff.
+ * they are to be compressed again. @base holds nothing and @changes is NULL without --diff. Of the output
+ * [@from, @until) is wanted.
  */
 struct target {
 	const struct stream_options *options;
@@ -20,6 +21,7 @@ struct target {
 	struct q2s_compression compression;
 	struct q2s_spool *spool;
 	struct q2s_measure measure;
+	uint64_t from, until;
 	struct q2s_digest digest; /* after target_write(), if it was asked for */
 };
 

@@ -133,29 +133,71 @@ for options in '' '-z'; do
 		q2s-stream --plan plan --part $k/3 elsewhere/disk
 	done >got
 	assert_same_bytes want got
+	cat disk >elsewhere/disk # without holes
+	touch -r disk elsewhere/disk
+	q2s-stream --plan plan elsewhere/disk got
+	assert_same_bytes want got
 done
 touch -d '2020-01-02' elsewhere/disk
 expect_exit 1 q2s-stream --plan plan elsewhere/disk
 expect_stderr 'its modification time is not'
 
-# So is a stream, which has no times; one that differs where its holes are is refused.
+# So is a stream, which has no times, and one without holes; not one that has data in one.
 cat disk | q2s-stream --save-plan plan - want
 cat disk | q2s-stream --plan plan - got
 assert_same_bytes want got
 fill_hole
 cat disk | expect_exit 1 q2s-stream --plan plan - other
-expect_stderr 'the map of its data and holes is not'
+expect_stderr 'its data in the 2 MiB at this'
 
-# A change between the samples of another file shows in what it compresses to.
-head -c 12000000 /dev/zero | tr '\0' z >disk
-touch -d '2020-01-01' disk
-q2s-stream -z --save-plan plan --measure disk >/dev/null
-cp -p disk elsewhere/disk
-head -c 30000 /dev/urandom | dd of=elsewhere/disk bs=1 seek=6034000 conv=notrunc status=none
-touch -r disk elsewhere/disk
-expect_exit 1 q2s-stream --plan plan elsewhere/disk out
-expect_stderr 'compresses to'
-[ ! -e out ] || fail "an image of another source got its name"
+# One byte of a copy shows in the part that is made of it, before that writes anything; and where
+# the image holds nothing of it, in the part that has the header: stored zeros, what the base holds
+# too, and what shares another's place.
+"$make_disk" base 72000000 data@0+2000000
+varied() {
+	"$make_disk" "$1" 72000000 data@0+64000000 zero@65011712+4194304 data@70000000+1000
+}
+
+repeated() {
+	for ((i = 0; i < 800; i++)); do
+		head -c 65536 block
+	done >"$1"
+}
+
+one_byte() { # OFFSET OPTION...
+	local at=$1 refusals=0
+
+	shift
+	q2s-stream "$@" --save-plan plan --measure disk >/dev/null
+	$content elsewhere/disk # cp may turn zeros into holes
+	printf '\377' | dd of=elsewhere/disk bs=1 seek="$at" conv=notrunc status=none
+	touch -r disk elsewhere/disk
+	for k in 1 2 3 4; do
+		q2s-stream --plan plan --part $k/4 disk >/dev/null
+		rm -f out
+		q2s-stream --plan plan --part $k/4 elsewhere/disk out 2>stderr && continue
+		expect_stderr '^q2s-stream: elsewhere/disk: source: its data in the 2 MiB at this'
+		[ ! -e out ] || fail "a part of another source got its name"
+		refusals=$((refusals + 1))
+	done
+	[ "$refusals" -gt 0 ] || fail "no part is refused: $at $*"
+	expect_exit 1 q2s-stream --plan plan elsewhere/disk
+	[ ! -s stdout ] || fail "something was written"
+	rm -f out
+}
+
+content=varied
+varied disk
+one_byte 3000000
+one_byte 3000000 -z
+one_byte 70000999 -z
+one_byte 66000000
+one_byte 66000000 -z -o extended_l2=on
+one_byte 1000000 -b base -F raw
+printf 'one and the same %.0s' {1..4096} >block
+content=repeated
+repeated disk
+one_byte 30000000 --dedup
 
 # ---- every file of a chain counts
 

@@ -18,6 +18,7 @@ struct job {
 	uint64_t first_work; /* the items before this one are ready */
 	uint64_t bad;        /* the item that fails */
 	enum step where;
+	size_t memory; /* that a worker takes */
 
 	uint64_t taken;
 	uint64_t delivered;
@@ -95,6 +96,12 @@ job_deliver(void *shared, void *worker, struct q2s_diag *diag)
 	return Q2S_OK;
 }
 
+static size_t
+job_memory(const void *shared)
+{
+	return ((const struct job *)shared)->memory;
+}
+
 static const struct q2si_ordered_ops ops = {
 	.open = job_open,
 	.close = free,
@@ -102,6 +109,7 @@ static const struct q2si_ordered_ops ops = {
 	.ready = job_ready,
 	.work = job_work,
 	.deliver = job_deliver,
+	.memory = job_memory,
 };
 
 START_TEST(all_is_delivered_in_order)
@@ -139,6 +147,31 @@ START_TEST(the_first_work_starts_the_others)
 }
 END_TEST
 
+START_TEST(workers_fit_into_their_memory)
+{
+	static const struct {
+		size_t memory;
+		unsigned threads, workers;
+	} rows[] = {
+		{ 0, 7, 7 },
+		{ 0, 1000, Q2SI_THREADS_MAX },
+		{ 1, 7, 7 },
+		{ Q2SI_WORKERS_MEMORY / 3, 7, 3 },
+		{ Q2SI_WORKERS_MEMORY / 3, 2, 2 },
+		{ Q2SI_WORKERS_MEMORY, 7, 1 },
+		{ SIZE_MAX, 7, 1 },
+	};
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct job job = { .bad = NONE, .memory = rows[i].memory };
+
+		ck_assert_int_eq(q2si_ordered_run(&ops, &job, rows[i].threads, NULL), Q2S_OK);
+		ck_assert_uint_eq(job.workers, rows[i].workers);
+		ck_assert_uint_eq(job.delivered, ITEMS);
+	}
+}
+END_TEST
+
 /* Whatever is done at the time, what lies before the failure is delivered, and nothing behind it. */
 START_TEST(the_first_failure_ends_it)
 {
@@ -165,6 +198,7 @@ main(void)
 	tcase_add_loop_test(tcase, all_is_delivered_in_order, 0, 6);
 	tcase_add_test(tcase, what_is_ready_needs_no_other_thread);
 	tcase_add_test(tcase, the_first_work_starts_the_others);
+	tcase_add_test(tcase, workers_fit_into_their_memory);
 	tcase_add_loop_test(tcase, the_first_failure_ends_it, IN_TAKE, IN_DELIVER + 1);
 	return unit_run_case("ordered", tcase, NULL, 0);
 }

@@ -44,10 +44,11 @@ static size_t
 save(const struct q2s_plan *plan, struct q2s_disk *disk, uint8_t *raw)
 {
 	const struct q2s_plan_note note = { .compressed = true, .level = -5, .encoder = "zlib 1" };
+	const struct q2s_plan_look look = { 0 };
 	struct q2s_sink *sink = NULL;
 
 	assert_ok(q2s_sink_open(path_of("plan"), Q2S_SINK_REPLACE, 0, &sink, &diag));
-	assert_ok(q2s_plan_save(plan, &note, disk, sink, &diag));
+	assert_ok(q2s_plan_save(plan, &note, disk, &look, sink, &diag));
 	assert_ok(q2s_sink_commit(sink, &diag));
 	return get_file(path_of("plan"), raw, PLAN_MAX);
 }

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Is what a range of the output is made of still what the plan was made for? */
+#include <stdlib.h>
+
+#include "base/arith.h"
+#include "base/cleanup.h"
+#include "base/diag.h"
+#include "plan/plan.h"
+
+/* Stretches that are looked at in any case. */
+#define SAMPLES 8u
+
+/* The stretches that [@from, @until) of the guest lies in. */
+static void
+mark_guest(const struct q2si_sums *sums, uint64_t from, uint64_t until, bool *marks)
+{
+	const uint64_t last = (until - 1) >> Q2SI_STRETCH_BITS;
+
+	for (size_t i = q2si_sums_find(sums, from >> Q2SI_STRETCH_BITS);
+	     i < sums->count && sums->list[i].stretch <= last; i++)
+		marks[i] = true;
+}
+
+/* The stretches that some byte of the output range is made of. */
+static enum q2s_err
+mark_range(const struct q2s_plan *plan, uint64_t from, uint64_t until, bool *marks,
+	   struct q2s_diag *diag)
+{
+	struct q2s_pieces *pieces;
+	struct q2s_piece piece = { 0 };
+	enum q2s_err err;
+
+	Q2SI_TRY(q2s_pieces_open(plan, (q2s_host){ from }, &pieces, diag));
+	while ((err = q2s_pieces_next(pieces, &piece, diag)) == Q2S_OK &&
+	       piece.kind != Q2S_PIECE_END && piece.at.v < until) {
+		/* a stream is shorter than its cluster, which lies in one stretch */
+		const uint64_t len = q2si_min(piece.len, until - piece.at.v);
+
+		if (piece.kind == Q2S_PIECE_STREAM || piece.kind == Q2S_PIECE_GUEST)
+			mark_guest(&plan->sums, piece.guest.v, piece.guest.v + len, marks);
+	}
+	q2s_pieces_close(pieces);
+	return err;
+}
+
+/*
+ * Zeros that are stored, what is the same as in a base, and what shares another's place: of some
+ * stretches no byte of the image is made. They, and holes, are the matter of whoever writes the
+ * header.
+ */
+static enum q2s_err
+mark_unused(const struct q2s_plan *plan, bool *marks, struct q2s_diag *diag)
+{
+	Q2SI_AUTO_FREE bool *used = calloc(plan->sums.count + 1, sizeof(*used));
+
+	if (!used)
+		return q2si_fail_nomem(diag, "plan");
+	Q2SI_TRY(mark_range(plan, 0, plan->layout.length, used, diag));
+	for (size_t i = 0; i < plan->sums.count; i++)
+		marks[i] = marks[i] || !used[i];
+	return Q2S_OK;
+}
+
+/* So that a source that was mistaken for another is refused by the first part that is tried. */
+static void
+mark_samples(const struct q2s_plan *plan, bool *marks)
+{
+	const size_t count = plan->sums.count, samples = q2si_min(SAMPLES, count);
+
+	for (size_t i = 0; i < samples; i++)
+		marks[i * count / samples] = true;
+}
+
+enum q2s_err
+q2s_plan_verify(const struct q2s_plan *plan, struct q2s_disk *disk,
+		const struct q2s_plan_look *look, struct q2s_diag *diag)
+{
+	Q2SI_AUTO_FREE bool *wanted = NULL;
+
+	if (!plan->doubtful || look->from == look->until)
+		return Q2S_OK;
+	wanted = calloc(plan->sums.count + 1, sizeof(*wanted));
+	if (!wanted)
+		return q2si_fail_nomem(diag, "plan");
+	mark_samples(plan, wanted);
+	Q2SI_TRY(mark_range(plan, look->from, look->until, wanted, diag));
+	if (look->from == 0)
+		Q2SI_TRY(mark_unused(plan, wanted, diag));
+	return q2si_sums_check(disk, look, &plan->sums, wanted, look->from == 0, diag);
+}
