@@ -20,21 +20,21 @@ done
 
 # READER PATTERN... : REASON
 limits='
-7zip *backed* chain sound-backing* subcluster-data* subcluster-zero* : opens no backing file
+7zip *backed* chain sound-backing* subcluster-data* subcluster-zero* header-string-nul : opens no backing file
 7zip header-backing-empty : takes an offset without a name for a backing file
 7zip *extended* kept* subcluster-both* : knows no extended L2 entries
 7zip compressed-zstd* : knows no compression but zlib
 7zip data-file* sound-data-file* : opens no data file, and shows something else instead
 7zip sound-tail-missing compressed-tail-missing : wants the last cluster of a file whole
 7zip header-size-unaligned : shows the odd bytes at the end of the disk
-libqcow *backed* chain sound-backing* : has to be given the backing file
+libqcow *backed* chain sound-backing* header-string-nul : has to be given the backing file
 libqcow *extended* kept* subcluster* : knows no extended L2 entries
 libqcow compressed-zstd* : knows no compression but zlib
 libqcow data-file* sound-data-file* : knows no data files
 libqcow states* tables-many sound-standard sound-tables-last : does not know the zero flag
 libqcow sound-tail-missing : shows something else where the file ends within a cluster
 libqcow size-0 sound-empty : wants an L1 table with an entry
-libqcow sound-header-long : knows headers of 104 and 112 bytes only
+libqcow sound-header-long header-fields-unknown : knows headers of 104 and 112 bytes only
 libqcow header-compatible-unknown sound-feature-names : refuses unknown compatible features
 libqcow header-corrupt : refuses images with the corrupt bit
 libqcow header-size-unaligned : shows the odd bytes at the end of the disk
