@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# make knows each source and each test of the tree, and shellcheck has no fault to find.
+# make knows each source and each test of the tree, each script can be run by hand, and shellcheck has
+# no fault to find.
 
 . "$Q2S_SRC/tests/cli/lib.sh"
 
@@ -17,6 +18,11 @@ while read -r file; do
 	esac
 	fail "$file is named in no Makemodule.am"
 done < <(find include lib src tests -name '*.[ch]' -o -name '*.sh')
+
+# What is no library begins with the name of its shell.
+while read -r script; do
+	[ -x "$script" ] || fail "$script is not executable"
+done < <(grep -rlE --include='*.sh' '^#!/bin' scripts src tests)
 
 requires shellcheck
 shellcheck -S warning run .ci/run scripts/*.sh
