@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# ./run tests/bench/bench.sh [-n RUNS] [-s SIZE] [-d DIR] [-t SECONDS] [CASE...]
+# ./run tests/bench/bench.sh [-n RUNS] [-s SIZE] [-d DIR] [-o DIR] [-t SECONDS] [CASE...]
 #
 # Measures q2s against qemu-img, QEMU's qcow2-to-stdout.py, nbdcopy and `cat | cat`, all in one run
 # and in turn (A B A B ...). A row says how many times what q2s needs its peer needs: the median,
@@ -10,7 +10,8 @@
 #
 # -n RUNS     counted runs of each command, after one that is not counted (default 5)
 # -s SIZE     of the disk with a file system (default 4G)
-# -d DIR      where the disks and images lie (default /dev/shm: no disk in the way)
+# -d DIR      where the disks and images lie that are read (default TMPDIR, or /var/tmp)
+# -o DIR      where what is written goes (default /dev/shm: no disk in the way)
 # -t SECONDS  a peer that takes longer is ended, and the ratio is a lower bound (default 60)
 # CASE        (default: all)
 #
@@ -33,12 +34,13 @@ usage() {
 	exit 1
 }
 
-runs=5 size=4G dir=/dev/shm limit=60
-while getopts n:s:d:t: option; do
+runs=5 size=4G dir=${TMPDIR:-/var/tmp} out_dir=/dev/shm limit=60
+while getopts n:s:d:o:t: option; do
 	case $option in
 	n) runs=$OPTARG ;;
 	s) size=$OPTARG ;;
 	d) dir=$OPTARG ;;
+	o) out_dir=$OPTARG ;;
 	t) limit=$OPTARG ;;
 	*) usage ;;
 	esac
@@ -60,12 +62,14 @@ done
 make -C "$Q2S_BUILD" -s --no-print-directory tests/bench/measure tests/bench/shuffle >&2 || exit 1
 
 work=$(mktemp -d "$dir/q2s-bench.XXXXXX") || exit 1
-trap '{ umount "$work/mnt"; rm -rf "$work"; } 2>/dev/null' EXIT
+out_work=$(mktemp -d "$out_dir/q2s-bench.XXXXXX") || exit 1
+out=$out_work/out
+trap '{ umount "$work/mnt"; rm -rf "$work" "$out_work"; } 2>/dev/null' EXIT
 trap 'exit 130' INT TERM HUP
 
 echo "$(q2s-stream --version | tr '\n' ' '); $(qemu-img --version | head -n 1)"
 echo "$(uname -sr), $(nproc) processors, load $(cut -d ' ' -f 1 /proc/loadavg)," \
-	"$runs runs, in $dir ($(stat -f -c %T "$dir"))"
+	"$runs runs, from $dir ($(stat -f -c %T "$dir")) to $out_dir ($(stat -f -c %T "$out_dir"))"
 for case; do
 	"case_$case"
 done

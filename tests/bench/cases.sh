@@ -27,14 +27,18 @@ case_extended() {
 	disk
 	versus 'raw -> extended L2, pipe' 2.2 4 pipe q2s-stream -o extended_l2=on "$work/disk.raw" \
 		-- 'qemu-img convert' qemu-img convert -O qcow2 -o extended_l2=on "$work/disk.raw" \
-		"$work/out"
+		"$out"
 }
 
 case_file() {
+	local to
+
 	disk
-	versus "raw -> qcow2, file on $(stat -f -c %T "$work")" 0.9 1.1 \
-		q2s-stream "$work/disk.raw" "$work/out" \
-		-- 'qemu-img convert' qemu-img convert -O qcow2 "$work/disk.raw" "$work/out"
+	for to in "$work/out" "$out"; do
+		versus "raw -> qcow2, file on $(stat -f -c %T "${to%/*}")" 0.9 1.1 \
+			q2s-stream "$work/disk.raw" "$to" \
+			-- 'qemu-img convert' qemu-img convert -O qcow2 "$work/disk.raw" "$to"
+	done
 }
 
 case_reflink() {
@@ -63,16 +67,16 @@ case_sparse() {
 		versus '1 TiB sparse, pipe' 8 20 pipe q2s-stream "$work/sparse-1.raw" \
 			-- qcow2-to-stdout.py pipe python3 "$peer" "$work/sparse-1.raw"
 	versus '1 TiB sparse, pipe' 5 10 pipe q2s-stream "$work/sparse-1.raw" \
-		-- 'qemu-img convert' qemu-img convert -O qcow2 "$work/sparse-1.raw" "$work/out"
+		-- 'qemu-img convert' qemu-img convert -O qcow2 "$work/sparse-1.raw" "$out"
 }
 
 case_chain() {
 	image
 	versus 'qcow2 -> qcow2, pipe' 3 4.5 pipe q2s-stream "$work/disk.qcow2" \
-		-- 'qemu-img convert -W' qemu-img convert -W -O qcow2 "$work/disk.qcow2" "$work/out"
+		-- 'qemu-img convert -W' qemu-img convert -W -O qcow2 "$work/disk.qcow2" "$out"
 	chain
 	versus 'chain of three, pipe' 3 4.5 pipe q2s-stream --follow=beside "$work/top.qcow2" \
-		-- 'qemu-img convert -W' qemu-img convert -W -O qcow2 "$work/top.qcow2" "$work/out"
+		-- 'qemu-img convert -W' qemu-img convert -W -O qcow2 "$work/top.qcow2" "$out"
 }
 
 case_raw() {
@@ -87,9 +91,9 @@ compressed() {
 	local how=$3${4:+:$4}
 
 	disk
-	versus "$how" "$1" "$2" q2s-stream "-z$how" "$work/disk.raw" "$work/out" \
+	versus "$how" "$1" "$2" q2s-stream "-z$how" "$work/disk.raw" "$out" \
 		-- 'qemu-img convert -c' qemu-img convert -c -W -m 16 -O qcow2 \
-		-o "compression_type=$3" "$work/disk.raw" "$work/out"
+		-o "compression_type=$3" "$work/disk.raw" "$out"
 	q2s-stream "-z$how" "$work/disk.raw" "$work/a.qcow2"
 	qemu-img convert -c -W -m 16 -O qcow2 -o "compression_type=$3" "$work/disk.raw" \
 		"$work/b.qcow2"
@@ -115,8 +119,8 @@ case_decode() {
 	disk
 	while read -r type floor quiet; do
 		q2s-stream "-z$type" "$work/disk.raw" "$work/a.qcow2"
-		versus "$type -> raw" "$floor" "$quiet" q2s-stream -O raw "$work/a.qcow2" "$work/out" \
-			-- 'qemu-img convert -W' qemu-img convert -W -O raw "$work/a.qcow2" "$work/out"
+		versus "$type -> raw" "$floor" "$quiet" q2s-stream -O raw "$work/a.qcow2" "$out" \
+			-- 'qemu-img convert -W' qemu-img convert -W -O raw "$work/a.qcow2" "$out"
 		rm -f "$work/a.qcow2"
 	done <<<$'zlib 2.2 3\nzstd 1.6 2.2'
 }
@@ -150,8 +154,8 @@ case_map() {
 
 case_create() {
 	versus 'create 1 TiB, metadata' 18 26 \
-		q2s-create -q -o preallocation=metadata "$work/out" 1T \
-		-- 'qemu-img create' qemu-img create -q -f qcow2 -o preallocation=metadata "$work/out" 1T
+		q2s-create -q -o preallocation=metadata "$out" 1T \
+		-- 'qemu-img create' qemu-img create -q -f qcow2 -o preallocation=metadata "$out" 1T
 }
 
 case_cold() {
@@ -182,7 +186,7 @@ case_memory() {
 	q2s-create -q --force -o preallocation=metadata "$work/full.qcow2" 16T
 	memory 'check, 16 TiB' 96 q2s-inspect check --output=json "$work/full.qcow2"
 	rm -f "$work/full.qcow2"
-	memory 'create, 1 TiB' 8 q2s-create -q -o preallocation=metadata "$work/out" 1T
+	memory 'create, 1 TiB' 8 q2s-create -q -o preallocation=metadata "$out" 1T
 }
 
 # The same data on larger and larger disks: what grows should be the metadata alone.

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck shell=bash disable=SC2154,SC2120
-# Measuring for bench.sh: commands in turn, rows of the table. Uses $runs, $limit and $work.
+# Measuring for bench.sh: commands in turn, rows of the table. Uses $runs, $limit, $work and $out.
 
 measure=$Q2S_BUILD/tests/bench/measure
 
@@ -13,11 +13,11 @@ have() {
 }
 
 # once COMMAND...: wall seconds, processor seconds and KiB, on one line. A first word `pipe` lets
-# the output go through a pipe. $work/out is gone before. 124: it took longer than $limit.
+# the output go through a pipe. $out and $work/out are gone before. 124: it took longer than $limit.
 once() {
 	local how=(-t "$limit") got=0
 
-	rm -rf "$work/out"
+	rm -rf "$out" "$work/out"
 	[ "$1" != pipe ] || {
 		how+=(-p)
 		shift
@@ -96,7 +96,7 @@ versus() {
 		done
 	fi
 	row "$title" "$name" "$floor" "$quiet" "$work/a" "$work/b"
-	rm -rf "$work/out"
+	rm -rf "$out" "$work/out"
 }
 
 # memory TITLE LIMIT COMMAND...: the peak, in MiB, of the worst of three runs.
@@ -110,5 +110,5 @@ memory() {
 		mib = $3 / 1024
 		printf "%-34s peak memory %6.1f MiB  want %s %s  (%.3f s, cpu %.3f)\n", title, mib,
 			wanted, mib <= wanted ? "reached" : "MISSED", $1, $2 }'
-	rm -rf "$work/out"
+	rm -rf "$out" "$work/out"
 }
