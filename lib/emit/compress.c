@@ -8,6 +8,7 @@
 #include "base/arith.h"
 #include "base/diag.h"
 #include "base/ordered.h"
+#include "base/pages.h"
 #include "disk/disk.h"
 #include "emit/encoder.h"
 #include "plan/alloc.h"
@@ -53,7 +54,7 @@ worker_fill(struct worker *worker, const struct compression *shared, struct q2s_
 {
 	const struct q2s_geom *geom = &shared->plain->geom;
 
-	worker->cluster = malloc(geom->cluster_size);
+	worker->cluster = q2si_pages(geom->cluster_size);
 	worker->streams = malloc((size_t)batch_clusters(geom) * geom->cluster_size);
 	if (!worker->cluster || !worker->streams)
 		return q2si_fail_nomem(diag, "compression buffer");

@@ -4,9 +4,8 @@
 
 #include "base/arith.h"
 #include "base/diag.h"
+#include "base/pages.h"
 #include "emit/emission.h"
-
-#define PAGE 4096u /* the kernel copies whole pages faster to where a page may begin */
 
 static enum q2s_err
 ready_to_encode(const struct q2si_emission *emission, struct q2si_parcel *parcel,
@@ -14,7 +13,7 @@ ready_to_encode(const struct q2si_emission *emission, struct q2si_parcel *parcel
 {
 	const uint32_t size = q2s_plan_spec(emission->plan)->geom.cluster_size;
 
-	parcel->cluster = malloc(size);
+	parcel->cluster = q2si_pages(size);
 	if (!parcel->cluster)
 		return q2si_fail_nomem(diag, "compression buffer");
 	return q2si_encoder_open(emission->options.how, size, &parcel->encoder, diag);
@@ -28,8 +27,8 @@ ready(const struct q2si_emission *emission, struct q2si_parcel *parcel, struct q
 
 	if (parcel->buffer_size < parcel->size) {
 		free(parcel->buffer);
-		parcel->buffer_size = q2si_round_up(parcel->size, PAGE);
-		parcel->buffer = aligned_alloc(PAGE, parcel->buffer_size);
+		parcel->buffer_size = parcel->size;
+		parcel->buffer = q2si_pages(parcel->size);
 		if (!parcel->buffer)
 			return q2si_fail_nomem(diag, "output buffer");
 	}

@@ -10,11 +10,11 @@
 #include "base/arith.h"
 #include "base/cleanup.h"
 #include "base/diag.h"
+#include "base/pages.h"
 #include "io/sink.h"
 
 /* Large enough to hide the system calls, small enough to stay in the processor's cache. */
 #define COPY_BUFFER (256u << 10)
-#define PAGE 4096u /* the kernel copies whole pages faster to where a page may begin */
 
 /* Page-aligned, so that a pipe can take whole pages of it. */
 const uint8_t q2si_zeros[Q2SI_ZEROS_SIZE] __attribute__((aligned(4096))) = { 0 };
@@ -42,7 +42,7 @@ q2si_copy_by_hand(struct q2s_sink *sink, struct q2s_file *file, uint64_t at, uin
 		  struct q2s_diag *diag)
 {
 	if (!sink->copy_buffer)
-		sink->copy_buffer = aligned_alloc(PAGE, COPY_BUFFER);
+		sink->copy_buffer = q2si_pages(COPY_BUFFER);
 	if (!sink->copy_buffer)
 		return q2si_fail_nomem(diag, "copy buffer");
 	for (uint64_t done = 0; done < len;) {

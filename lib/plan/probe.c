@@ -7,6 +7,7 @@
 
 #include "base/arith.h"
 #include "base/diag.h"
+#include "base/pages.h"
 #include "base/zero.h"
 #include "plan/scan.h"
 
@@ -30,7 +31,7 @@ q2si_prober_open(struct q2si_prober *prober, struct q2s_disk *disk, const struct
 		.keep_zeros = options->keep_zeros,
 		.buf_size = WINDOW,
 	};
-	prober->buf = malloc(prober->buf_size);
+	prober->buf = q2si_pages(prober->buf_size);
 	if (!prober->buf)
 		return q2si_fail_nomem(diag, "scan buffer");
 	return q2s_cursor_open(disk, &prober->cursor, diag);

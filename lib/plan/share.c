@@ -11,6 +11,7 @@
 #include "base/diag.h"
 #include "base/hash.h"
 #include "base/ordered.h"
+#include "base/pages.h"
 #include "disk/disk.h"
 #include "plan/alloc.h"
 #include "plan/candidates.h"
@@ -67,7 +68,7 @@ sharer_open(void *opaque, void **worker, struct q2s_diag *diag)
 	*worker = sharer;
 	if (!sharer)
 		return q2si_fail_nomem(diag, "cluster buffer");
-	sharer->data = malloc((size_t)count << geom->cluster_bits);
+	sharer->data = q2si_pages((size_t)count << geom->cluster_bits);
 	sharer->hashes = calloc(count, sizeof(*sharer->hashes));
 	if (!sharer->data || !sharer->hashes)
 		return q2si_fail_nomem(diag, "cluster buffer");
@@ -320,7 +321,7 @@ run(struct sharing *sharing, struct q2s_diag *diag)
 {
 	const struct q2s_geom *geom = &sharing->plain->geom;
 
-	sharing->cluster = malloc(geom->cluster_size);
+	sharing->cluster = q2si_pages(geom->cluster_size);
 	if (!sharing->cluster)
 		return q2si_fail_nomem(diag, "cluster buffer");
 	Q2SI_TRY(q2s_cursor_open(sharing->disk, &sharing->cursor, diag));

@@ -7,6 +7,7 @@
 #include "base/diag.h"
 #include "base/hash.h"
 #include "base/ordered.h"
+#include "base/pages.h"
 #include "base/zero.h"
 #include "disk/disk.h"
 #include "plan/sums.h"
@@ -61,7 +62,7 @@ summer_open(void *opaque, void **worker, struct q2s_diag *diag)
 	struct summer *summer = calloc(1, sizeof(*summer));
 
 	*worker = summer;
-	if (!summer || !(summer->data = malloc(STRETCH)))
+	if (!summer || !(summer->data = q2si_pages(STRETCH)))
 		return q2si_fail_nomem(diag, "buffer");
 	return q2s_cursor_open(summing->disk, &summer->cursor, diag);
 }
