@@ -69,7 +69,8 @@ enum q2s_err q2s_compress(struct q2s_disk *disk, struct q2s_alloc *plain,
  * @from, @until  only these bytes of the image, in offsets of the image; @until 0: to its end
  * @spool         holds the compressed streams, or NULL
  * @how           how to compress again what no spool holds; NULL when nothing is compressed
- * @threads       for compressing again; 0: one per processor
+ * @threads       for what has to be made: decoded, encrypted, compressed again, or read into memory as
+ *                the sink cannot take it from its file; 0: one per processor
  * @crypt         how guest data is encrypted, for a plan with a LUKS header; else NULL. @from and
  *                @until are then multiples of 512
  * @observer      or NULL

@@ -169,7 +169,7 @@ uint64_t q2s_sink_pos(const struct q2s_sink *sink);
 
 enum q2s_err q2s_sink_write(struct q2s_sink *sink, const void *buf, size_t len,
 			    struct q2s_diag *diag);
-/** Append @len bytes of @file from @at on: spliced, reflinked, copied in the kernel, or read. */
+/** Append @len bytes of @file from @at on: shared, copied by their server, spliced, or read. */
 enum q2s_err q2s_sink_copy(struct q2s_sink *sink, struct q2s_file *file, uint64_t at, uint64_t len,
 			   struct q2s_diag *diag);
 /**
