@@ -177,6 +177,8 @@ enum q2s_err q2s_sink_copy(struct q2s_sink *sink, struct q2s_file *file, uint64_
  * several threads. What a destination can do is known for sure after the first copy.
  */
 bool q2s_sink_copies_by_hand(const struct q2s_sink *sink);
+/** Does q2s_sink_zero() move nothing? Where it does, a caller may copy zeros with what is beside. */
+bool q2s_sink_skips_zeros(const struct q2s_sink *sink);
 /** Append @len zeros: a hole where the destination can hold one. */
 enum q2s_err q2s_sink_zero(struct q2s_sink *sink, uint64_t len, struct q2s_diag *diag);
 

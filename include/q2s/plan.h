@@ -278,8 +278,15 @@ struct q2s_piece {
 /** A walk over the pieces of a plan from any output offset on; one per thread. */
 struct q2s_pieces;
 
-enum q2s_err q2s_pieces_open(const struct q2s_plan *plan, q2s_host start, struct q2s_pieces **out,
-			     struct q2s_diag *diag);
+/**
+ * Begin at @start, which is at most the image's length (Q2S_E_USAGE).
+ *
+ * @joined  a cluster that has data is one GUEST piece, also where some of its subclusters have none:
+ *          these are zero, or absent, on the disk as well. For output to which zeros cost as much
+ *          as data. The bytes are the same
+ */
+enum q2s_err q2s_pieces_open(const struct q2s_plan *plan, q2s_host start, bool joined,
+			     struct q2s_pieces **out, struct q2s_diag *diag);
 void q2s_pieces_close(struct q2s_pieces *pieces);
 
 /** The next piece: maximal, starting where the last one ended. Q2S_PIECE_END at the end. */

@@ -110,13 +110,25 @@ verify(const struct q2si_emission *emission, struct q2s_diag *diag)
 	return emission->disk ? q2s_disk_verify(emission->disk, diag) : Q2S_OK;
 }
 
+/*
+ * Where zeros are bytes like others, one long copy beats many short ones with zeros between them. An
+ * encrypted image cannot have its zeros from the disk: there they are not encrypted.
+ */
+static enum q2s_err
+open_pieces(struct q2si_emission *emission, struct q2s_diag *diag)
+{
+	const bool joined = !emission->options.crypt && !q2s_sink_skips_zeros(emission->sink);
+
+	return q2s_pieces_open(emission->plan, (q2s_host){ emission->options.from }, joined,
+			       &emission->pieces, diag);
+}
+
 static enum q2s_err
 run(struct q2si_emission *emission, struct q2s_diag *diag)
 {
 	emission->first = q2s_sink_pos(emission->sink);
 	if (emission->plan)
-		Q2SI_TRY(q2s_pieces_open(emission->plan, (q2s_host){ emission->options.from },
-					 &emission->pieces, diag));
+		Q2SI_TRY(open_pieces(emission, diag));
 	if (emission->disk)
 		Q2SI_TRY(q2s_cursor_open(emission->disk, &emission->cursor, diag));
 	Q2SI_TRY(q2si_emission_observe(emission, diag));

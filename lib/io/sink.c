@@ -111,6 +111,12 @@ q2s_sink_copies_by_hand(const struct q2s_sink *sink)
 }
 
 bool
+q2s_sink_skips_zeros(const struct q2s_sink *sink)
+{
+	return sink->free_zeros;
+}
+
+bool
 q2s_sink_can_seek(const struct q2s_sink *sink)
 {
 	return sink->seeks;

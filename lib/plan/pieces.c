@@ -15,6 +15,7 @@ enum pass { PASS_NONE, PASS_STREAMS, PASS_WHOLE };
 
 struct q2s_pieces {
 	const struct q2s_plan *plan;
+	bool joined;            /* subclusters without data are taken from the disk, too */
 	q2s_host at;            /* where the next piece begins */
 	struct q2s_piece held;  /* what a start in the middle of a piece left of it; or len 0 */
 	struct q2s_piece ahead; /* the stretch behind the last piece, already read; or len 0 */
@@ -96,7 +97,7 @@ static void
 mixed_stretch(struct q2s_pieces *pieces, struct q2s_piece *out)
 {
 	const struct q2s_geom *geom = geom_of(pieces);
-	const uint32_t alloc = pieces->run.slot.alloc;
+	const uint32_t alloc = pieces->joined ? geom->sub_mask : pieces->run.slot.alloc;
 	const bool data = alloc >> pieces->sub & 1;
 	const uint32_t start = pieces->sub;
 
@@ -281,8 +282,8 @@ q2s_pieces_close(struct q2s_pieces *pieces)
 }
 
 enum q2s_err
-q2s_pieces_open(const struct q2s_plan *plan, q2s_host start, struct q2s_pieces **out,
-			     struct q2s_diag *diag)
+q2s_pieces_open(const struct q2s_plan *plan, q2s_host start, bool joined, struct q2s_pieces **out,
+		struct q2s_diag *diag)
 {
 	struct q2s_pieces *pieces;
 	enum q2s_err err = Q2S_OK;
@@ -296,6 +297,7 @@ q2s_pieces_open(const struct q2s_plan *plan, q2s_host start, struct q2s_pieces *
 		return q2si_fail_nomem(diag, "pieces");
 	}
 	pieces->plan = plan;
+	pieces->joined = joined;
 	pieces->at = start;
 	pieces->made = UINT64_MAX;
 	if (start.v > plan->layout.data.v && start.v < data_end(plan))

@@ -30,7 +30,7 @@ mark_range(const struct q2s_plan *plan, uint64_t from, uint64_t until, bool *mar
 	struct q2s_piece piece = { 0 };
 	enum q2s_err err;
 
-	Q2SI_TRY(q2s_pieces_open(plan, (q2s_host){ from }, &pieces, diag));
+	Q2SI_TRY(q2s_pieces_open(plan, (q2s_host){ from }, false, &pieces, diag));
 	while ((err = q2s_pieces_next(pieces, &piece, diag)) == Q2S_OK &&
 	       piece.kind != Q2S_PIECE_END && piece.at.v < until) {
 		/* a stream is shorter than its cluster, which lies in one stretch */

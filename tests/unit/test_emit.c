@@ -20,13 +20,14 @@ plan_for(struct q2s_disk *disk, const struct q2s_geom *geom)
 	return plan;
 }
 
+/* @flags as for q2s_sink_open() */
 static enum q2s_err
-emit_to(const char *path, const struct q2s_plan *plan, struct q2s_disk *disk,
-	const struct q2s_observer *observer, struct q2s_diag *diag)
+emit_with(unsigned flags, const char *path, const struct q2s_plan *plan, struct q2s_disk *disk,
+	  const struct q2s_observer *observer, struct q2s_diag *diag)
 {
 	const struct q2s_emit_options options = { .observer = observer };
 	struct q2s_sink *sink = NULL;
-	enum q2s_err err = q2s_sink_open(path, Q2S_SINK_REPLACE, 0, &sink, diag);
+	enum q2s_err err = q2s_sink_open(path, flags | Q2S_SINK_REPLACE, 0, &sink, diag);
 
 	ck_assert_int_eq(err, Q2S_OK);
 	err = plan ? q2s_emit(plan, disk, sink, &options, diag) :
@@ -35,6 +36,13 @@ emit_to(const char *path, const struct q2s_plan *plan, struct q2s_disk *disk,
 		return q2s_sink_commit(sink, diag);
 	q2s_sink_abort(sink);
 	return err;
+}
+
+static enum q2s_err
+emit_to(const char *path, const struct q2s_plan *plan, struct q2s_disk *disk,
+	const struct q2s_observer *observer, struct q2s_diag *diag)
+{
+	return emit_with(0, path, plan, disk, observer, diag);
 }
 
 static struct q2s_disk *
@@ -83,6 +91,22 @@ size_of(const char *path)
 	return (uint64_t)st.st_size;
 }
 
+/* Where zeros are not skipped, clusters are not cut at their subclusters. The bytes are the same. */
+static void
+assert_same_bytes_in_full(const char *path, const struct q2s_plan *plan, struct q2s_disk *disk)
+{
+	const char *full = path_of("full");
+
+	assert_ok(emit_with(Q2S_SINK_FULL, full, plan, disk, NULL, &diag));
+	ck_assert_uint_eq(size_of(full), size_of(path));
+
+	struct q2s_disk *a = open_disk(path, false), *b = open_disk(full, false);
+
+	assert_same_content(a, b, size_of(path));
+	q2s_disk_close(a);
+	q2s_disk_close(b);
+}
+
 /* Emit @disk as an image of @geom, and read that back. */
 static void
 assert_round_trip(struct q2s_disk *disk, const struct q2s_geom *geom)
@@ -91,6 +115,7 @@ assert_round_trip(struct q2s_disk *disk, const struct q2s_geom *geom)
 
 	assert_ok(emit_to(path_of("image"), plan, disk, NULL, &diag));
 	ck_assert_uint_eq(size_of(path_of("image")), q2s_plan_layout(plan)->length);
+	assert_same_bytes_in_full(path_of("image"), plan, disk);
 
 	struct q2s_disk *image = open_disk(path_of("image"), true);
 

@@ -44,9 +44,12 @@ list_add_unit(struct list *list, const struct q2s_geom *geom, uint64_t guest, bo
 	list_add(list, Q2S_PIECE_ZERO, data ? geom->sub_size - inside : geom->sub_size, 0);
 }
 
-/* What the pieces must be: metadata, and the clusters with host space in guest order. */
+/*
+ * What the pieces must be: metadata, and the clusters with host space in guest order. @joined: a
+ * cluster that has data is data as a whole.
+ */
 static struct list
-expected(const struct planned *p)
+expected(const struct planned *p, bool joined)
 {
 	struct list list = { 0 };
 
@@ -56,7 +59,8 @@ expected(const struct planned *p)
 			list_add_unit(&list, &p->geom,
 				      (i << p->geom.cluster_bits) +
 					      ((uint64_t)sub << p->geom.sub_bits),
-				      p->slots[i].alloc >> sub & 1);
+				      joined ? p->slots[i].alloc != 0 :
+					       p->slots[i].alloc >> sub & 1);
 	list_add(&list, Q2S_PIECE_METADATA, p->layout->length - list.at, 0); /* with data first */
 	return list;
 }
@@ -74,12 +78,12 @@ assert_piece(const struct q2s_piece *got, const struct q2s_piece *want)
 
 /* From @start on the walk gives what is left of the list there. */
 static void
-assert_walk(const struct planned *p, const struct list *list, uint64_t start)
+assert_walk(const struct planned *p, const struct list *list, uint64_t start, bool joined)
 {
 	struct q2s_pieces *pieces = NULL;
 	struct q2s_piece got;
 
-	assert_ok(q2s_pieces_open(p->plan, (q2s_host){ start }, &pieces, &diag));
+	assert_ok(q2s_pieces_open(p->plan, (q2s_host){ start }, joined, &pieces, &diag));
 	for (size_t i = 0; i < list->count; i++) {
 		struct q2s_piece want = list->pieces[i];
 
@@ -101,6 +105,27 @@ assert_walk(const struct planned *p, const struct list *list, uint64_t start)
 	q2s_pieces_close(pieces);
 }
 
+/* Walks from many places. */
+static void
+assert_walks(const struct planned *p, bool joined, uint64_t *seed)
+{
+	struct list list = expected(p, joined);
+
+	ck_assert_uint_eq(list.at, p->layout->length);
+	assert_walk(p, &list, 0, joined);
+	assert_walk(p, &list, p->layout->data.v, joined);
+	assert_walk(p, &list, p->layout->length, joined);
+	for (unsigned i = 0; i < 20; i++)
+		assert_walk(p, &list, unit_random(seed) % (p->layout->length + 1), joined);
+	for (unsigned i = 0; i < 20; i++) {
+		const struct q2s_piece *piece = &list.pieces[unit_random(seed) % list.count];
+
+		assert_walk(p, &list, piece->at.v, joined);
+		assert_walk(p, &list, piece->at.v + piece->len - 1, joined);
+	}
+	free(list.pieces);
+}
+
 START_TEST(pieces_are_as_the_slots_say)
 {
 	uint64_t seed = 31;
@@ -109,21 +134,8 @@ START_TEST(pieces_are_as_the_slots_say)
 	for (unsigned index = 0; index < GEOMS; index++) {
 		if (!planned_make(&p, index, &seed))
 			continue;
-		struct list list = expected(&p);
-
-		ck_assert_uint_eq(list.at, p.layout->length);
-		assert_walk(&p, &list, 0);
-		assert_walk(&p, &list, p.layout->data.v);
-		assert_walk(&p, &list, p.layout->length);
-		for (unsigned i = 0; i < 20; i++)
-			assert_walk(&p, &list, unit_random(&seed) % (p.layout->length + 1));
-		for (unsigned i = 0; i < 20; i++) {
-			const struct q2s_piece *piece = &list.pieces[unit_random(&seed) % list.count];
-
-			assert_walk(&p, &list, piece->at.v);
-			assert_walk(&p, &list, piece->at.v + piece->len - 1);
-		}
-		free(list.pieces);
+		assert_walks(&p, false, &seed);
+		assert_walks(&p, true, &seed);
 		planned_free(&p);
 	}
 }
@@ -137,7 +149,7 @@ assert_metadata(const struct planned *p, uint64_t from, uint64_t until, uint64_t
 	uint8_t *whole = malloc(len + 1), *part = malloc(len + 1);
 	struct q2s_pieces *pieces = NULL;
 
-	assert_ok(q2s_pieces_open(p->plan, (q2s_host){ 0 }, &pieces, &diag));
+	assert_ok(q2s_pieces_open(p->plan, (q2s_host){ 0 }, false, &pieces, &diag));
 	assert_ok(q2s_pieces_metadata(pieces, (q2s_host){ from }, whole, len, &diag));
 	for (unsigned i = 0; i < 10 && len > 0; i++) {
 		const size_t at = unit_random(seed) % len;
@@ -189,8 +201,8 @@ START_TEST(what_is_outside_is_refused)
 	const uint64_t data = p.layout->data.v, end = p.layout->length;
 
 	assert_refused(Q2S_E_USAGE, NOWHERE, end + 1,
-		       q2s_pieces_open(p.plan, (q2s_host){ end + 1 }, &pieces, &diag));
-	assert_ok(q2s_pieces_open(p.plan, (q2s_host){ 0 }, &pieces, &diag));
+		       q2s_pieces_open(p.plan, (q2s_host){ end + 1 }, false, &pieces, &diag));
+	assert_ok(q2s_pieces_open(p.plan, (q2s_host){ 0 }, false, &pieces, &diag));
 	assert_refused(Q2S_E_USAGE, NOWHERE, data,
 		       q2s_pieces_metadata(pieces, (q2s_host){ data }, &byte, 1, &diag));
 	assert_refused(Q2S_E_USAGE, NOWHERE, UINT64_MAX,
@@ -224,7 +236,7 @@ START_TEST(parts_make_the_whole)
 		struct q2s_pieces *pieces = NULL;
 		struct q2s_piece piece;
 
-		assert_ok(q2s_pieces_open(plan, (q2s_host){ at }, &pieces, &diag));
+		assert_ok(q2s_pieces_open(plan, (q2s_host){ at }, false, &pieces, &diag));
 		for (; at < end; at = piece.at.v + piece.len) {
 			assert_ok(q2s_pieces_next(pieces, &piece, &diag));
 			ck_assert_uint_eq(piece.at.v, at);

@@ -20,7 +20,7 @@ metadata_of(const struct planned *p)
 	struct q2s_pieces *pieces = NULL;
 	uint8_t *buf = malloc(before + behind);
 
-	assert_ok(q2s_pieces_open(p->plan, (q2s_host){ 0 }, &pieces, &diag));
+	assert_ok(q2s_pieces_open(p->plan, (q2s_host){ 0 }, false, &pieces, &diag));
 	assert_ok(q2s_pieces_metadata(pieces, (q2s_host){ 0 }, buf, before, &diag));
 	assert_ok(q2s_pieces_metadata(pieces, (q2s_host){ end }, buf + before, behind, &diag));
 	q2s_pieces_close(pieces);

@@ -76,8 +76,8 @@ assert_same_plan(const struct q2s_plan *a, const struct q2s_plan *b)
 	struct q2s_piece x = { .len = 1 }, y;
 
 	ck_assert_uint_eq(q2s_plan_layout(a)->length, q2s_plan_layout(b)->length);
-	assert_ok(q2s_pieces_open(a, (q2s_host){ 0 }, &pa, &diag));
-	assert_ok(q2s_pieces_open(b, (q2s_host){ 0 }, &pb, &diag));
+	assert_ok(q2s_pieces_open(a, (q2s_host){ 0 }, false, &pa, &diag));
+	assert_ok(q2s_pieces_open(b, (q2s_host){ 0 }, false, &pb, &diag));
 	assert_ok(q2s_pieces_metadata(pa, (q2s_host){ 0 }, of_a, len, &diag));
 	assert_ok(q2s_pieces_metadata(pb, (q2s_host){ 0 }, of_b, len, &diag));
 	ck_assert(memcmp(of_a, of_b, len) == 0);

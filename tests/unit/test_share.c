@@ -306,7 +306,7 @@ START_TEST(a_kept_plan_knows_who_shares)
 
 				/* what was let in must hold for those who make bytes of it */
 				if (data <= sizeof(again)) {
-					assert_ok(q2s_pieces_open(plan, (q2s_host){ 0 }, &pieces,
+					assert_ok(q2s_pieces_open(plan, (q2s_host){ 0 }, false, &pieces,
 								  &diag));
 					(void)q2s_pieces_metadata(pieces, (q2s_host){ 0 }, again,
 								  data, NULL);
