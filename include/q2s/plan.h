@@ -83,6 +83,7 @@ struct q2s_scan_options {
 	unsigned threads;  /* 0: one per processor */
 	bool trust_holes;  /* data is data: do not read to look for zeros */
 	bool keep_zeros;   /* zero and absent differ, as there is a backing file below */
+	bool read_again;   /* all data will be: have it in the cache, as far as there is memory */
 	const struct q2s_observer *observer; /* or NULL */
 };
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 #ifdef __linux__
 #include <linux/fs.h>
@@ -22,6 +23,9 @@
 
 /* No single system call moves more than this: the kernel's own limit is just below 2 GiB. */
 #define READ_MAX (1u << 30)
+
+/* Linux reads no more for one request than its device's read-ahead, which is at least this by default. */
+#define ASK_MAX (128u << 10)
 
 /* What a file's names and rights show of themselves; each change of it is a new change time. */
 struct standing {
@@ -305,10 +309,26 @@ q2s_file_read(struct q2s_file *file, uint64_t at, void *buf, size_t len, struct 
 			    file->name);
 }
 
+bool
+q2s_file_is_cached(struct q2s_file *file, uint64_t at)
+{
+#ifdef RWF_NOWAIT
+	char byte;
+	const struct iovec one = { .iov_base = &byte, .iov_len = 1 };
+
+	return preadv2(file->fd, &one, 1, (off_t)at, RWF_NOWAIT) >= 0 || errno != EAGAIN;
+#else
+	(void)file, (void)at;
+	return true;
+#endif
+}
+
 void
 q2s_file_will_need(struct q2s_file *file, uint64_t at, uint64_t len)
 {
-	(void)posix_fadvise(file->fd, (off_t)at, (off_t)len, POSIX_FADV_WILLNEED);
+	for (uint64_t done = 0; done < len; done += ASK_MAX)
+		(void)posix_fadvise(file->fd, (off_t)(at + done),
+				    (off_t)q2si_min(len - done, ASK_MAX), POSIX_FADV_WILLNEED);
 }
 
 /*

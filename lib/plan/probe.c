@@ -22,13 +22,15 @@
 
 enum q2s_err
 q2si_prober_open(struct q2si_prober *prober, struct q2s_disk *disk, const struct q2s_geom *geom,
-		 const struct q2s_scan_options *options, struct q2s_diag *diag)
+		 const struct q2s_scan_options *options, struct q2si_ahead_budget *budget,
+		 struct q2s_diag *diag)
 {
 	*prober = (struct q2si_prober){
 		.geom = geom,
 		.size = q2si_min(q2s_disk_size(disk), geom->size),
 		.trust_holes = options->trust_holes,
 		.keep_zeros = options->keep_zeros,
+		.ahead = { .budget = budget },
 		.buf_size = WINDOW,
 	};
 	prober->buf = q2si_pages(prober->buf_size);
@@ -131,12 +133,16 @@ static enum q2s_err
 data_is_zero(struct q2si_prober *prober, uint64_t at, uint64_t end, bool *zero,
 	     struct q2s_diag *diag)
 {
+	const uint32_t unit = prober->geom->sub_size;
+	const bool peeks = unit >= PEEK_UNIT;
+
 	*zero = false;
 	if (prober->trust_holes)
 		return Q2S_OK;
-	if (prober->geom->sub_size >= PEEK_UNIT)
-		return peeked_zero(prober, at, end, zero, diag);
-	return windowed_zero(prober, at, end, zero, diag);
+	q2si_ahead(&prober->ahead, &prober->extent, at - prober->extent_at,
+		   q2si_min(extent_end(prober), prober->end) - at, unit, peeks ? PEEK : unit);
+	return peeks ? peeked_zero(prober, at, end, zero, diag) :
+		       windowed_zero(prober, at, end, zero, diag);
 }
 
 /*
@@ -223,6 +229,7 @@ enum q2s_err
 q2si_probe(struct q2si_prober *prober, uint64_t first, uint64_t end, struct q2si_runs *runs,
 	   struct q2s_diag *diag)
 {
+	prober->end = end << prober->geom->cluster_bits;
 	for (uint64_t cluster = first; cluster < end;) {
 		struct q2s_slot slot = { 0 };
 		uint64_t n = end - cluster; /* behind the disk: the size was rounded up */

@@ -17,6 +17,7 @@ struct scan {
 	struct q2s_disk *disk;
 	const struct q2s_geom *geom;
 	const struct q2s_scan_options *options;
+	struct q2si_ahead_budget ahead;
 	struct q2si_prober skipper; /* finds the next stretch that holds something */
 	uint64_t next;              /* guest cluster where the next stretch may begin */
 	uint64_t step;              /* guest bytes of the next stretch */
@@ -40,7 +41,8 @@ scanner_open(void *shared, void **worker, struct q2s_diag *diag)
 	*worker = scanner;
 	if (!scanner)
 		return q2si_fail_nomem(diag, "scan");
-	return q2si_prober_open(&scanner->prober, scan->disk, scan->geom, scan->options, diag);
+	return q2si_prober_open(&scanner->prober, scan->disk, scan->geom, scan->options,
+				&scan->ahead, diag);
 }
 
 static void
@@ -155,7 +157,8 @@ q2s_scan(struct q2s_disk *disk, const struct q2s_geom *geom,
 	enum q2s_err err;
 
 	Q2SI_TRY(q2s_alloc_new(geom, &scan.alloc, diag));
-	err = q2si_prober_open(&scan.skipper, disk, geom, options, diag);
+	q2si_ahead_budget_init(&scan.ahead, options->read_again);
+	err = q2si_prober_open(&scan.skipper, disk, geom, options, &scan.ahead, diag);
 	if (err == Q2S_OK)
 		err = q2si_ordered_run(&scan_ops, &scan, thread_count(&scan), diag);
 	q2si_prober_close(&scan.skipper);

@@ -5,6 +5,7 @@
 
 #include <q2s/plan.h>
 
+#include "plan/ahead.h"
 #include "plan/runs.h"
 
 /** What one thread needs to look: its own cursor and buffer. */
@@ -12,8 +13,10 @@ struct q2si_prober {
 	const struct q2s_geom *geom;
 	struct q2s_cursor *cursor;
 	uint64_t size;       /* of the disk, as far as the image reaches */
+	uint64_t end;        /* of what this thread is looking at now */
 	bool trust_holes;
 	bool keep_zeros;
+	struct q2si_ahead ahead;
 	struct q2s_extent extent; /* that covers @extent_at.. ; len 0: none yet */
 	uint64_t extent_at;
 	uint64_t window_at;  /* guest offset of the bytes in @buf */
@@ -22,9 +25,10 @@ struct q2si_prober {
 	size_t buf_size;
 };
 
+/** @budget  of all probers; stays the caller's */
 enum q2s_err q2si_prober_open(struct q2si_prober *prober, struct q2s_disk *disk,
 			      const struct q2s_geom *geom, const struct q2s_scan_options *options,
-			      struct q2s_diag *diag);
+			      struct q2si_ahead_budget *budget, struct q2s_diag *diag);
 void q2si_prober_close(struct q2si_prober *prober);
 
 /** Look at guest clusters [@first, @end) and append what they are to @runs. */

@@ -28,6 +28,14 @@ allocate_all(const struct q2s_geom *geom, struct q2s_alloc **out, struct q2s_dia
 	return err;
 }
 
+/* Will the data be read as a whole after the scan, and not only a part of it or nothing? */
+static bool
+reads_again(const struct stream_options *options)
+{
+	return options->compress || options->dedup || options->save_plan ||
+	       (!options->measure && options->range.kind == RANGE_ALL);
+}
+
 /* Over a base, what is equal shows through; what became zero has to be said. */
 static enum q2s_err
 allocate(struct target *target, const struct q2s_spec *spec, struct q2s_alloc **out,
@@ -38,6 +46,7 @@ allocate(struct target *target, const struct q2s_spec *spec, struct q2s_alloc **
 		.threads = target->options->threads,
 		.trust_holes = target->options->trust_holes,
 		.keep_zeros = target->base.disk != NULL,
+		.read_again = reads_again(target->options),
 		.observer = progress_observer(),
 	};
 	enum q2s_err err;
