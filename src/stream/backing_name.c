@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "common/fault.h"
+#include "stream/path.h"
 
 /* The folder of @path, absolute and without symbolic links. */
 static enum q2s_err
@@ -24,14 +25,6 @@ real_folder(const char *path, const char *what, char **out, struct q2s_diag *dia
 		err = fault_errno(diag, what, "its folder cannot be found");
 	free(copy);
 	return fault_in(diag, err, path);
-}
-
-static const char *
-last_part(const char *path)
-{
-	const char *const slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
 }
 
 /* "FOLDER/NAME", where FOLDER may be "/". */
@@ -127,8 +120,8 @@ from_folder(const char *base, const char *dest, bool doubtful, char **out, struc
 	if (err == Q2S_OK)
 		err = real_folder(base, "base", &to, diag);
 	if (err == Q2S_OK)
-		*out = doubtful ? join(to, last_part(base)) :
-				  guard_colon(relative(from, to, last_part(base)));
+		*out = doubtful ? join(to, path_last_part(base)) :
+				  guard_colon(relative(from, to, path_last_part(base)));
 	free(from);
 	free(to);
 	return err;

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "stream/kept_plan.h"
 
+#include <libgen.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "common/fault.h"
+#include "stream/path.h"
 #include "stream/source.h"
 
 static struct q2s_plan_note
@@ -38,18 +41,34 @@ look_of(const struct target *target)
 	};
 }
 
-/* Is @path another name of what @other names? */
 static bool
-is_file(const char *path, const char *other)
+same_inode(const char *path, const char *other)
 {
 	struct stat a, b;
 
-	if (!other)
-		return false;
-	if (strcmp(path, other) == 0)
-		return true;
 	return stat(path, &a) == 0 && stat(other, &b) == 0 && a.st_dev == b.st_dev &&
 	       a.st_ino == b.st_ino;
+}
+
+/* Are they the same name in the same folder, however that is spelled? */
+static bool
+same_place(const char *path, const char *other)
+{
+	char *const a = strdup(path), *const b = strdup(other);
+	const bool same = a && b && strcmp(path_last_part(path), path_last_part(other)) == 0 &&
+			  same_inode(dirname(a), dirname(b));
+
+	free(a);
+	free(b);
+	return same;
+}
+
+/* Is @path another name of what @other names, which need not be there yet? */
+static bool
+is_file(const char *path, const char *other)
+{
+	return other && (strcmp(path, other) == 0 || same_inode(path, other) ||
+			 same_place(path, other));
 }
 
 /* Does the guest content of @disk, which may be NULL, lie in @path? */

@@ -72,8 +72,8 @@ stream(const struct stream_options *options)
 	else if (options->measure)
 		status = target_print_measure(&target, options->json);
 	else
-		outlet_print_digest(&options->outlet, &target.digest,
-				    options->progress == PROGRESS_JSON);
+		status = outlet_print_digest(&options->outlet, &target.digest,
+					     options->progress == PROGRESS_JSON);
 	target_free(&target);
 	source_close(&source);
 	return status;

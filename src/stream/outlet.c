@@ -141,16 +141,18 @@ outlet_open(const struct outlet_options *options, const char *dest, uint64_t len
 
 /* ---- the digest ---------------------------------------------------------------------------- */
 
-void
+int
 outlet_print_digest(const struct outlet_options *options, const struct q2s_digest *digest,
 		    bool json)
 {
 	char hex[2 * Q2S_DIGEST_MAX + 1] = "";
 
 	if (!options->digest)
-		return;
+		return 0;
 	for (size_t i = 0; i < digest->len; i++)
 		(void)snprintf(hex + 2 * i, 3, "%02x", digest->bytes[i]);
-	(void)fprintf(stderr, json ? "{\"digest\": \"%s\", \"hex\": \"%s\"}\n" : "%s  %s\n",
-		      options->digest, hex);
+	if (fprintf(stderr, json ? "{\"digest\": \"%s\", \"hex\": \"%s\"}\n" : "%s  %s\n",
+		    options->digest, hex) < 0 || fflush(stderr) != 0)
+		return tool_error("cannot print the digest");
+	return 0;
 }

@@ -137,3 +137,5 @@ refused '--measure and --compare write nothing' q2s-stream --measure --digest md
 # What was not written has no digest.
 expect_exit 1 sh -c 'q2s-stream --digest md5 source.raw >/dev/full'
 ! grep -q '^md5' stderr || fail "a digest of nothing"
+# Nor may one be missed.
+expect_exit 1 sh -c 'q2s-stream --digest md5 source.raw g 2>/dev/full'

@@ -40,6 +40,8 @@ kept base.raw -b chain.qcow2 -F qcow2 disk image
 kept extents --extents extents disk image
 kept key --key-file key disk image
 kept image disk image
+kept ./image disk image
+kept image disk "$PWD/image"
 expect_exit 1 q2s-stream --save-plan disk --measure - <disk
 expect_stderr 'disk: --save-plan: this file is the source'
 rm hard soft
