@@ -6,6 +6,7 @@
 
 #include "base/arith.h"
 #include "base/diag.h"
+#include "base/search.h"
 
 const char *
 q2si_extent_name(enum q2si_extent_kind kind)
@@ -103,16 +104,6 @@ q2si_extents_sort(struct q2si_extents *extents)
 size_t
 q2si_extents_find(const struct q2si_extents *extents, uint64_t cluster)
 {
-	size_t low = 0, high = extents->count;
-
-	while (low < high) {
-		const size_t middle = low + (high - low) / 2;
-		const struct q2si_extent *extent = &extents->list[middle];
-
-		if (extent->first + extent->n > cluster)
-			high = middle;
-		else
-			low = middle + 1;
-	}
-	return low;
+	return Q2SI_COUNT_FIRST(i, extents->count,
+				extents->list[i].first + extents->list[i].n <= cluster);
 }

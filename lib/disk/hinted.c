@@ -8,6 +8,7 @@
 
 #include "base/arith.h"
 #include "base/diag.h"
+#include "base/search.h"
 #include "disk/disk.h"
 
 struct hinted_disk {
@@ -46,20 +47,10 @@ static const struct q2s_hint *
 hint_at(struct hinted_cursor *hinted, uint64_t at)
 {
 	const struct hinted_disk *disk = disk_of(hinted);
-	size_t low = 0, high = disk->count - 1;
 
-	if (covers(&disk->hints[hinted->index], at))
-		return &disk->hints[hinted->index];
-	while (low < high) {
-		const size_t middle = low + (high - low) / 2;
-
-		if (hint_end(&disk->hints[middle]) <= at)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	hinted->index = low;
-	return &disk->hints[low];
+	if (!covers(&disk->hints[hinted->index], at))
+		hinted->index = Q2SI_COUNT_FIRST(i, disk->count - 1, hint_end(&disk->hints[i]) <= at);
+	return &disk->hints[hinted->index];
 }
 
 static enum q2s_err

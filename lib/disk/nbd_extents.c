@@ -4,6 +4,7 @@
 
 #include "base/arith.h"
 #include "base/diag.h"
+#include "base/search.h"
 #include "disk/nbd.h"
 
 /* The protocol counts in 32 bits; a power of two keeps every alignment. */
@@ -109,17 +110,7 @@ knows(const struct q2si_nbd_extents *extents, uint64_t guest)
 static size_t
 entry_at(const struct q2si_nbd_extents *extents, uint64_t guest)
 {
-	size_t low = 0, high = extents->count - 1;
-
-	while (low < high) {
-		const size_t middle = low + (high - low) / 2;
-
-		if (extents->list[middle].end <= guest)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
+	return Q2SI_COUNT_FIRST(i, extents->count - 1, extents->list[i].end <= guest);
 }
 
 enum q2s_err

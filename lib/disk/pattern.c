@@ -9,6 +9,7 @@
 #include "base/arith.h"
 #include "base/bytes.h"
 #include "base/diag.h"
+#include "base/search.h"
 #include "disk/disk.h"
 
 struct pattern_disk {
@@ -41,17 +42,7 @@ region_end(const struct q2s_pattern *region)
 static size_t
 region_at(const struct pattern_disk *pattern, uint64_t guest)
 {
-	size_t low = 0, high = pattern->count;
-
-	while (low < high) {
-		const size_t middle = low + (high - low) / 2;
-
-		if (region_end(&pattern->regions[middle]) <= guest)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
+	return Q2SI_COUNT_FIRST(i, pattern->count, region_end(&pattern->regions[i]) <= guest);
 }
 
 static enum q2s_err

@@ -10,6 +10,7 @@
 
 #include "base/arith.h"
 #include "base/diag.h"
+#include "base/search.h"
 #include "disk/disk.h"
 #include "io/drain.h"
 
@@ -105,17 +106,7 @@ run_len(const struct spool_disk *disk, size_t index)
 static size_t
 runs_until(const struct spool_disk *disk, uint64_t guest)
 {
-	size_t low = 0, high = disk->count;
-
-	while (low < high) {
-		const size_t middle = low + (high - low) / 2;
-
-		if (disk->runs[middle].guest <= guest)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
+	return Q2SI_COUNT_FIRST(i, disk->count, disk->runs[i].guest <= guest);
 }
 
 /* What is at @guest? @at: where in the spool; returns false for zeros. @len: how far that holds. */

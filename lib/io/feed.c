@@ -10,6 +10,7 @@
 
 #include "base/arith.h"
 #include "base/diag.h"
+#include "base/search.h"
 
 #define CHUNK (256u << 10)
 /* Space is given back in whole blocks of every file system. */
@@ -206,17 +207,7 @@ q2si_feed_finish(struct q2si_feed *feed, struct q2s_diag *diag)
 static size_t
 gap_find(const struct q2si_feed *feed, uint64_t at)
 {
-	size_t low = 0, high = feed->count;
-
-	while (low < high) {
-		const size_t middle = low + (high - low) / 2;
-
-		if (feed->gaps[middle].end <= at)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
+	return Q2SI_COUNT_FIRST(i, feed->count, feed->gaps[i].end <= at);
 }
 
 static enum q2s_err

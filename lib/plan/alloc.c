@@ -3,6 +3,7 @@
 
 #include "base/arith.h"
 #include "base/diag.h"
+#include "base/search.h"
 #include "plan/alloc.h"
 
 enum q2s_err
@@ -268,31 +269,14 @@ q2si_slot_walk_next(struct q2si_slot_walk *walk, struct q2si_placed_run *out)
 size_t
 q2si_alloc_find(const struct q2s_alloc *alloc, uint64_t index)
 {
-	size_t low = 0, high = alloc->table_count;
-
-	while (low < high) {
-		const size_t middle = low + (high - low) / 2;
-
-		if (alloc->tables[middle].index < index)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
+	return Q2SI_COUNT_FIRST(i, alloc->table_count, alloc->tables[i].index < index);
 }
 
 size_t
 q2si_alloc_find_data(const struct q2s_alloc *alloc, uint64_t cluster)
 {
-	size_t low = 0, high = alloc->table_count;
+	const size_t count =
+		Q2SI_COUNT_FIRST(i, alloc->table_count, alloc->tables[i].clusters <= cluster);
 
-	while (low < high) {
-		const size_t middle = low + (high - low) / 2;
-
-		if (alloc->tables[middle].clusters <= cluster)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low > 0 ? low - 1 : 0;
+	return count > 0 ? count - 1 : 0;
 }

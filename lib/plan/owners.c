@@ -7,22 +7,13 @@
 #include "base/arith.h"
 #include "base/cleanup.h"
 #include "base/diag.h"
+#include "base/search.h"
 #include "plan/alloc.h"
 
 size_t
 q2si_owners_find(const struct q2si_owners *owners, uint64_t cluster)
 {
-	size_t low = 0, high = owners->count;
-
-	while (low < high) {
-		const size_t middle = low + (high - low) / 2;
-
-		if (owners->list[middle].cluster < cluster)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
+	return Q2SI_COUNT_FIRST(i, owners->count, owners->list[i].cluster < cluster);
 }
 
 static enum q2s_err

@@ -5,6 +5,7 @@
 
 #include "base/arith.h"
 #include "base/diag.h"
+#include "base/search.h"
 #include "base/hash.h"
 #include "base/ordered.h"
 #include "base/pages.h"
@@ -42,17 +43,7 @@ struct summer {
 size_t
 q2si_sums_find(const struct q2si_sums *sums, uint64_t stretch)
 {
-	size_t low = 0, high = sums->count;
-
-	while (low < high) {
-		const size_t middle = low + (high - low) / 2;
-
-		if (sums->list[middle].stretch < stretch)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
+	return Q2SI_COUNT_FIRST(i, sums->count, sums->list[i].stretch < stretch);
 }
 
 static enum q2s_err
