@@ -104,8 +104,8 @@ enum q2s_err q2s_file_failure(const struct q2s_file *file, struct q2s_diag *diag
 void q2s_file_forget(struct q2s_file *file, uint64_t at, uint64_t len);
 
 /**
- * Did reading the byte at @at not have to wait? True where the system does not tell. If it did have
- * to, the byte is on its way, so the next answer may be another one.
+ * Did reading the byte at @at not have to wait? False where the system does not tell, as file systems
+ * on a network do. If it did have to, the byte is on its way, so the next answer may be another one.
  */
 bool q2s_file_is_cached(struct q2s_file *file, uint64_t at);
 

@@ -316,10 +316,10 @@ q2s_file_is_cached(struct q2s_file *file, uint64_t at)
 	char byte;
 	const struct iovec one = { .iov_base = &byte, .iov_len = 1 };
 
-	return preadv2(file->fd, &one, 1, (off_t)at, RWF_NOWAIT) >= 0 || errno != EAGAIN;
+	return preadv2(file->fd, &one, 1, (off_t)at, RWF_NOWAIT) >= 0;
 #else
 	(void)file, (void)at;
-	return true;
+	return false;
 #endif
 }
 

@@ -2,7 +2,9 @@
 /* Reading ahead: what a scan leaves in the kernel's cache. Says nothing where that cannot be emptied. */
 #include "plan/ahead.h"
 
+#include <errno.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <time.h>
 
 #include <q2s/plan.h>
@@ -52,7 +54,7 @@ make_cold(const struct q2s_file *file)
 	return cached_pages(file) == 0;
 }
 
-/* A file that is data everywhere. */
+/* A file that is data everywhere, just written, so it is cached. */
 static struct q2s_file *
 full_file(void)
 {
@@ -63,6 +65,16 @@ full_file(void)
 	put_file(path_of("full"), bytes, sizeof(bytes));
 	assert_ok(q2s_file_open(path_of("full"), &file, &diag));
 	return file;
+}
+
+/* Does the file system tell what is cached? Others do not know this way of reading. */
+static bool
+tells(const struct q2s_file *file)
+{
+	char byte;
+	const struct iovec one = { .iov_base = &byte, .iov_len = 1 };
+
+	return preadv2(q2s_file_fd(file), &one, 1, 0, RWF_NOWAIT) >= 0 || errno == EAGAIN;
 }
 
 /*
@@ -108,9 +120,11 @@ START_TEST(a_file_is_cached_or_not)
 	struct q2s_file *file = full_file();
 	bool cold = true;
 
-	ck_assert(q2s_file_is_cached(file, 0));
-	ck_assert(q2s_file_is_cached(file, PAGES * PAGE - 1));
-	ck_assert(q2s_file_is_cached(file, PAGES * PAGE)); /* nothing to wait for */
+	if (tells(file)) {
+		ck_assert(q2s_file_is_cached(file, 0));
+		ck_assert(q2s_file_is_cached(file, PAGES * PAGE - 1));
+		ck_assert(q2s_file_is_cached(file, PAGES * PAGE)); /* nothing to wait for */
+	}
 	for (unsigned i = 0; i < 10 && (cold = make_cold(file)) && !seems_cold(file); i++)
 		ck_assert_uint_lt(i, 9);
 	if (cold) {
@@ -188,7 +202,8 @@ START_TEST(what_is_cached_costs_nothing)
 	struct q2s_file *file = full_file();
 
 	walk(file, &budget, 65536, PAGE);
-	ck_assert_uint_eq(budget.left, WINDOW);
+	if (tells(file))
+		ck_assert_uint_eq(budget.left, WINDOW);
 	q2s_file_close(file);
 }
 END_TEST
