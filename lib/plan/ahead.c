@@ -8,8 +8,8 @@
 #define WINDOW (8u << 20)
 /* Less than this that lies in a row is not worth two more calls. */
 #define SHORT (256u << 10)
-/* Bytes of a window that say whether it is in the cache. */
-#define SAMPLES 4u
+/* One byte of so many says whether they are in the cache. */
+#define SAMPLE (2u << 20)
 
 /* Half of the memory: the rest of the system lives on, and what was read is still there afterwards. */
 void
@@ -34,8 +34,8 @@ afford(struct q2si_ahead_budget *budget, uint64_t len)
 static bool
 seems_cached(struct q2s_file *file, uint64_t from, uint64_t until)
 {
-	for (unsigned i = 1; i <= SAMPLES; i++)
-		if (!q2s_file_is_cached(file, from + (until - from) * i / SAMPLES - 1))
+	for (uint64_t at = from; at < until; at += SAMPLE)
+		if (!q2s_file_is_cached(file, q2si_min(at + SAMPLE, until) - 1))
 			return false;
 	return true;
 }
