@@ -104,9 +104,11 @@ memory() {
 	local title=$1 wanted=$2 i
 
 	shift 2
+	: >"$work/a"
 	for i in 1 2 3; do
-		once "$@" || return
-	done | sort -n -k 3 | tail -n 1 | awk -v title="$title" -v wanted="$wanted" '{
+		once "$@" >>"$work/a" || return
+	done
+	sort -n -k 3 "$work/a" | tail -n 1 | awk -v title="$title" -v wanted="$wanted" '{
 		mib = $3 / 1024
 		printf "%-34s peak memory %6.1f MiB  want %s %s  (%.3f s, cpu %.3f)\n", title, mib,
 			wanted, mib <= wanted ? "reached" : "MISSED", $1, $2 }'
