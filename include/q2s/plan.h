@@ -282,9 +282,9 @@ struct q2s_pieces;
 /**
  * Begin at @start, which is at most the image's length (Q2S_E_USAGE).
  *
- * @joined  a cluster that has data is one GUEST piece, also where some of its subclusters have none:
- *          these are zero, or absent, on the disk as well. For output to which zeros cost as much
- *          as data. The bytes are the same
+ * @joined  a cluster that has data is one GUEST piece, also where some of its subclusters have none.
+ *          For output to which zeros cost as much as data. The bytes are the same if the disk is
+ *          zero there, as it is for an image without a backing file
  */
 enum q2s_err q2s_pieces_open(const struct q2s_plan *plan, q2s_host start, bool joined,
 			     struct q2s_pieces **out, struct q2s_diag *diag);

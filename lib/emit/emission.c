@@ -111,16 +111,22 @@ verify(const struct q2si_emission *emission, struct q2s_diag *diag)
 }
 
 /*
- * Where zeros are bytes like others, one long copy beats many short ones with zeros between them. An
- * encrypted image cannot have its zeros from the disk: there they are not encrypted.
+ * Where zeros are bytes like others, one long copy beats many short ones with zeros between them. But
+ * over a backing file, what the image does not hold need not be zero on the disk; and in an encrypted
+ * image the zeros between data are not encrypted.
  */
+static bool
+joins(const struct q2si_emission *emission)
+{
+	return !q2s_sink_skips_zeros(emission->sink) && !emission->options.crypt &&
+	       !q2s_plan_spec(emission->plan)->backing_name.data;
+}
+
 static enum q2s_err
 open_pieces(struct q2si_emission *emission, struct q2s_diag *diag)
 {
-	const bool joined = !emission->options.crypt && !q2s_sink_skips_zeros(emission->sink);
-
-	return q2s_pieces_open(emission->plan, (q2s_host){ emission->options.from }, joined,
-			       &emission->pieces, diag);
+	return q2s_pieces_open(emission->plan, (q2s_host){ emission->options.from },
+			       joins(emission), &emission->pieces, diag);
 }
 
 static enum q2s_err

@@ -50,6 +50,9 @@ judge() {
 	q2s-stream -f "$source_format" -b "$base" -F "$base_format" "$@" "$source" out
 	qemu_check_clean out
 	qemu_same_content "$source_raw" out
+	# What the base has is not in the image, down a pipe no more than in a file.
+	q2s-stream -f "$source_format" -b "$base" -F "$base_format" "$@" "$source" | cat >piped
+	assert_same_bytes out piped
 	assert_equal "$base" "$(qemu-img info --output=json out |
 		sed -n 's/^    "backing-filename": "\(.*\)",*/\1/p')" "backing file"
 	want=$("$diff_units" "$source_raw" "$base_raw" "$unit")
