@@ -5,10 +5,10 @@
 
 #include "base/arith.h"
 #include "base/diag.h"
-#include "base/search.h"
 #include "base/hash.h"
 #include "base/ordered.h"
 #include "base/pages.h"
+#include "base/search.h"
 #include "base/zero.h"
 #include "disk/disk.h"
 #include "plan/sums.h"

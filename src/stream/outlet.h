@@ -50,6 +50,6 @@ enum q2s_err outlet_open(const struct outlet_options *options, const char *dest,
  * whoever waits for a digest must not take silence for success.
  */
 int outlet_print_digest(const struct outlet_options *options, const struct q2s_digest *digest,
-			 bool json);
+			bool json);
 
 #endif

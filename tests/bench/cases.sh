@@ -62,7 +62,7 @@ case_reflink() {
 }
 
 case_sparse() {
-	sparse 1
+	sparse 1 || return
 	! script '1 TiB sparse' ||
 		versus '1 TiB sparse, pipe' 8 20 pipe q2s-stream "$sparse" \
 			-- qcow2-to-stdout.py pipe python3 "$peer" "$sparse"
@@ -132,22 +132,22 @@ on_full() {
 }
 
 case_check() {
-	full
+	full || return
 	on_full check standard 20 40
-	full extended_l2=on
+	full extended_l2=on || return
 	on_full check extended 15 30
-	permuted
+	permuted || return
 	on_full check permuted 500 2000
 	rm -f "$full"
 }
 
 case_map() {
-	sparse 1
+	sparse 1 || return
 	q2s-stream "$sparse" "$work/a.qcow2"
 	versus 'map 1 TiB, sparse' 25 50 q2s-inspect map --output=json "$work/a.qcow2" \
 		-- 'qemu-img map' qemu-img map --output=json "$work/a.qcow2"
 	rm -f "$work/a.qcow2"
-	full
+	full || return
 	on_full map preallocated 10 25
 	rm -f "$full"
 }
@@ -170,7 +170,7 @@ case_cold() {
 }
 
 case_memory() {
-	sparse 1
+	sparse 1 || return
 	memory 'stream, 1 TiB sparse' 8 pipe q2s-stream "$sparse"
 	q2s-stream "$sparse" "$work/a.qcow2"
 	memory 'map, 1 TiB sparse' 8 q2s-inspect map --output=json "$work/a.qcow2"
@@ -181,7 +181,7 @@ case_memory() {
 	fi
 	disk
 	memory 'compress' 32 pipe q2s-stream -zzlib "$work/disk.raw"
-	full
+	full || return
 	memory 'check, 1 TiB' 16 q2s-inspect check --output=json "$full"
 	rm -f "$full"
 	if full '' 16; then

@@ -85,7 +85,7 @@ full() {
 permuted() {
 	local tables
 
-	full
+	full || return
 	tables=$(q2s-inspect dump --only l1 --output=json "$full" |
 		jq -r '.l1[0].entries | "\(.[0].offset) \(length * 8192)"')
 	# shellcheck disable=SC2086 # two words
