@@ -67,7 +67,7 @@ dnl Q2S_WITH(NAME, PKG-CONFIG MODULE, PURPOSE, [FUNCTION])
 dnl An optional library: --with-NAME insists on it, --without-NAME leaves it out, neither takes it
 dnl when it is there. Defines HAVE_<NAME> for the preprocessor and for automake, and leaves yes or
 dnl no in $with_NAME for the summary. With FUNCTION, one of the library's, it is not linked, but
-dnl loaded by the code that needs it, as <NAME>_SONAME.
+dnl loaded by the code that needs it, as SONAME_<NAME>.
 AC_DEFUN([Q2S_WITH], [
 	AC_ARG_WITH([$1], [AS_HELP_STRING([--with-$1], [$3 (default: when found)])],
 		[], [with_$1=auto])
@@ -89,7 +89,7 @@ AC_DEFUN([Q2S_WITH], [
 ])
 
 dnl Q2S_SONAME(NAME, FUNCTION)
-dnl Defines <NAME>_SONAME: how the loader finds the library NAME, that is, what a program refers to
+dnl Defines SONAME_<NAME>: how the loader finds the library NAME, that is, what a program refers to
 dnl which is linked with it and calls FUNCTION.
 AC_DEFUN([Q2S_SONAME], [
 	AC_CACHE_CHECK([by which name $1 is loaded], [q2s_cv_soname_$1], [
@@ -106,6 +106,6 @@ AC_DEFUN([Q2S_SONAME], [
 		$1 is there, but not as a shared library that can be loaded (looked for with
 		$OBJDUMP); --without-$1 goes on, as does q2s_cv_soname_$1=NAME])])
 	AC_SEARCH_LIBS([dlopen], [dl], [], [AC_MSG_ERROR([nothing here can load $1])])
-	AC_DEFINE_UNQUOTED(m4_toupper([$1])[_SONAME], ["$q2s_cv_soname_$1"],
+	AC_DEFINE_UNQUOTED([SONAME_]m4_toupper([$1]), ["$q2s_cv_soname_$1"],
 		[Define to the name by which $1 is loaded.])
 ])

@@ -5,7 +5,7 @@
 # libtool keeps the real programs in .libs and leaves a shell wrapper in their place. The real
 # ones come first here: they start faster, and a debugger or strace sees them.
 
-for q2s_tool in create stream inspect; do
+for q2s_tool in create stream inspect edit corpus; do
 	PATH=$Q2S_BUILD/src/$q2s_tool/.libs:$Q2S_BUILD/src/$q2s_tool:$PATH
 done
 unset q2s_tool

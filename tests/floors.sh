@@ -5,14 +5,13 @@
 
 set -u
 
-# What stands where. include/q2s/NAME.h belongs to the folder NAME, but for the two below.
-# src/ is one floor in the documents. Here src/common, then src/specimen, are below the tools, and no
-# tool includes another.
+# What stands where. include/q2s/NAME.h belongs to the folder NAME, but for those below.
+# src/ is one floor in the documents. Here src/common is below the tools, and no tool includes another.
 declare -A floor=(
-	[base]=0 [format]=1 [io]=2 [image]=3 [crypt]=3 [disk]=4 [check]=4 [plan]=5 [emit]=6
-	[common]=7 [specimen]=8 [create]=9 [stream]=9 [inspect]=9
+	[base]=0 [format]=1 [io]=2 [image]=3 [crypt]=3 [disk]=4 [check]=4 [edit]=5 [plan]=5 [emit]=6
+	[common]=7 [create]=8 [stream]=8 [inspect]=8 [corpus]=8 [q2s-edit]=8 [nbdkit]=8
 )
-declare -A public_folder=([version]=base [q2s]=emit)
+declare -A public_folder=([builder]=emit [fields]=format [store]=io [http]=io [repair]=edit [version]=base [chain]=image [walk]=image [q2s]=emit)
 
 # folder_of PATH: the folder of the table that owns PATH (relative to the tree).
 folder_of() {
@@ -21,6 +20,8 @@ folder_of() {
 	name=${name%.h}
 	case $1 in
 	include/q2s/*) echo "${public_folder[$name]:-$name}" ;;
+	src/edit/*) echo q2s-edit ;; # lib/edit has the same name
+	plugins/*/*) name=${1#*/}; echo "${name%%/*}" ;;
 	lib/*/* | src/*/*) name=${1#*/}; echo "${name%%/*}" ;;
 	*) echo "" ;;
 	esac
@@ -33,8 +34,10 @@ owner_of() {
 	config.h) ;;
 	q2s/*) folder_of "include/$1" ;;
 	*/*)
-		if [ -e "$3/lib/$1" ] || [ -e "$3/src/$1" ]; then
-			echo "${1%%/*}"
+		if [ -e "$3/lib/$1" ]; then
+			folder_of "lib/$1"
+		elif [ -e "$3/src/$1" ]; then
+			folder_of "src/$1"
 		fi
 		;;
 	*)
@@ -73,7 +76,7 @@ check_tree() {
 			[[ $header =~ $include ]] &&
 				check_include "$file" "$line" "${BASH_REMATCH[1]}" "$1"
 		done < <(grep -nE "$include" "$file")
-	done < <(find include lib src -name '*.[ch]' | LC_ALL=C sort)
+	done < <(find include lib src plugins -name '*.[ch]' | LC_ALL=C sort)
 }
 
 # put FILE LINE: one file of the small tree.
@@ -104,23 +107,29 @@ put lib/disk/raw.h '#include "base/be.h"'
 put lib/check/count.c '#include "base/be.h"'
 put src/common/size.h '#include <q2s/q2s.h>'
 put src/stream/main.c '#include "common/size.h"'
+put src/edit/verbs.h ''
+put lib/edit/order.h ''
+put src/edit/main.c '#include "edit/verbs.h"'
+put plugins/nbdkit/plugin.c '#include "common/size.h"'
 expect ''
 put lib/base/vec.c '#include "disk/raw.h"'
 put lib/check/count.c '# include "disk/raw.h"'
 put lib/disk/raw.h '#include <q2s/emit.h>'
 put lib/extra/new.c ''
 put src/common/size.h '#include "stream/main.c"'
+put lib/edit/order.h '#include "edit/verbs.h"'
 expect 'lib/base/vec.c:1: floor 0 (base) includes disk/raw.h of floor 4 (disk)
 lib/check/count.c:1: floor 4 (check) includes disk/raw.h of floor 4 (disk)
 lib/disk/raw.h:1: floor 4 (disk) includes q2s/emit.h of floor 6 (emit)
+lib/edit/order.h:1: floor 5 (edit) includes edit/verbs.h of floor 8 (q2s-edit)
 lib/extra/new.c: its folder is on no floor
-src/common/size.h:1: floor 7 (common) includes stream/main.c of floor 9 (stream)'
+src/common/size.h:1: floor 7 (common) includes stream/main.c of floor 8 (stream)'
 
 found=$(check_tree "$Q2S_SRC")
 if [ -n "$found" ]; then
 	echo "$found"
 	exit 1
 fi
-count=$(cd "$Q2S_SRC" && find include lib src -name '*.[ch]' | wc -l)
+count=$(cd "$Q2S_SRC" && find include lib src plugins -name '*.[ch]' | wc -l)
 echo "$count files, each includes only its own folder and lower floors"
 [ "$count" -gt 0 ]

@@ -8,27 +8,10 @@ forbidden='v?f?printf|v?dprintf|f?puts|f?putc|putchar|perror|psignal|v?errx?|v?w
 forbidden+='|error|v?syslog|exit|_exit|_Exit|quick_exit|at_quick_exit|atexit|abort|assert'
 forbidden+='|signal|sigaction|sigset|raise|setlocale|umask|chdir'
 
-# Comments, strings and character constants are blanked, lines kept.
-# shellcheck disable=SC2016  # awk's dollars
-blank='
-{
-	out = ""
-	for (i = 1; i <= length($0); i++) {
-		c = substr($0, i, 1); two = substr($0, i, 2)
-		if (inside == "comment") { if (two == "*/") { inside = ""; i++ } continue }
-		if (inside != "") { if (c == "\\") i++; else if (c == inside) inside = ""; continue }
-		if (two == "/*") { inside = "comment"; i++; continue }
-		if (two == "//") break
-		if (c == "\"" || c == "\047") { inside = c; continue }
-		out = out c
-	}
-	print FILENAME ":" FNR ":" out
-}'
-
 # calls DIRECTORY: each line of code below it that calls a forbidden function or names a standard
 # stream. A member of a struct (ops->exit) is nobody's libc function.
 calls() {
-	find "$1" -name '*.[ch]' -print0 | LC_ALL=C sort -z | xargs -0 -r -n 1 awk "$blank" |
+	find "$1" -name '*.[ch]' -print0 | LC_ALL=C sort -z | xargs -0 -r awk -f "$Q2S_SRC/tests/code.awk" |
 		grep -E "^[^:]*:[0-9]+:(.*[^A-Za-z0-9_.>])?(($forbidden)[[:space:]]*\(|(stdout|stderr)([^A-Za-z0-9_]|\$))"
 }
 
@@ -56,6 +39,20 @@ fi
 
 if calls "$Q2S_SRC/lib"; then
 	echo "a library must not do this: return an error instead"
+	exit 1
+fi
+
+# Nor does it know the options of a tool: advice is the tool's to give. Long options, -o's keys, follow=.
+advice() {
+	find "$1" -name '*.c' -exec grep -HnE '"[^"]*([^-]--[a-z]|[^a-z](compat|follow)=|[^a-z]-o [a-z])' {} +
+}
+printf '%s\n' 'fail("use --key-file")' 'fail("it - or -- that")' >"$small/bad.c"
+if [ "$(advice "$small" | sed 's|.*/||; s|:[^:]*$||')" != bad.c:1 ]; then
+	echo "self-test: the search for advice found $(advice "$small")"
+	exit 1
+fi
+if advice "$Q2S_SRC/lib" | grep -v '/edit/amend_features\.c:'; then # whose rules are about compat itself
+	echo "a library message speaks of options"
 	exit 1
 fi
 exit 0

@@ -9,7 +9,8 @@ cd "$Q2S_SRC"
 
 # A source or a test that no Makemodule.am names is not built, not run and not in the tarball.
 while read -r file; do
-	grep -Eqs "(^|[[:space:]=])${file//./\\.}( |\$)" include/Makemodule.am {lib,src}/*/Makemodule.am \
+	grep -Eqs "(^|[[:space:]=])${file//./\\.}( |\$)" include/Makemodule.am examples/Makemodule.am python/Makemodule.am \
+		{lib,src,plugins}/*/Makemodule.am \
 		tests/Makemodule.am tests/*/Makemodule.am && continue
 	case $file in
 	tests/*/*.c)
@@ -17,13 +18,17 @@ while read -r file; do
 		;;
 	esac
 	fail "$file is named in no Makemodule.am"
-done < <(find include lib src tests -name '*.[ch]' -o -name '*.sh')
+done < <(find include lib src plugins examples python tests -name '*.[ch]' -o -name '*.sh')
+
+for file in findings/*; do
+	grep -Eq "[[:space:]=]${file//./\\.}( |\$)" Makefile.am || fail "Makefile.am does not name $file"
+done
 
 # What is no library begins with the name of its shell.
 while read -r script; do
 	[ -x "$script" ] || fail "$script is not executable"
-done < <(grep -rlE --include='*.sh' '^#!/bin' scripts src tests)
+done < <(grep -rlE --include='*.sh' '^#!/bin' scripts src tests findings)
 
 requires shellcheck
-shellcheck -S warning run .ci/run scripts/*.sh
+shellcheck -S warning run .ci/run scripts/*.sh findings/*.sh
 find tests -name '*.sh' -exec shellcheck -S warning {} +

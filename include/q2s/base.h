@@ -10,9 +10,23 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Around the declarations of each header: C's names, visible also where all else is hidden. */
 #ifdef __cplusplus
-extern "C" {
+#define Q2S_EXTERN_C_BEGIN_ extern "C" {
+#define Q2S_EXTERN_C_END_ }
+#else
+#define Q2S_EXTERN_C_BEGIN_
+#define Q2S_EXTERN_C_END_
 #endif
+#ifdef __GNUC__
+#define Q2S_BEGIN_DECLS _Pragma("GCC visibility push(default)") Q2S_EXTERN_C_BEGIN_
+#define Q2S_END_DECLS Q2S_EXTERN_C_END_ _Pragma("GCC visibility pop")
+#else
+#define Q2S_BEGIN_DECLS Q2S_EXTERN_C_BEGIN_
+#define Q2S_END_DECLS Q2S_EXTERN_C_END_
+#endif
+
+Q2S_BEGIN_DECLS
 
 /** A byte offset on the virtual disk. A struct, so that it cannot stand in for a host offset. */
 typedef struct {
@@ -25,10 +39,15 @@ typedef struct {
 } q2s_host;
 
 /** The host offset of nothing: a diagnostic without a place. */
+#ifdef __cplusplus
+#define Q2S_NOWHERE (q2s_host{ UINT64_MAX })
+#else
 #define Q2S_NOWHERE ((q2s_host){ UINT64_MAX })
+#endif
 
 /**
- * Why a call failed. Every code belongs to one class (q2s_err_class()).
+ * Why a call failed. Every code belongs to one class (q2s_err_class()), by its hundreds; numbers
+ * stay what they are, and later versions may add some.
  *
  * The comment behind a code names its cause; the diagnostic carries the structure, the host
  * offset and the offending value.
@@ -37,45 +56,45 @@ enum q2s_err {
 	Q2S_OK = 0,
 
 	/* usage: the caller asked for something impossible */
-	Q2S_E_USAGE,         /* an argument or option is wrong by itself */
-	Q2S_E_CONFLICT,      /* options that exclude each other, or one that needs another */
-	Q2S_E_POLICY,        /* a reference to a file that the follow policy forbids */
-	Q2S_E_EXISTS,        /* the destination exists */
+	Q2S_E_USAGE = 100,       /* an argument or option is wrong by itself */
+	Q2S_E_CONFLICT = 101,    /* options that exclude each other, or one that needs another */
+	Q2S_E_POLICY = 102,      /* a reference to a file that the follow policy forbids */
+	Q2S_E_EXISTS = 103,      /* the destination exists */
 
 	/* i/o: the world did not cooperate; sys_errno may say why */
-	Q2S_E_IO,            /* a system call failed */
-	Q2S_E_NOMEM,         /* out of memory */
-	Q2S_E_SHORT,         /* a file ended before the bytes that were asked for */
-	Q2S_E_CHANGED,       /* the source changed while it was being read */
-	Q2S_E_CANCELLED,     /* the caller asked to stop */
-	Q2S_E_PLAN,          /* the bytes written do not match the plan (a bug or drift) */
+	Q2S_E_IO = 200,          /* a system call failed */
+	Q2S_E_NOMEM = 201,       /* out of memory */
+	Q2S_E_SHORT = 202,       /* a file ended before the bytes that were asked for */
+	Q2S_E_CHANGED = 203,     /* the source changed while it was being read */
+	Q2S_E_CANCELLED = 204,   /* the caller asked to stop */
+	Q2S_E_PLAN = 205,        /* the bytes written do not match the plan (a bug or drift) */
+	Q2S_E_BUSY = 206,        /* another program has locked the file, as QEMU does what it has open */
 
 	/* unsupported: legal, but not by this build or this function */
-	Q2S_E_UNSUPPORTED,   /* an unknown version, feature bit, encryption or compression type */
-	Q2S_E_MISSING,       /* needs an optional library or program that is not there */
-	Q2S_E_KEY,           /* encrypted, and the secret is missing or wrong */
+	Q2S_E_UNSUPPORTED = 300, /* an unknown version, feature bit, encryption or compression type */
+	Q2S_E_MISSING = 301,     /* needs an optional library or program that is not there */
+	Q2S_E_KEY = 302,         /* encrypted, and the secret is missing or wrong */
 
 	/* limit: beyond what the format or QEMU can hold, or beyond a stated budget */
-	Q2S_E_LIMIT,         /* a stated limit is exceeded */
-	Q2S_E_OVERFLOW,      /* arithmetic on the values given leaves 64 bits */
+	Q2S_E_LIMIT = 400,       /* a stated limit is exceeded */
+	Q2S_E_OVERFLOW = 401,    /* arithmetic on the values given leaves 64 bits */
 
 	/* corrupt: bytes that no correct writer leaves behind */
-	Q2S_E_MAGIC,         /* not a qcow2 file */
-	Q2S_E_HEADER,        /* a header field is out of range, or contradicts another */
-	Q2S_E_EXTENSION,     /* a header extension is malformed */
-	Q2S_E_TRUNCATED,     /* a structure or cluster lies wholly past the end of the file */
-	Q2S_E_RESERVED,      /* a bit that must be zero is set */
-	Q2S_E_OFFSET,        /* a host offset is misaligned or out of range */
-	Q2S_E_COPIED,        /* COPIED where it cannot be */
-	Q2S_E_SUBCLUSTER,    /* subcluster both allocated and zero, or without a host cluster */
-	Q2S_E_ZERO_FLAG,     /* the zero flag where the format has none (version 2, extended L2) */
-	Q2S_E_COMPRESSED,    /* a compressed descriptor that cannot be (data file, bitmap, end) */
-	Q2S_E_DATA,          /* compressed data that does not decode to one cluster */
-	Q2S_E_REFCOUNT,      /* a refcount structure is malformed, or a count does not fit */
-	Q2S_E_SNAPSHOT,      /* a snapshot record is malformed */
-	Q2S_E_BITMAP,        /* a persistent bitmap's record or table is malformed */
-	Q2S_E_CRYPTO,        /* an encryption header is malformed */
-	Q2S_E_COUNT_         /* number of codes; never returned */
+	Q2S_E_MAGIC = 500,       /* not a qcow2 file */
+	Q2S_E_HEADER = 501,      /* a header field is out of range, or contradicts another */
+	Q2S_E_EXTENSION = 502,   /* a header extension is malformed */
+	Q2S_E_TRUNCATED = 503,   /* a structure or cluster lies wholly past the end of the file */
+	Q2S_E_RESERVED = 504,    /* a bit that must be zero is set */
+	Q2S_E_OFFSET = 505,      /* a host offset is misaligned or out of range */
+	Q2S_E_COPIED = 506,      /* COPIED where it cannot be */
+	Q2S_E_SUBCLUSTER = 507,  /* subcluster both allocated and zero, or without a host cluster */
+	Q2S_E_ZERO_FLAG = 508,   /* the zero flag where the format has none (version 2, extended L2) */
+	Q2S_E_COMPRESSED = 509,  /* a compressed descriptor that cannot be (data file, bitmap, end) */
+	Q2S_E_DATA = 510,        /* compressed data that does not decode to one cluster */
+	Q2S_E_REFCOUNT = 511,    /* a refcount structure is malformed, or a count does not fit */
+	Q2S_E_SNAPSHOT = 512,    /* a snapshot record is malformed */
+	Q2S_E_BITMAP = 513,      /* a persistent bitmap's record or table is malformed */
+	Q2S_E_CRYPTO = 514,      /* an encryption header is malformed */
 };
 
 enum q2s_err_class {
@@ -100,20 +119,23 @@ const char *q2s_err_name(enum q2s_err err);
 /**
  * What went wrong, and where. Filled by the function that fails; the caller owns the storage and
  * may pass NULL where it does not care. The first failure wins: nothing overwrites a filled one.
- * Zero-initialise before use: `struct q2s_diag diag = { 0 };`
+ * Zero-initialise before use: `struct q2s_diag diag = { 0 };`, and again before it is used for
+ * another call.
  *
- * @err       the code that the function returned
  * @sys_errno errno of the failed system call, or 0
+ * @err       the code that the function returned
  * @at        host byte offset of the structure, or Q2S_NOWHERE
  * @value     the offending value, when @has_value
+ * @follow    with Q2S_E_POLICY: the least enum q2s_follow that would allow it
  * @file      the file concerned, as it was named; empty when the caller knows it
  * @what      the structure or field, in the format's own term: "L2 entry", "cluster_bits"
  * @text      the rule that was broken, lower case, no full stop
  */
 struct q2s_diag {
-	enum q2s_err err;
 	int sys_errno;
+	enum q2s_err err;
 	bool has_value;
+	uint8_t follow;
 	q2s_host at;
 	uint64_t value;
 	char file[Q2S_DIAG_FILE];
@@ -154,7 +176,5 @@ struct q2s_observer {
 	void *opaque;
 };
 
-#ifdef __cplusplus
-}
-#endif
+Q2S_END_DECLS
 #endif

@@ -8,9 +8,7 @@
 
 #include <q2s/image.h>
 
-#ifdef __cplusplus
-extern "C" {
-#endif
+Q2S_BEGIN_DECLS
 
 enum q2s_severity {
 	Q2S_SEVERITY_CORRUPTION, /* data or metadata is wrong, or will be after a write */
@@ -18,6 +16,9 @@ enum q2s_severity {
 	Q2S_SEVERITY_NOTE,       /* odd, but sound */
 	Q2S_SEVERITY_UNREADABLE, /* a structure that could not be read: the check is not complete */
 };
+
+/** "corruption", "leak", "note" or "unreadable". Static storage. */
+const char *q2s_severity_name(enum q2s_severity severity);
 
 /**
  * One thing that is wrong.
@@ -43,8 +44,9 @@ struct q2s_finding {
 };
 
 /**
- * How to check. Zero-initialised: structures and counts, nobody told.
+ * How to check. Start from Q2S_CHECK_OPTIONS_INIT: structures and counts, no finding is reported.
  *
+ * @size      sizeof(struct q2s_check_options)
  * @finding   called for each finding, in a stable order; the finding is valid during the call.
  *            NULL: count only
  * @opaque    handed to @finding
@@ -52,13 +54,18 @@ struct q2s_finding {
  * @decode    also read all compressed data and try to decode it
  */
 struct q2s_check_options {
+	size_t size;
 	void (*finding)(void *opaque, const struct q2s_finding *finding);
 	void *opaque;
 	const struct q2s_observer *observer;
 	bool decode;
 };
+#define Q2S_CHECK_OPTIONS_INIT { .size = sizeof(struct q2s_check_options) }
 
-/** The counts of `qemu-img check`, and the number of notes. */
+/**
+ * The counts of `qemu-img check`, and the number of notes. Leaks, notes and errors are a finding
+ * each; one finding may be many corruptions, as qemu-img counts each use of a wrong cluster.
+ */
 struct q2s_check_result {
 	uint64_t corruptions;
 	uint64_t leaks; /* clusters */
@@ -77,17 +84,15 @@ struct q2s_check_result {
  * Memory follows the host clusters that are in use, about a bit each, and is bounded; time follows
  * the metadata in the file. The counts are exact however many findings there are.
  *
- * @options  NULL: as if zero-initialised
+ * @options  NULL: as Q2S_CHECK_OPTIONS_INIT
  * @out      on failure: what was counted until then
  *
  * Returns Q2S_OK when the check could be made, whatever it found; else why it could not:
- * Q2S_E_LIMIT (the references need more memory than a checker takes), Q2S_E_CANCELLED (the
- * observer said so), Q2S_E_NOMEM.
+ * Q2S_E_USAGE (@options->size), Q2S_E_LIMIT (the references need more memory than a checker takes),
+ * Q2S_E_CANCELLED (the observer said so), Q2S_E_NOMEM.
  */
 enum q2s_err q2s_check(struct q2s_image *image, const struct q2s_check_options *options,
 		       struct q2s_check_result *out, struct q2s_diag *diag);
 
-#ifdef __cplusplus
-}
-#endif
+Q2S_END_DECLS
 #endif

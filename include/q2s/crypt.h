@@ -10,9 +10,7 @@
 #include <q2s/format.h>
 #include <q2s/io.h>
 
-#ifdef __cplusplus
-extern "C" {
-#endif
+Q2S_BEGIN_DECLS
 
 /**
  * The most PBKDF2 iterations that opening an image may cost, over all key slots that are tried:
@@ -30,7 +28,7 @@ extern "C" {
  */
 struct q2s_crypt_place {
 	uint32_t method;
-	struct q2s_file *file;
+	struct q2s_store *file;
 	struct q2s_ext_crypto header;
 };
 
@@ -90,7 +88,10 @@ enum q2s_err q2s_luks_create(const struct q2s_luks_params *params, const void *k
 /** One thread's means to use an encryption. Not shared. */
 struct q2s_cipher;
 
-/** @crypt must outlive it. */
+/**
+ * @crypt must outlive it. Q2S_E_NOMEM, Q2S_E_MISSING, or Q2S_E_UNSUPPORTED where libgcrypt
+ * refuses.
+ */
 enum q2s_err q2s_cipher_open(const struct q2s_crypt *crypt, struct q2s_cipher **out,
 			     struct q2s_diag *diag);
 void q2s_cipher_close(struct q2s_cipher *cipher); /* NULL is fine */
@@ -107,11 +108,9 @@ void q2s_cipher_close(struct q2s_cipher *cipher); /* NULL is fine */
  */
 enum q2s_err q2s_cipher_decrypt(struct q2s_cipher *cipher, q2s_guest guest, q2s_host host,
 				void *buf, size_t len, struct q2s_diag *diag);
-/** The way back. */
+/** The way back; fails likewise (Q2S_E_USAGE). */
 enum q2s_err q2s_cipher_encrypt(struct q2s_cipher *cipher, q2s_guest guest, q2s_host host,
 				void *buf, size_t len, struct q2s_diag *diag);
 
-#ifdef __cplusplus
-}
-#endif
+Q2S_END_DECLS
 #endif

@@ -6,11 +6,10 @@
 #ifndef Q2S_DISK_H
 #define Q2S_DISK_H
 
-#include <q2s/image.h>
+#include <q2s/chain.h>
+#include <q2s/http.h>
 
-#ifdef __cplusplus
-extern "C" {
-#endif
+Q2S_BEGIN_DECLS
 
 /** A source of guest content. Immutable while open; several threads may have cursors on it. */
 struct q2s_disk;
@@ -31,7 +30,7 @@ struct q2s_cursor;
 struct q2s_extent {
 	uint64_t len;
 	enum q2s_state state;
-	struct q2s_file *file;
+	struct q2s_store *file;
 	uint64_t at;
 	bool once;
 };
@@ -39,25 +38,42 @@ struct q2s_extent {
 /** Exact size in guest bytes; need not be a multiple of anything. */
 uint64_t q2s_disk_size(const struct q2s_disk *disk);
 const char *q2s_disk_name(const struct q2s_disk *disk);
-void q2s_disk_close(struct q2s_disk *disk); /* NULL is fine; cursors must be closed before */
+/**
+ * Counted: q2s_disk_ref() adds an owner, and each owner closes the disk once; the last one ends it.
+ * NULL is fine for closing; cursors must be closed before.
+ */
+struct q2s_disk *q2s_disk_ref(struct q2s_disk *disk);
+void q2s_disk_close(struct q2s_disk *disk);
 
 /**
  * The files that hold the content: number @index of them, the disk's own; NULL behind the last. A
  * disk that lies in no file (synthetic, or on a server) has none.
  */
-struct q2s_file *q2s_disk_file(const struct q2s_disk *disk, size_t index);
+struct q2s_store *q2s_disk_file(const struct q2s_disk *disk, size_t index);
+
+/**
+ * Number @index of the image files whose end is missing, the disk's own; NULL behind the last. Such a
+ * file ends within a cluster of data that was asked for, and the rest of it reads as zero, as in QEMU.
+ * What was not asked for yet is not known. A disk made of others has none; ask those.
+ */
+struct q2s_store *q2s_disk_cut(const struct q2s_disk *disk, size_t index);
 
 /** Did the content stay what it was since opening? Q2S_E_CHANGED names what changed. */
 enum q2s_err q2s_disk_verify(struct q2s_disk *disk, struct q2s_diag *diag);
 
 /** Does any of its content lie in this file (the same device and inode)? */
-bool q2s_disk_uses(const struct q2s_disk *disk, const struct q2s_file_ident *file);
+bool q2s_disk_uses(const struct q2s_disk *disk, const struct q2s_store_ident *file);
 
+/** Q2S_E_NOMEM; of a disk on a server also what connecting reports. */
 enum q2s_err q2s_cursor_open(struct q2s_disk *disk, struct q2s_cursor **out,
 			     struct q2s_diag *diag);
 void q2s_cursor_close(struct q2s_cursor *cursor); /* NULL is fine */
 
-/** What is at @guest, for at most @max bytes. @guest is below the disk's size, @max not 0. */
+/**
+ * What is at @guest, for at most @max bytes. @guest is below the disk's size, @max not 0
+ * (Q2S_E_USAGE otherwise). Fails with what is wrong in the tables of an image, or what reading them
+ * reports.
+ */
 enum q2s_err q2s_cursor_extent(struct q2s_cursor *cursor, q2s_guest guest, uint64_t max,
 			       struct q2s_extent *out, struct q2s_diag *diag);
 
@@ -72,10 +88,10 @@ enum q2s_err q2s_cursor_read(struct q2s_cursor *cursor, q2s_guest guest, void *b
 
 /* ---- kinds of disks ---------------------------------------------------------------------- */
 
-/** A raw disk in a regular file or block device; takes a reference on @file. */
-enum q2s_err q2s_disk_raw(struct q2s_file *file, struct q2s_disk **out, struct q2s_diag *diag);
+/** A raw disk in a regular file or block device; takes a reference on @file. Q2S_E_NOMEM. */
+enum q2s_err q2s_disk_raw(struct q2s_store *file, struct q2s_disk **out, struct q2s_diag *diag);
 
-/** An empty disk of @size bytes: all of it absent. */
+/** An empty disk of @size bytes: all of it absent. Q2S_E_NOMEM. */
 enum q2s_err q2s_disk_empty(uint64_t size, struct q2s_disk **out, struct q2s_diag *diag);
 
 /**
@@ -101,32 +117,89 @@ struct q2s_pattern {
 enum q2s_err q2s_disk_pattern(uint64_t size, const struct q2s_pattern *regions, size_t count,
 			      struct q2s_disk **out, struct q2s_diag *diag);
 
-/** How a qcow2 source is opened. Zero-initialised: active layer, no other file. */
-struct q2s_disk_qcow2_options {
-	enum q2s_follow follow;
-	const char *snapshot; /* ID or name of an internal snapshot, or NULL */
-	const uint8_t *key;   /* passphrase of each encrypted layer, or NULL; copied if kept */
+/** Bytes of metadata cache when the options leave it at 0. */
+#define Q2S_DISK_CACHE_DEFAULT (16u << 20)
+
+/**
+ * The passphrase of one layer of a chain, @key_len bytes; copied if kept.
+ *
+ * @file  of the image, of which device and inode count
+ */
+struct q2s_layer_key {
+	struct q2s_store_ident file;
+	const uint8_t *key;
 	size_t key_len;
 };
+
+/**
+ * How a qcow2 source is opened. Start from Q2S_DISK_QCOW2_OPTIONS_INIT: active layer, no other
+ * file.
+ * @size is sizeof(struct q2s_disk_qcow2_options).
+ */
+struct q2s_disk_qcow2_options {
+	size_t size;
+	enum q2s_follow follow;
+	bool force_share; /* as struct q2s_chain_options has it */
+	const char *snapshot; /* ID or name of an internal snapshot, or NULL */
+	bool below;           /* not the image, but what lies below it: the disk of its backing file */
+	const uint8_t *key;   /* passphrase of each encrypted layer, or NULL; copied if kept */
+	size_t key_len;
+	const struct q2s_layer_key *layer_keys; /* layers whose passphrase is another one than @key */
+	size_t layer_key_count;
+	/* not NULL: what a backing file that is not there held reads as zero, and this says which */
+	struct q2s_diag *missing;
+	/*
+	 * Bytes of memory for slices of the tables of all layers, which all cursors share; it is
+	 * taken as they are read. 0: Q2S_DISK_CACHE_DEFAULT
+	 */
+	size_t cache;
+};
+#define Q2S_DISK_QCOW2_OPTIONS_INIT { .size = sizeof(struct q2s_disk_qcow2_options) }
 
 /**
  * The guest content of a qcow2 image with all the layers below it, as far as the policy lets them
  * be opened. Takes a reference on @file.
  *
- * A backing file's format is the recorded one; a missing one means raw unless the qcow2 magic is
- * there, as for a file named without -f. What a backing file of such a guessed format refers to is
- * opened with Q2S_FOLLOW_ANY only: its bytes may be a guest's.
+ * The layers are those of q2s_chain_open(), which says how they are found and locked.
  *
  * An encrypted image's sectors are decrypted when they are read. Compressed clusters of such an
  * image are not encrypted, as in QEMU.
  *
- * Returns Q2S_OK, Q2S_E_POLICY (a file is needed that must not be opened), Q2S_E_KEY (encrypted,
- * without a key) or what q2s_crypt_open() reports, Q2S_E_USAGE (no such snapshot), Q2S_E_LIMIT
- * (more than 200 layers), Q2S_E_HEADER (a chain that is a loop), or what opening one of the files
- * reports.
+ * @options  NULL: as Q2S_DISK_QCOW2_OPTIONS_INIT
+ *
+ * Returns Q2S_OK, Q2S_E_KEY (encrypted, without a key) or what q2s_crypt_open() reports,
+ * Q2S_E_USAGE (no such snapshot, @options->size), Q2S_E_CONFLICT (by their marks, struct q2s_mark,
+ * the layers do not belong together), or what q2s_chain_open() reports.
  */
-enum q2s_err q2s_disk_qcow2(struct q2s_file *file, const struct q2s_disk_qcow2_options *options,
+enum q2s_err q2s_disk_qcow2(struct q2s_store *file, const struct q2s_disk_qcow2_options *options,
 			    struct q2s_disk **out, struct q2s_diag *diag);
+
+/**
+ * The guest content of layers that the caller names, whatever backing files their headers name; those
+ * are not opened. All are qcow2 images, but for the first one with @raw_bottom. Takes references.
+ *
+ * @files    from the bottom up, 1 to Q2S_CHAIN_MAX of them, each locked as q2s_chain_open() does
+ * @options  as for q2s_disk_qcow2(), without @snapshot and @below; the policy is for external data files
+ *
+ * Returns what q2s_disk_qcow2() does, Q2S_E_USAGE (no layer, or a snapshot or @below), or Q2S_E_CONFLICT when
+ * the layers cannot belong together: the lowest one has a backing file, so that one is missing,
+ * one is of a larger disk than the one above it, or their marks say so.
+ */
+enum q2s_err q2s_disk_layers(struct q2s_store *const *files, size_t count, bool raw_bottom,
+			     const struct q2s_disk_qcow2_options *options, struct q2s_disk **out,
+			     struct q2s_diag *diag);
+
+/**
+ * The content of some layers of @chain: @count of them from number @first on. What they leave to layers
+ * below them is Q2S_ABSENT, and reads as zero. A reference to @chain is taken.
+ *
+ * @options  as for q2s_disk_qcow2(), without @snapshot and @below; only the key counts
+ *
+ * Returns what q2s_disk_qcow2() does, or Q2S_E_USAGE (there are no such layers).
+ */
+enum q2s_err q2s_disk_part(struct q2s_chain *chain, size_t first, size_t count,
+			   const struct q2s_disk_qcow2_options *options, struct q2s_disk **out,
+			   struct q2s_diag *diag);
 
 /**
  * A raw disk that comes through a pipe: the whole stream is read at opening, and what is not zero
@@ -138,27 +211,80 @@ enum q2s_err q2s_disk_qcow2(struct q2s_file *file, const struct q2s_disk_qcow2_o
 enum q2s_err q2s_disk_spool(const struct q2s_stream *stream, uint64_t budget,
 			    struct q2s_disk **out, struct q2s_diag *diag);
 
+/* ---- whatever it is ---------------------------------------------------------------------- */
+
+/**
+ * How q2s_disk_open() opens. Start from Q2S_DISK_OPEN_OPTIONS_INIT.
+ *
+ * @size    sizeof(struct q2s_disk_open_options)
+ * @format  "qcow2" or "raw"; NULL: qcow2 if it begins like one, else raw, but for what begins as
+ *          another container (q2s_container_probe()), which is refused. A guest that owns a raw
+ *          disk decides how it begins: who knows the format should name it
+ * @qcow2   the layers of an image: which files it may refer to, passphrases, a snapshot; of a raw
+ *          disk only @force_share counts. NULL: as Q2S_DISK_QCOW2_OPTIONS_INIT, no other file is
+ *          opened
+ * @http    how a server is asked; or NULL
+ */
+struct q2s_disk_open_options {
+	size_t size;
+	const char *format;
+	const struct q2s_disk_qcow2_options *qcow2;
+	const struct q2s_http_options *http;
+};
+#define Q2S_DISK_OPEN_OPTIONS_INIT { .size = sizeof(struct q2s_disk_open_options) }
+
+/**
+ * Open @name as a disk, by the rules of the tools: a file or block device, a FIFO, the URL of a
+ * file on a server (q2s_store_open_any()), or an NBD URI. What is opened is locked as QEMU locks
+ * what it reads.
+ *
+ * @options  NULL: as Q2S_DISK_OPEN_OPTIONS_INIT
+ *
+ * Returns Q2S_OK, Q2S_E_USAGE (@options->size; a snapshot of what is not qcow2), Q2S_E_UNSUPPORTED
+ * (another format), or what q2s_store_open_any(), q2s_disk_raw(), q2s_disk_qcow2() and
+ * q2s_disk_nbd() report.
+ */
+enum q2s_err q2s_disk_open(const char *name, const struct q2s_disk_open_options *options,
+			   struct q2s_disk **out, struct q2s_diag *diag);
+
+/**
+ * The same for a store, to which a reference is taken; @options->http does not count. Fails
+ * likewise.
+ */
+enum q2s_err q2s_disk_open_store(struct q2s_store *store,
+				 const struct q2s_disk_open_options *options,
+				 struct q2s_disk **out, struct q2s_diag *diag);
+
+/* ---- disks on NBD servers ------------------------------------------------------------------ */
+
 /** Would q2s_disk_nbd() take @name for a URI? Pure; says nothing of whether it works. */
 bool q2s_nbd_is_uri(const char *name);
 
 /**
- * Where an NBD disk is. Zero-initialise, then set @uri or @sockets.
+ * Where an NBD disk is. Start from Q2S_DISK_NBD_OPTIONS_INIT, then set @uri or @sockets.
  *
+ * @size          sizeof(struct q2s_disk_nbd_options)
  * @uri           nbd://, nbds://, nbd+unix://, nbds+unix://, nbd+vsock:// or nbds+vsock://; it
  *                may name files with TLS keys
  * @sockets       @socket_count connections on which the server, which serves its default export
  *                on all of them, waits for the handshake; taken over, also on failure
+ * @context       a metadata context whose bit 0 says what changed, such as
+ *                "qemu:dirty-bitmap:NAME", or NULL: see q2s_disk_nbd_changes(). A server that does
+ *                not offer it is no failure yet
  * @name          for messages; NULL: the URI
  * @watched       a local file that the server reads, or NULL: the disk's file, which
  *                q2s_disk_verify() looks at; a reference is taken
  */
 struct q2s_disk_nbd_options {
+	size_t size;
 	const char *uri;
 	const int *sockets;
 	size_t socket_count;
+	const char *context;
 	const char *name;
-	struct q2s_file *watched;
+	struct q2s_store *watched;
 };
+#define Q2S_DISK_NBD_OPTIONS_INIT { .size = sizeof(struct q2s_disk_nbd_options) }
 
 /**
  * The content of an NBD export. Where the server tells what is allocated, holes and zeros are not
@@ -166,11 +292,22 @@ struct q2s_disk_nbd_options {
  * a fixed number; else they share one. Each cursor keeps several requests in flight, in up to
  * 4 MiB of memory.
  *
- * Returns Q2S_OK, Q2S_E_IO with the reason that libnbd gives, Q2S_E_MISSING in a build without
+ * Returns Q2S_OK, Q2S_E_USAGE (neither @uri nor @sockets, or @options->size; the sockets stay the
+ * caller's then), Q2S_E_IO with the reason that libnbd gives, Q2S_E_MISSING in a build without
  * libnbd or when libnbd, which is loaded here, cannot be, Q2S_E_NOMEM.
  */
 enum q2s_err q2s_disk_nbd(const struct q2s_disk_nbd_options *options, struct q2s_disk **out,
 			  struct q2s_diag *diag);
+
+/**
+ * The metadata context that @disk was opened with as a map: its extents are Q2S_DATA where bit 0 is
+ * set, else Q2S_ABSENT. It cannot be read (Q2S_E_UNSUPPORTED). @disk must outlive it.
+ *
+ * Returns Q2S_OK, Q2S_E_CONFLICT (@disk is no NBD disk, or was opened without a context),
+ * Q2S_E_USAGE (the server does not offer it), Q2S_E_NOMEM.
+ */
+enum q2s_err q2s_disk_nbd_changes(struct q2s_disk *disk, struct q2s_disk **out,
+				  struct q2s_diag *diag);
 
 /** What q2s_disk_compare() found. @at: the first guest byte that differs, unless @same. */
 struct q2s_comparison {
@@ -199,7 +336,8 @@ enum q2s_err q2s_disk_compare(struct q2s_disk *a, struct q2s_disk *b,
  * zero.
  *
  * The extents depend on the two contents alone. Both are read and compared, unless their metadata
- * say that they are the same: nothing on both sides, or the same place of the same file.
+ * say that they are the same: nothing on both sides, or the same place of the same file. Nothing is
+ * read behind the units that a question is about.
  *
  * @source  its size is at most @size; both disks stay the caller's and must outlive this one
  * @unit    power of two from 512: one state holds for all of a unit (a cluster or subcluster of
@@ -228,7 +366,85 @@ struct q2s_hint {
 enum q2s_err q2s_disk_hinted(struct q2s_disk *inner, const struct q2s_hint *hints, size_t count,
 			     struct q2s_disk **out, struct q2s_diag *diag);
 
-#ifdef __cplusplus
-}
-#endif
+/* ---- what can be read of a damaged disk -------------------------------------------------- */
+
+/**
+ * @inner wherever it can be read, and zeros elsewhere; it remembers where that was. A place is given
+ * up when reading fails for a reason that is about this place: an I/O error of the medium, or damage
+ * of an image. What was given up once is not tried again. All other failures stay failures.
+ *
+ * No extent names a file, as every byte has to be read here to be sure of it.
+ *
+ * @inner  taken over on success; no cursor is open
+ */
+enum q2s_err q2s_disk_salvage(struct q2s_disk *inner, struct q2s_disk **out, struct q2s_diag *diag);
+
+enum q2s_salvage_state {
+	Q2S_SALVAGE_SURE,        /* no failure was met: what was read is what @inner shows */
+	Q2S_SALVAGE_ZERO_FILLED, /* there is data, of which it is known where it lies; zeros instead */
+	Q2S_SALVAGE_LOST,        /* the tables are damaged: nobody knows what was there; zeros */
+};
+
+/** A stretch of a salvaged disk. */
+struct q2s_salvaged {
+	uint64_t len;
+	enum q2s_salvage_state state;
+};
+
+/**
+ * What became of the bytes at @guest, and how far that holds, by what was read so far.
+ *
+ * @disk  made by q2s_disk_salvage(); from any thread
+ * Q2S_E_USAGE for another kind of disk, or behind its end.
+ */
+enum q2s_err q2s_salvage_look(struct q2s_disk *disk, q2s_guest guest, struct q2s_salvaged *out,
+			      struct q2s_diag *diag);
+
+/* ---- only what changed ------------------------------------------------------------------- */
+
+/**
+ * The persistent bitmap @name of the qcow2 image in @file as a map: its extents are Q2S_DATA where
+ * the bitmap is dirty, else Q2S_ABSENT. It cannot be read (Q2S_E_UNSUPPORTED). Takes a reference
+ * on @file; opens no other. Fails as q2s_image_open() and q2s_bitmap_reader_open() do.
+ */
+enum q2s_err q2s_disk_bitmap(struct q2s_store *file, struct q2s_bytes name, struct q2s_disk **out,
+			     struct q2s_diag *diag);
+
+/**
+ * How to look at what changed. Start from Q2S_CHANGED_OPTIONS_INIT.
+ *
+ * @size            sizeof(struct q2s_changed_options)
+ * @unit            power of two from 512: a unit of which the map calls anything dirty is dirty as
+ *                  a whole (a cluster or subcluster of the image that is made)
+ * @counts          guest bytes from the start for which the map counts; behind them all is dirty,
+ *                  as of a disk that became larger. UINT64_MAX: everywhere
+ * @absent_is_same  what the disk calls absent stays so, as it is a difference (q2s_disk_diff());
+ *                  without it, what is dirty and absent is zero
+ */
+struct q2s_changed_options {
+	size_t size;
+	uint32_t unit;
+	uint64_t counts;
+	bool absent_is_same;
+};
+#define Q2S_CHANGED_OPTIONS_INIT                                                                   \
+	{ .size = sizeof(struct q2s_changed_options), .unit = 512, .counts = UINT64_MAX }
+
+/**
+ * @inner where @map says that it changed: Q2S_ABSENT where the map is clean, which @inner is never
+ * asked about; else what @inner says. Reading gives what @inner shows, everywhere.
+ *
+ * @map  what its extents call data is dirty, all else is clean; it is never read. Behind its end
+ *       all is clean
+ *
+ * Both stay the caller's and must outlive this disk. Verifying it verifies both.
+ *
+ * @options  NULL: as Q2S_CHANGED_OPTIONS_INIT
+ * Returns Q2S_OK, Q2S_E_USAGE (a wrong unit, @options->size), Q2S_E_NOMEM.
+ */
+enum q2s_err q2s_disk_changed(struct q2s_disk *inner, struct q2s_disk *map,
+			      const struct q2s_changed_options *options, struct q2s_disk **out,
+			      struct q2s_diag *diag);
+
+Q2S_END_DECLS
 #endif

@@ -6,9 +6,7 @@
 #include <q2s/crypt.h>
 #include <q2s/plan.h>
 
-#ifdef __cplusplus
-extern "C" {
-#endif
+Q2S_BEGIN_DECLS
 
 /* ---- compression ------------------------------------------------------------------------- */
 
@@ -35,7 +33,10 @@ enum q2s_err q2s_compression_check(const struct q2s_compression *how, struct q2s
 const char *q2s_encoder_name(const struct q2s_compression *how);
 
 /**
- * @how       needed
+ * How to compress an allocation. Start from Q2S_COMPRESS_OPTIONS_INIT.
+ *
+ * @size      sizeof(struct q2s_compress_options)
+ * @how       zero: zlib, as the fastest library does it
  * @threads   0: one per processor; the bytes do not depend on it
  * @spool     keeps the streams for q2s_emit(), in the order of the disk; NULL: only their lengths
  *            are found out, and they are compressed again when they are written
@@ -44,6 +45,7 @@ const char *q2s_encoder_name(const struct q2s_compression *how);
  * @observer  or NULL
  */
 struct q2s_compress_options {
+	size_t size;
 	struct q2s_compression how;
 	unsigned threads;
 	struct q2s_spool *spool;
@@ -51,13 +53,19 @@ struct q2s_compress_options {
 	void *opaque;
 	const struct q2s_observer *observer;
 };
+#define Q2S_COMPRESS_OPTIONS_INIT { .size = sizeof(struct q2s_compress_options) }
 
 /**
  * Compress each cluster of @disk that @plain gives data. A cluster that does not shrink stays as
  * it is; one that does holds all of the disk's content at its place.
  *
- * @plain  what q2s_scan() found; stays the caller's, and cannot be added to any more
- * @out    the allocation with compressed clusters
+ * @plain    what q2s_scan() found; stays the caller's, and cannot be added to any more
+ * @options  NULL: as Q2S_COMPRESS_OPTIONS_INIT
+ * @out      the allocation with compressed clusters
+ *
+ * Returns Q2S_OK, Q2S_E_USAGE (@options->size, or something is compressed already), what
+ * q2s_compression_check() reports, Q2S_E_CANCELLED, Q2S_E_NOMEM, or what reading and the spool
+ * report.
  */
 enum q2s_err q2s_compress(struct q2s_disk *disk, struct q2s_alloc *plain,
 			  const struct q2s_compress_options *options, struct q2s_alloc **out,
@@ -65,25 +73,36 @@ enum q2s_err q2s_compress(struct q2s_disk *disk, struct q2s_alloc *plain,
 
 /* ---- output ------------------------------------------------------------------------------ */
 
+/** The end of an image, whatever its length. */
+#define Q2S_TO_END UINT64_MAX
+
 /**
- * @from, @until  only these bytes of the image, in offsets of the image; @until 0: to its end
+ * What to write, and how. Start from Q2S_EMIT_OPTIONS_INIT: all of it.
+ *
+ * @size          sizeof(struct q2s_emit_options)
+ * @from, @until  only these bytes of the image, in offsets of the image; @until may be Q2S_TO_END
+ * @raw_size      bytes of the image that q2s_emit_raw() writes, at least the disk's; what lies
+ *                behind its end is zero. 0: the disk's, rounded up to 512
  * @spool         holds the compressed streams, or NULL
  * @how           how to compress again what no spool holds; NULL when nothing is compressed
- * @threads       for what has to be made: decoded, encrypted, compressed again, or read into memory as
- *                the sink cannot take it from its file; 0: one per processor
+ * @threads       for what has to be made: decoded, encrypted, compressed again, or read into memory
+ *                as the sink cannot take it from its file; 0: one per processor
  * @crypt         how guest data is encrypted, for a plan with a LUKS header; else NULL. @from and
  *                @until are then multiples of 512
- * @observer      or NULL
+ * @observer      or NULL; sees Q2S_PHASE_WRITE
  */
 struct q2s_emit_options {
+	size_t size;
 	uint64_t from;
 	uint64_t until;
+	uint64_t raw_size;
 	struct q2s_spool *spool;
 	const struct q2s_compression *how;
 	unsigned threads;
 	const struct q2s_crypt *crypt;
 	const struct q2s_observer *observer;
 };
+#define Q2S_EMIT_OPTIONS_INIT { .size = sizeof(struct q2s_emit_options), .until = Q2S_TO_END }
 
 /**
  * Write the image that @plan describes, with the guest data of @disk, into @sink. @disk may be
@@ -91,6 +110,12 @@ struct q2s_emit_options {
  *
  * The caller commits the sink. Before returning Q2S_OK it is verified that the bytes taken are as
  * many as planned, and that the source did not change since it was opened (Q2S_E_CHANGED).
+ *
+ * @options  NULL: as Q2S_EMIT_OPTIONS_INIT
+ *
+ * Returns Q2S_OK, Q2S_E_USAGE (@options->size, a range that leaves the image, or a LUKS header
+ * without @crypt), Q2S_E_CHANGED, Q2S_E_PLAN, Q2S_E_CANCELLED, Q2S_E_NOMEM, or what reading, the
+ * spool and the sink report.
  */
 enum q2s_err q2s_emit(const struct q2s_plan *plan, struct q2s_disk *disk, struct q2s_sink *sink,
 		      const struct q2s_emit_options *options, struct q2s_diag *diag);
@@ -110,15 +135,20 @@ enum q2s_err q2s_emit(const struct q2s_plan *plan, struct q2s_disk *disk, struct
 enum q2s_err q2s_emit_stream(const struct q2s_stream *stream, const struct q2s_spec *spec,
 			     struct q2s_sink *sink, struct q2s_diag *diag);
 
-/** The same as a raw image. Any sink will do. */
-enum q2s_err q2s_emit_stream_raw(const struct q2s_stream *stream, struct q2s_sink *sink,
-				 struct q2s_diag *diag);
+/**
+ * The same as a raw image. Any sink will do.
+ *
+ * @size  bytes of the image; 0: as many as come, rounded up to 512. More than @size are Q2S_E_LIMIT
+ */
+enum q2s_err q2s_emit_stream_raw(const struct q2s_stream *stream, uint64_t size,
+				 struct q2s_sink *sink, struct q2s_diag *diag);
 
-/** Write the guest content of @disk as a raw image; its size rounded up to 512 bytes. */
+/**
+ * Write the guest content of @disk as a raw image. Fails as q2s_emit() does; Q2S_E_USAGE too for
+ * an @options->raw_size that is less than the disk's.
+ */
 enum q2s_err q2s_emit_raw(struct q2s_disk *disk, struct q2s_sink *sink,
 			  const struct q2s_emit_options *options, struct q2s_diag *diag);
 
-#ifdef __cplusplus
-}
-#endif
+Q2S_END_DECLS
 #endif

@@ -14,9 +14,7 @@
 
 #include <q2s/base.h>
 
-#ifdef __cplusplus
-extern "C" {
-#endif
+Q2S_BEGIN_DECLS
 
 /* ---- facts: each number once ------------------------------------------------------------- */
 
@@ -71,6 +69,10 @@ extern "C" {
 #define Q2S_COMPAT_LAZY_REFCOUNTS (1ull << 0)
 #define Q2S_AUTOCLEAR_BITMAPS (1ull << 0)
 #define Q2S_AUTOCLEAR_DATA_FILE_RAW (1ull << 1)
+/* Private to q2s, not registered with the format: the mark (struct q2s_mark) is valid. */
+#define Q2S_AUTOCLEAR_MARK (1ull << 48)
+#define Q2S_AUTOCLEAR_KNOWN \
+	(Q2S_AUTOCLEAR_BITMAPS | Q2S_AUTOCLEAR_DATA_FILE_RAW | Q2S_AUTOCLEAR_MARK)
 
 /* Header extension types. */
 #define Q2S_EXT_END 0x00000000u
@@ -79,6 +81,7 @@ extern "C" {
 #define Q2S_EXT_BITMAPS 0x23852875u
 #define Q2S_EXT_CRYPTO 0x0537be77u
 #define Q2S_EXT_DATA_FILE 0x44415441u
+#define Q2S_EXT_MARK 0x7132736du /* "q2sm", private to q2s */
 
 /* Bits of table entries. */
 #define Q2S_ENTRY_COPIED (1ull << 63)
@@ -315,6 +318,9 @@ struct q2s_ext {
 	const uint8_t *data;
 };
 
+/** What a type of header extension is called. NULL if unknown. */
+const char *q2s_ext_name(uint32_t type);
+
 /** Where the extension area of @header ends: the backing file name, or the end of cluster 0. */
 q2s_host q2s_ext_area_end(const struct q2s_header *header);
 
@@ -391,6 +397,39 @@ enum q2s_err q2s_ext_crypto_decode(const struct q2s_geom *geom, const struct q2s
 /** Write Q2S_EXT_CRYPTO_SIZE bytes. */
 void q2s_ext_crypto_encode(const struct q2s_ext_crypto *in, uint8_t *raw);
 
+/** What a layer is known by. All zero: none. */
+struct q2s_id {
+	uint8_t bytes[16];
+};
+#define Q2S_ID_TEXT 37u /* bytes of a UUID and a NUL */
+
+bool q2s_id_is_none(const struct q2s_id *id);
+bool q2s_id_equal(const struct q2s_id *a, const struct q2s_id *b);
+/** Write @id as a UUID in lower case, Q2S_ID_TEXT bytes; returns @text. */
+char *q2s_id_text(const struct q2s_id *id, char *text);
+/** 32 hexadecimal digits in either case, or a UUID. False for anything else, and for all zeros. */
+bool q2s_id_parse(const char *text, struct q2s_id *out);
+
+/**
+ * The mark of a layer: which one it is, and of which one it holds the changes. Its extension and
+ * the autoclear bit Q2S_AUTOCLEAR_MARK are private to q2s. Other writers keep the extension and
+ * clear the bit, so that a mark without the bit is that of a layer as it once was.
+ *
+ * @id      never none
+ * @parent  none: there is no parent, or nobody said which one; never equal to @id
+ */
+struct q2s_mark {
+	struct q2s_id id;
+	struct q2s_id parent;
+};
+#define Q2S_EXT_MARK_SIZE 32u
+
+/** Q2S_E_EXTENSION: wrong length, no id, or a layer that is its own parent. */
+enum q2s_err q2s_ext_mark_decode(const struct q2s_ext *ext, struct q2s_mark *out,
+				 struct q2s_diag *diag);
+/** Write Q2S_EXT_MARK_SIZE bytes. */
+void q2s_ext_mark_encode(const struct q2s_mark *in, uint8_t *raw);
+
 /* ---- L1 ---------------------------------------------------------------------------------- */
 
 /** One L1 entry. @l2.v == 0: the whole range is unallocated. */
@@ -405,6 +444,11 @@ struct q2s_l1_entry {
  */
 enum q2s_err q2s_l1_decode(const struct q2s_geom *geom, const uint8_t *raw, q2s_host at,
 			   struct q2s_l1_entry *out, struct q2s_diag *diag);
+/**
+ * Where the L2 table of an L1 entry lies, read as leniently as QEMU does: reserved bits are passed
+ * over. False for an empty entry and for an offset that cannot be.
+ */
+bool q2s_l1_target(const struct q2s_geom *geom, const uint8_t *raw, q2s_host *out);
 /** Encode 8 bytes; refuses what q2s_l1_decode() refuses; Q2S_E_COPIED: without an L2 table. */
 enum q2s_err q2s_l1_encode(const struct q2s_geom *geom, const struct q2s_l1_entry *in,
 			   uint8_t *raw, struct q2s_diag *diag);
@@ -461,7 +505,8 @@ enum q2s_err q2s_l2_decode(const struct q2s_geom *geom, const uint8_t *raw, q2s_
 /**
  * Decode what a reader can still use: as q2s_l2_decode(), but breaches that QEMU ignores while
  * reading and that leave no doubt about the guest's bytes (reserved bits, COPIED on a compressed
- * entry, a bitmap on a compressed entry, bit 0 of an extended descriptor) are passed over.
+ * entry, a bitmap on a compressed entry, bit 0 of an extended descriptor) are passed over. Fails
+ * with the other codes of that function.
  */
 enum q2s_err q2s_l2_decode_lenient(const struct q2s_geom *geom, const uint8_t *raw, q2s_host at,
 				   struct q2s_l2_entry *out, struct q2s_diag *diag);
@@ -472,6 +517,7 @@ enum q2s_err q2s_l2_decode_lenient(const struct q2s_geom *geom, const uint8_t *r
  *
  * A compressed entry stores whole sectors only: @in->comp_bytes may be the exact length of the
  * stream or already end on a sector; decoding gives the latter, q2s_comp_sectors() its sectors.
+ * Fails with those codes, and Q2S_E_OFFSET or Q2S_E_COMPRESSED for such fields.
  */
 enum q2s_err q2s_l2_encode(const struct q2s_geom *geom, const struct q2s_l2_entry *in,
 			   uint8_t *raw, struct q2s_diag *diag);
@@ -519,6 +565,7 @@ struct q2s_comp_range q2s_comp_sectors(q2s_host at, uint64_t len);
  */
 enum q2s_err q2s_reftable_decode(const struct q2s_geom *geom, const uint8_t *raw, q2s_host at,
 				 q2s_host *block, struct q2s_diag *diag);
+/** The way back; fails likewise (Q2S_E_OFFSET). */
 enum q2s_err q2s_reftable_encode(const struct q2s_geom *geom, q2s_host block, uint8_t *raw,
 				 struct q2s_diag *diag);
 
@@ -572,7 +619,7 @@ enum q2s_err q2s_snapshot_decode(const struct q2s_geom *geom, const uint8_t *buf
 				 struct q2s_diag *diag);
 /**
  * As q2s_snapshot_decode(), for who wants to know what the record refers to: takes less than 16
- * bytes of extra data in version 3, and any disk size.
+ * bytes of extra data in version 3, and any disk size. Fails as that one for all else.
  */
 enum q2s_err q2s_snapshot_decode_lenient(const struct q2s_geom *geom, const uint8_t *buf,
 					 size_t len, q2s_host at, struct q2s_snapshot *out,
@@ -625,8 +672,10 @@ struct q2s_bitmap_table_entry {
 	q2s_host cluster; /* 0: none */
 	bool ones;        /* only without a cluster */
 };
+/** Q2S_E_RESERVED, Q2S_E_OFFSET or Q2S_E_BITMAP, as said above. */
 enum q2s_err q2s_bitmap_table_decode(const struct q2s_geom *geom, const uint8_t *raw, q2s_host at,
 				     struct q2s_bitmap_table_entry *out, struct q2s_diag *diag);
+/** The way back; fails likewise (Q2S_E_OFFSET, Q2S_E_BITMAP). */
 enum q2s_err q2s_bitmap_table_encode(const struct q2s_geom *geom,
 				     const struct q2s_bitmap_table_entry *in, uint8_t *raw,
 				     struct q2s_diag *diag);
@@ -712,7 +761,5 @@ struct q2s_luks_words {
 };
 void q2s_luks_words(const struct q2s_luks *luks, struct q2s_luks_words *out);
 
-#ifdef __cplusplus
-}
-#endif
+Q2S_END_DECLS
 #endif

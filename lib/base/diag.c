@@ -24,6 +24,7 @@ record(struct q2s_diag *diag, enum q2s_err err, const char *what, q2s_host at, c
 	diag->err = err;
 	diag->sys_errno = 0;
 	diag->has_value = false;
+	diag->follow = 0;
 	diag->value = 0;
 	diag->at = at;
 	snprintf(diag->what, sizeof(diag->what), "%s", what);
@@ -58,6 +59,21 @@ q2si_fail_at(struct q2s_diag *diag, enum q2s_err err, const char *what, q2s_host
 	record(diag, err, what, at, fmt, args);
 	va_end(args);
 	return err;
+}
+
+enum q2s_err
+q2si_fail_policy(struct q2s_diag *diag, unsigned follow, const char *what, q2s_host at,
+		 const char *fmt, ...)
+{
+	va_list args;
+
+	if (!is_open(diag))
+		return Q2S_E_POLICY;
+	va_start(args, fmt);
+	record(diag, Q2S_E_POLICY, what, at, fmt, args);
+	va_end(args);
+	diag->follow = (uint8_t)follow;
+	return Q2S_E_POLICY;
 }
 
 enum q2s_err

@@ -20,6 +20,10 @@ enum q2s_err q2si_fail(struct q2s_diag *diag, enum q2s_err err, const char *what
 enum q2s_err q2si_fail_at(struct q2s_diag *diag, enum q2s_err err, const char *what, q2s_host at,
 			  const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 
+/** As q2si_fail_at() for a file that must not be opened; @follow is the least policy that allows it. */
+enum q2s_err q2si_fail_policy(struct q2s_diag *diag, unsigned follow, const char *what, q2s_host at,
+			      const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+
 /** As q2si_fail_at() for a failed system call: Q2S_E_IO (Q2S_E_NOMEM for ENOMEM), with @error. */
 enum q2s_err q2si_fail_errno(struct q2s_diag *diag, int error, const char *what, q2s_host at,
 			     const char *fmt, ...) __attribute__((format(printf, 5, 6)));

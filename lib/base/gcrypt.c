@@ -7,7 +7,7 @@
 #include "base/diag.h"
 #include "base/loaded.h"
 
-Q2SI_LOADED_NOTE(LIBGCRYPT_SONAME, "gcrypt", "encrypted images and digests")
+Q2SI_LOADED_NOTE(SONAME_LIBGCRYPT, "gcrypt", "encrypted images and digests")
 
 struct q2si_gcrypt q2si_gcrypt;
 
@@ -18,7 +18,7 @@ load(void **loaded, struct q2s_diag *diag)
 	static const struct q2si_loaded list[] = { Q2SI_GCRYPT_CALLS(ROW) };
 #undef ROW
 
-	return q2si_load(LIBGCRYPT_SONAME, list, sizeof(list) / sizeof(list[0]), &q2si_gcrypt,
+	return q2si_load(SONAME_LIBGCRYPT, list, sizeof(list) / sizeof(list[0]), &q2si_gcrypt,
 			 loaded, "encryption or digest", diag);
 }
 

@@ -48,7 +48,7 @@ enum q2s_err q2si_load(const char *soname, const struct q2si_loaded *list, size_
 #define Q2SI_LOADED_NOTE(soname, feature, description)                                            \
 	__attribute__((Q2SI_NOTE_BARE_ used, section(".note.dlopen"), aligned(4)))                \
 	static const struct {                                                                     \
-		uint32_t owner_size, json_size, type;                                             \
+		uint32_t name_size, desc_size, type;                                              \
 		char owner[4];                                                                    \
 		char json[sizeof(Q2SI_NOTE_JSON_(soname, feature, description))];                 \
 	} loaded_note = {                                                                         \

@@ -14,14 +14,17 @@
 #define Q2SI_WORKERS_MEMORY ((size_t)80 << 20)
 
 /**
- * What a kind of work does. A worker holds one item at a time in its own state.
+ * What a kind of work does. A worker holds one item at a time in its own state. There are more of them
+ * than threads, so that a thread whose item is done before its turn can go on with another one; each
+ * operation may be called from any thread.
  *
- * @open     make one worker's state; *@worker may be anything, it is handed to the others
- * @close    free it; also called after a failed @open
+ * @open     make one worker's state; *@worker may be anything but NULL, it is handed to the others
+ * @close    free it; also called after a failed @open, then perhaps with NULL
  * @take     put the next item into @worker; *@more: there was one. One caller at a time
  * @ready    or NULL: does the item need no work? Until one does, there is one thread alone
  * @work     in parallel with others, for what is not ready
- * @deliver  in the order of taking, one caller at a time. Never together with @take
+ * @deliver  in the order of taking, one caller at a time
+ * @apart    @take and @deliver have nothing in common: one of each may run at the same time
  * @memory   bytes that one worker takes at most, as far as that can be said; NULL: a trifle. There
  *           are no more workers than Q2SI_WORKERS_MEMORY has room for, but always one
  *
@@ -34,6 +37,7 @@ struct q2si_ordered_ops {
 	bool (*ready)(const void *worker);
 	enum q2s_err (*work)(void *shared, void *worker, struct q2s_diag *diag);
 	enum q2s_err (*deliver)(void *shared, void *worker, struct q2s_diag *diag);
+	bool apart;
 	size_t (*memory)(const void *shared);
 };
 

@@ -26,6 +26,12 @@
 #define LIBNBD "-libnbd"
 #endif
 
+#ifdef HAVE_LIBCURL
+#define LIBCURL "+libcurl"
+#else
+#define LIBCURL "-libcurl"
+#endif
+
 const char *
 q2s_version(void)
 {
@@ -35,5 +41,5 @@ q2s_version(void)
 const char *
 q2s_version_features(void)
 {
-	return LIBDEFLATE " " LIBISAL " " LIBGCRYPT " " LIBNBD;
+	return LIBDEFLATE " " LIBISAL " " LIBGCRYPT " " LIBNBD " " LIBCURL;
 }

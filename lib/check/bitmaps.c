@@ -35,7 +35,7 @@ check_record(struct q2si_checker *ck, struct bitmap_walk *walk, q2s_host at, con
 			       (q2s_host){ at.v + (uint64_t)(bitmap->name - raw) });
 	walk->tables[walk->count++] =
 		(struct q2si_words){ bitmap->table_offset.v, bitmap->table_entries, 1 };
-	return q2si_count_structure(ck, Q2SI_EXTENT_BITMAP_TABLE, bitmap->table_offset.v, bytes,
+	return q2si_count_structure(ck, Q2S_STRUCTURE_BITMAP_TABLE, bitmap->table_offset.v, bytes,
 				    Q2SI_FOUND_BITMAP_TABLE_PAST_END);
 }
 
@@ -54,6 +54,7 @@ walk_record(struct q2si_checker *ck, struct bitmap_walk *walk, bool *more)
 	if (!raw)
 		return Q2S_OK;
 	err = q2s_bitmap_decode(ck->geom, raw, len, at, &bitmap, &used, &diag);
+	q2si_digest_add(ck, at.v, raw, q2si_min(used, len));
 	if (err == Q2S_E_SHORT) {
 		q2si_report(ck, BITMAP_DIRECTORY_SIZE, .host = at);
 		return Q2S_OK;
@@ -99,7 +100,8 @@ visit_entry(struct q2si_checker *ck, void *opaque, q2s_host at, const uint8_t *r
 	}
 	if (entry.cluster.v == 0)
 		return Q2S_OK;
-	return q2si_count_structure(ck, Q2SI_EXTENT_BITMAP, entry.cluster.v, ck->geom->cluster_size,
+	return q2si_count_structure(ck, Q2S_STRUCTURE_BITMAP_DATA, entry.cluster.v,
+				    ck->geom->cluster_size,
 				    Q2SI_FOUND_BITMAP_DATA_PAST_END);
 }
 
@@ -122,7 +124,7 @@ q2si_check_bitmaps(struct q2si_checker *ck)
 		return Q2S_OK;
 	start = bitmaps->directory_offset.v;
 	size = bitmaps->directory_size;
-	Q2SI_TRY(q2si_count_structure(ck, Q2SI_EXTENT_BITMAP_DIRECTORY, start, size,
+	Q2SI_TRY(q2si_count_structure(ck, Q2S_STRUCTURE_BITMAP_DIRECTORY, start, size,
 				      Q2SI_FOUND_BITMAP_DIRECTORY_PAST_END));
 	if (q2si_past_end(ck, start, size))
 		return Q2S_OK;

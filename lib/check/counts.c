@@ -85,6 +85,22 @@ node_make(struct q2si_counts *counts, uint64_t number)
 
 /* ---- one page ---------------------------------------------------------------------------- */
 
+/* Lanes that are 0 are so already in @words: most are, in the pages of small images. */
+static void
+lanes_spread(const struct count_page *page, uint64_t *words, unsigned width)
+{
+	const unsigned from = page_width(page);
+
+	for (uint32_t lane = 0; lane < PAGE_LANES;) {
+		const uint32_t end = lane + (64u >> from);
+
+		if (page->words[lane >> (6 - from)] == 0)
+			lane = end;
+		for (; lane < end; lane++)
+			lane_set(words, width, lane, page_get(page, lane));
+	}
+}
+
 /* Give a page lanes of @width, wide enough for what it holds. */
 static enum q2s_err
 page_widen(struct q2si_counts *counts, struct count_page *page, unsigned width)
@@ -93,12 +109,11 @@ page_widen(struct q2si_counts *counts, struct count_page *page, unsigned width)
 	uint64_t *words;
 
 	Q2SI_TRY(q2si_budget_take(counts->budget, bytes));
-	words = malloc(bytes);
+	words = calloc(1, bytes);
 	if (!words)
 		return Q2S_E_NOMEM;
 	if (page->kind) {
-		for (uint32_t lane = 0; lane < PAGE_LANES; lane++)
-			lane_set(words, width, lane, page_get(page, lane));
+		lanes_spread(page, words, width);
 		counts->budget->left += PAGE_LANES / 8u << page_width(page);
 		free(page->words);
 	} else {

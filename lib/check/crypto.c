@@ -96,6 +96,6 @@ q2si_check_crypto(struct q2si_checker *ck)
 		return Q2S_OK;
 	if (crypto->offset.v < ck->file_size)
 		check_luks(ck, crypto);
-	return q2si_count_structure(ck, Q2SI_EXTENT_CRYPTO, crypto->offset.v, crypto->length,
+	return q2si_count_structure(ck, Q2S_STRUCTURE_CRYPTO, crypto->offset.v, crypto->length,
 				    Q2SI_FOUND_CRYPTO_HEADER_PAST_END);
 }

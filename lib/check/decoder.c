@@ -21,7 +21,8 @@ struct q2si_decoder {
 enum q2s_err
 q2si_decoder_open(struct q2s_image *image, struct q2si_decoder **out, struct q2s_diag *diag)
 {
-	const struct q2s_l1_table l1 = q2s_image_active_l1(image);
+	/* What is decoded is found otherwise, so it does not matter whether the L1 table is there. */
+	const struct q2s_l1_table l1 = { 0 };
 	struct q2si_decoder *decoder = calloc(1, sizeof(*decoder));
 	enum q2s_err err;
 

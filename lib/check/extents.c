@@ -8,26 +8,6 @@
 #include "base/diag.h"
 #include "base/search.h"
 
-const char *
-q2si_extent_name(enum q2si_extent_kind kind)
-{
-	static const char *const names[] = {
-		[Q2SI_EXTENT_HEADER] = "header",
-		[Q2SI_EXTENT_REFCOUNT_TABLE] = "refcount table",
-		[Q2SI_EXTENT_REFCOUNT_BLOCK] = "refcount block",
-		[Q2SI_EXTENT_L1] = "L1 table",
-		[Q2SI_EXTENT_L2] = "L2 table",
-		[Q2SI_EXTENT_SNAPSHOT_TABLE] = "snapshot table",
-		[Q2SI_EXTENT_SNAPSHOT_L1] = "snapshot L1 table",
-		[Q2SI_EXTENT_BITMAP_DIRECTORY] = "bitmap directory",
-		[Q2SI_EXTENT_BITMAP_TABLE] = "bitmap table",
-		[Q2SI_EXTENT_BITMAP] = "bitmap",
-		[Q2SI_EXTENT_CRYPTO] = "encryption header",
-	};
-
-	return names[kind];
-}
-
 void
 q2si_extents_init(struct q2si_extents *extents, struct q2si_budget *budget)
 {
@@ -59,7 +39,7 @@ extents_grow(struct q2si_extents *extents)
 }
 
 enum q2s_err
-q2si_extents_add(struct q2si_extents *extents, enum q2si_extent_kind kind, uint64_t first,
+q2si_extents_add(struct q2si_extents *extents, enum q2s_structure_kind kind, uint64_t first,
 		 uint64_t n)
 {
 	struct q2si_extent *last = extents->count ? &extents->list[extents->count - 1] : NULL;

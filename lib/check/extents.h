@@ -3,30 +3,15 @@
 #ifndef Q2SI_CHECK_EXTENTS_H
 #define Q2SI_CHECK_EXTENTS_H
 
+#include <q2s/walk.h>
+
 #include "counts.h"
-
-enum q2si_extent_kind {
-	Q2SI_EXTENT_HEADER,
-	Q2SI_EXTENT_REFCOUNT_TABLE,
-	Q2SI_EXTENT_REFCOUNT_BLOCK,
-	Q2SI_EXTENT_L1,
-	Q2SI_EXTENT_L2,
-	Q2SI_EXTENT_SNAPSHOT_TABLE,
-	Q2SI_EXTENT_SNAPSHOT_L1,
-	Q2SI_EXTENT_BITMAP_DIRECTORY,
-	Q2SI_EXTENT_BITMAP_TABLE,
-	Q2SI_EXTENT_BITMAP,
-	Q2SI_EXTENT_CRYPTO,
-};
-
-/** The format's term for a kind; static storage. */
-const char *q2si_extent_name(enum q2si_extent_kind kind);
 
 /** Clusters [@first, @first + @n). */
 struct q2si_extent {
 	uint64_t first;
 	uint32_t n;
-	enum q2si_extent_kind kind;
+	enum q2s_structure_kind kind;
 };
 
 struct q2si_extents {
@@ -40,7 +25,7 @@ void q2si_extents_init(struct q2si_extents *extents, struct q2si_budget *budget)
 void q2si_extents_free(struct q2si_extents *extents);
 
 /** Add clusters; neighbours of one kind become one extent. Q2S_E_LIMIT, Q2S_E_NOMEM. */
-enum q2s_err q2si_extents_add(struct q2si_extents *extents, enum q2si_extent_kind kind,
+enum q2s_err q2si_extents_add(struct q2si_extents *extents, enum q2s_structure_kind kind,
 			      uint64_t first, uint64_t n);
 
 /** Sort by first cluster, as q2si_extents_find() needs it. */

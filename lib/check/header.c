@@ -8,37 +8,26 @@
 
 #include "base/arith.h"
 #include "base/zero.h"
+#include "format/header.h"
 
 #define HERE(offset) .host = { offset }
-
-/* Offsets of the header fields that findings point at. */
-enum {
-	AT_BACKING = 8,
-	AT_SIZE = 24,
-	AT_INCOMPATIBLE = 72,
-	AT_COMPATIBLE = 80,
-	AT_AUTOCLEAR = 88,
-	AT_LENGTH = 100,
-	AT_PADDING = 105
-};
 
 static void
 check_features(struct q2si_checker *ck)
 {
 	const struct q2s_header *header = ck->header;
 	const uint64_t compatible = header->compatible_features & ~Q2S_COMPAT_LAZY_REFCOUNTS;
-	const uint64_t autoclear =
-		header->autoclear_features & ~(Q2S_AUTOCLEAR_BITMAPS | Q2S_AUTOCLEAR_DATA_FILE_RAW);
+	const uint64_t autoclear = header->autoclear_features & ~Q2S_AUTOCLEAR_KNOWN;
 
 	if (header->incompatible_features & Q2S_INCOMPAT_DIRTY)
-		q2si_report(ck, HEADER_DIRTY, HERE(AT_INCOMPATIBLE));
+		q2si_report(ck, HEADER_DIRTY, HERE(AT_INCOMPATIBLE_FEATURES));
 	if (header->incompatible_features & Q2S_INCOMPAT_CORRUPT)
-		q2si_report(ck, HEADER_CORRUPT, HERE(AT_INCOMPATIBLE));
+		q2si_report(ck, HEADER_CORRUPT, HERE(AT_INCOMPATIBLE_FEATURES));
 	if (compatible)
-		q2si_report(ck, HEADER_COMPATIBLE_UNKNOWN, HERE(AT_COMPATIBLE),
+		q2si_report(ck, HEADER_COMPATIBLE_UNKNOWN, HERE(AT_COMPATIBLE_FEATURES),
 			    Q2SI_VALUES(compatible, 0));
 	if (autoclear)
-		q2si_report(ck, HEADER_AUTOCLEAR_UNKNOWN, HERE(AT_AUTOCLEAR),
+		q2si_report(ck, HEADER_AUTOCLEAR_UNKNOWN, HERE(AT_AUTOCLEAR_FEATURES),
 			    Q2SI_VALUES(autoclear, 0));
 }
 
@@ -59,17 +48,17 @@ check_fields(struct q2si_checker *ck)
 		q2si_report(ck, HEADER_SIZE_UNALIGNED, HERE(AT_SIZE),
 			    Q2SI_VALUES(header->size, q2si_round_down(header->size, Q2S_SECTOR)));
 	if (header->version >= 3 && !q2si_is_aligned(header->header_length, 8))
-		q2si_report(ck, HEADER_LENGTH_UNALIGNED, HERE(AT_LENGTH),
+		q2si_report(ck, HEADER_LENGTH_UNALIGNED, HERE(AT_HEADER_LENGTH),
 			    Q2SI_VALUES(header->header_length,
 					q2si_round_up(header->header_length, 8)));
 	if (header->header_length >= Q2S_HEADER_V3_SIZE &&
-	    !q2si_is_zero(raw + AT_PADDING, Q2S_HEADER_V3_SIZE - AT_PADDING))
-		q2si_report(ck, HEADER_PADDING, HERE(AT_PADDING));
+	    !q2si_is_zero(raw + AT_HEADER_PADDING, Q2S_HEADER_V3_SIZE - AT_HEADER_PADDING))
+		q2si_report(ck, HEADER_PADDING, HERE(AT_HEADER_PADDING));
 	if (header->header_length > Q2S_HEADER_V3_SIZE &&
 	    !q2si_is_zero(raw + Q2S_HEADER_V3_SIZE, header->header_length - Q2S_HEADER_V3_SIZE))
 		q2si_report(ck, HEADER_FIELDS_UNKNOWN, HERE(Q2S_HEADER_V3_SIZE));
 	if (header->backing_file_offset.v && header->backing_file_size == 0)
-		q2si_report(ck, HEADER_BACKING_EMPTY, HERE(AT_BACKING));
+		q2si_report(ck, HEADER_BACKING_EMPTY, HERE(AT_BACKING_FILE_OFFSET));
 	check_string(ck, header->backing_file_offset, q2s_image_backing_name(ck->image),
 		     "backing file name");
 }
@@ -122,6 +111,18 @@ check_unknown(struct q2si_checker *ck, const struct q2s_ext *ext)
 }
 
 static void
+check_mark(struct q2si_checker *ck, const struct q2s_ext *ext)
+{
+	struct q2s_diag diag = { 0 };
+	struct q2s_mark mark;
+
+	if (q2s_ext_mark_decode(ext, &mark, &diag) != Q2S_OK)
+		q2si_report(ck, EXTENSION_MARK_BAD, .host = ext->at, .detail = diag.text);
+	else if (!(ck->header->autoclear_features & Q2S_AUTOCLEAR_MARK))
+		q2si_report(ck, EXTENSION_MARK_STALE, .host = ext->at);
+}
+
+static void
 check_extension(struct q2si_checker *ck, const struct q2s_ext *ext)
 {
 	const bool backing = ck->header->backing_file_offset.v != 0;
@@ -144,6 +145,9 @@ check_extension(struct q2si_checker *ck, const struct q2s_ext *ext)
 		check_pointless(ck, ext, ck->geom->data_file, "external data file");
 		check_string(ck, ext->at, bytes, "external data file name");
 		break;
+	case Q2S_EXT_MARK:
+		check_mark(ck, ext);
+		break;
 	default:
 		check_unknown(ck, ext);
 	}
@@ -165,9 +169,9 @@ check_extensions(struct q2si_checker *ck)
 		data_file |= ext.type == Q2S_EXT_DATA_FILE && ext.len > 0;
 	}
 	if (ck->header->autoclear_features & Q2S_AUTOCLEAR_BITMAPS && !bitmaps)
-		q2si_report(ck, EXTENSION_BITMAPS_MISSING, HERE(AT_AUTOCLEAR));
+		q2si_report(ck, EXTENSION_BITMAPS_MISSING, HERE(AT_AUTOCLEAR_FEATURES));
 	if (ck->geom->data_file && !data_file)
-		q2si_report(ck, DATA_FILE_UNNAMED, HERE(AT_INCOMPATIBLE));
+		q2si_report(ck, DATA_FILE_UNNAMED, HERE(AT_INCOMPATIBLE_FEATURES));
 }
 
 void

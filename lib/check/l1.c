@@ -58,16 +58,21 @@ q2si_l1_entry(struct q2si_checker *ck, q2s_host at, const uint8_t *raw, const q2
 	return true;
 }
 
+/* The flag is judged wherever the entry leads, as in QEMU. */
 static void
-check_copied(struct q2si_checker *ck, q2s_host at, q2s_guest guest,
-	     const struct q2s_l1_entry *entry)
+check_copied(struct q2si_checker *ck, q2s_host at, q2s_guest guest, uint64_t entry)
 {
-	const uint64_t refs = q2si_counts_get(&ck->stored, entry->l2.v >> ck->geom->cluster_bits);
+	const uint64_t l2 = entry & Q2S_ENTRY_HOST_MASK;
+	const bool copied = entry & Q2S_ENTRY_COPIED;
+	uint64_t refs;
 
-	if (entry->copied && refs != 1)
+	if (l2 == 0)
+		return;
+	refs = q2si_stored_count(ck, l2 >> ck->geom->cluster_bits);
+	if (copied && refs != 1)
 		q2si_report(ck, L1_COPIED_SET, .host = at, .has_guest = true, .guest = guest,
 			    Q2SI_VALUES(refs, 1));
-	if (!entry->copied && refs == 1)
+	if (!copied && refs == 1)
 		q2si_report(ck, L1_COPIED_CLEAR, .host = at, .has_guest = true, .guest = guest);
 }
 
@@ -80,9 +85,9 @@ visit_entry(struct q2si_checker *ck, void *opaque, q2s_host at, const uint8_t *r
 	struct q2si_table table;
 
 	(void)opaque;
+	check_copied(ck, at, guest, q2si_get_be64(raw));
 	if (!q2si_l1_entry(ck, at, raw, &guest, &entry))
 		return Q2S_OK;
-	check_copied(ck, at, guest, &entry);
 	if (index >= ck->geom->l1_entries)
 		q2si_report(ck, L1_PAST_DISK, .host = at);
 	table = (struct q2si_table){ .cluster = entry.l2.v >> ck->geom->cluster_bits,
@@ -99,7 +104,7 @@ q2si_check_active_l1(struct q2si_checker *ck)
 	const uint64_t entries = ck->header->l1_size;
 	const struct q2si_words words = q2si_l1_words(ck, at, entries, 1);
 
-	Q2SI_TRY(q2si_count_structure(ck, Q2SI_EXTENT_L1, at, entries * Q2S_L1_ENTRY_SIZE,
+	Q2SI_TRY(q2si_count_structure(ck, Q2S_STRUCTURE_L1, at, entries * Q2S_L1_ENTRY_SIZE,
 				      Q2SI_FOUND_L1_TABLE_PAST_END));
 	return q2si_visit_words(ck, &words, 1, "L1 table", visit_entry, NULL);
 }

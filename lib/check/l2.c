@@ -89,6 +89,7 @@ scan_standard(struct q2si_l2_walk *walk)
 		prefetch(walk, i, 3);
 		next = standard_run(walk->raw, i, geom->l2_entries, geom->cluster_size);
 		run = (struct q2si_l2_run){ i, next - i, entry & host, entry & Q2S_ENTRY_COPIED };
+		walk->one_run = run.n == geom->l2_entries;
 		Q2SI_TRY(q2si_l2_count_run(walk, &run));
 	}
 	return Q2S_OK;
@@ -152,6 +153,9 @@ check_table(struct q2si_checker *ck, const struct q2si_table *table, struct q2si
 	};
 
 	Q2SI_TRY(ck->geom->extended ? scan_extended(&walk) : scan_standard(&walk));
+	/* All of a table that is one run follows from its first entry. */
+	q2si_digest_add(ck, walk.at, raw,
+			walk.one_run ? Q2S_L2_ENTRY_SIZE : ck->geom->cluster_size);
 	if (walk.inactive_copied)
 		q2si_report(ck, SNAPSHOT_COPIED, .host = { walk.at },
 			    Q2SI_VALUES(walk.inactive_copied, 0));
@@ -194,7 +198,7 @@ ask_ahead(const struct q2si_checker *ck, size_t i, size_t end)
 
 		while (++i < end && table_at(ck, i) == start + len)
 			len += size;
-		q2s_file_will_need(ck->file, start, len);
+		q2s_store_will_need(ck->file, start, len);
 	}
 	return i;
 }

@@ -14,6 +14,7 @@ struct q2si_decoder;
  * @table       which, and how often it is referred to
  * @at, @raw    its place and bytes
  * @follows     where the next data cluster would lie if it followed its predecessor; 0 at first
+ * @one_run     all its entries are one run
  * @inactive_copied  entries of an inactive table with COPIED and other owners
  */
 struct q2si_l2_walk {
@@ -23,6 +24,7 @@ struct q2si_l2_walk {
 	uint64_t at;
 	const uint8_t *raw;
 	uint64_t follows;
+	bool one_run;
 	uint64_t inactive_copied;
 };
 
@@ -41,6 +43,13 @@ struct q2si_l2_run {
 /** Count a run; Q2S_E_LIMIT, Q2S_E_NOMEM. */
 enum q2s_err q2si_l2_count_run(struct q2si_l2_walk *walk, const struct q2si_l2_run *run);
 
+/** Judge COPIED of a run's clusters, from host cluster @first on. */
+void q2si_l2_check_copied(struct q2si_l2_walk *walk, const struct q2si_l2_run *run, uint64_t first,
+			  uint32_t n);
+
+/** Count @n clusters of the guest in a row from @host on, as allocated and, perhaps, fragmented. */
+void q2si_l2_count_blocks(struct q2si_l2_walk *walk, uint64_t host, uint32_t n);
+
 /** Judge and count one entry that is not empty. */
 enum q2s_err q2si_l2_count_entry(struct q2si_l2_walk *walk, uint32_t index);
 
@@ -52,7 +61,7 @@ q2si_l2_entry_at(const struct q2si_l2_walk *walk, uint32_t index)
 }
 
 /**
- * Report entry @index: at its place and, in an active table, its guest offset; the values and the
+ * Report entry @index: at its place, or the host offset among the arguments, and, in an active table, its guest offset; the values and the
  * detail are those of the further arguments.
  */
 void q2si_l2_report_entry(struct q2si_l2_walk *walk, enum q2si_finding_id id, uint32_t index,

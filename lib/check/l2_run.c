@@ -11,7 +11,8 @@ q2si_l2_report_entry(struct q2si_l2_walk *walk, enum q2si_finding_id id, uint32_
 {
 	const struct q2s_geom *geom = walk->ck->geom;
 
-	place.host = q2si_l2_entry_at(walk, index);
+	if (!place.host.v)
+		place.host = q2si_l2_entry_at(walk, index);
 	if (walk->table->active) {
 		place.has_guest = true;
 		place.guest.v = walk->table->l1_index * geom->l2_span +
@@ -21,18 +22,18 @@ q2si_l2_report_entry(struct q2si_l2_walk *walk, enum q2si_finding_id id, uint32_
 }
 
 /* QEMU's measure: a cluster that does not follow the one before it in the same L2 table. */
-static void
-count_blocks(struct q2si_l2_walk *walk, const struct q2si_l2_run *run)
+void
+q2si_l2_count_blocks(struct q2si_l2_walk *walk, uint64_t host, uint32_t n)
 {
 	struct q2s_check_result *result = &walk->ck->result;
 	const uint64_t active = walk->table->active;
 
 	if (!active)
 		return;
-	result->allocated_clusters += active * run->n;
-	if (walk->follows && run->host != walk->follows)
+	result->allocated_clusters += active * n;
+	if (walk->follows && host != walk->follows)
 		result->fragmented_clusters += active;
-	walk->follows = run->host + ((uint64_t)run->n << walk->ck->geom->cluster_bits);
+	walk->follows = host + ((uint64_t)n << walk->ck->geom->cluster_bits);
 }
 
 /* ---- external data file ------------------------------------------------------------------ */
@@ -53,7 +54,8 @@ check_data_file(struct q2si_l2_walk *walk, const struct q2si_l2_run *run)
 			q2si_l2_report(walk, DATA_FILE_OFFSET, run->index + i,
 				       Q2SI_VALUES(run->host + offset, guest + offset));
 		if (!run->copied)
-			q2si_l2_report(walk, DATA_FILE_COPIED, run->index + i);
+			q2si_l2_report(walk, DATA_FILE_COPIED, run->index + i,
+				       Q2SI_TIMES(walk->table->active));
 	}
 }
 
@@ -71,27 +73,58 @@ check_copied_inactive(struct q2si_l2_walk *walk, uint64_t first, uint64_t n)
 		walk->inactive_copied += q2si_counts_get(stored, first + i) != 1;
 }
 
-static void
-check_copied(struct q2si_l2_walk *walk, const struct q2si_l2_run *run, uint64_t first, uint32_t n)
+/* Of clusters from @first on, which may lie past the end of the file. */
+void
+q2si_l2_check_copied(struct q2si_l2_walk *walk, const struct q2si_l2_run *run, uint64_t first,
+		     uint32_t n)
 {
 	const struct q2si_counts *stored = &walk->ck->stored;
 
 	if (!walk->table->active) {
-		if (run->copied)
-			check_copied_inactive(walk, first, n);
+		if (run->copied && first < stored->limit)
+			check_copied_inactive(walk, first, q2si_min(n, stored->limit - first));
 		return;
 	}
-	if (run->copied ? q2si_counts_all(stored, first, n, 1)
-			: q2si_counts_none(stored, first, n, 1))
+	if (first + n <= stored->limit && (run->copied ? q2si_counts_all(stored, first, n, 1)
+						       : q2si_counts_none(stored, first, n, 1)))
 		return;
 	for (uint32_t i = 0; i < n; i++) {
-		const uint64_t refs = q2si_counts_get(stored, first + i);
+		const uint64_t refs = q2si_stored_count(walk->ck, first + i);
 
 		if (run->copied && refs != 1)
-			q2si_l2_report(walk, L2_COPIED_SET, run->index + i, Q2SI_VALUES(refs, 1));
+			q2si_l2_report(walk, L2_COPIED_SET, run->index + i, Q2SI_VALUES(refs, 1),
+				       Q2SI_TIMES(walk->table->active));
 		if (!run->copied && refs == 1)
-			q2si_l2_report(walk, L2_COPIED_CLEAR, run->index + i);
+			q2si_l2_report(walk, L2_COPIED_CLEAR, run->index + i,
+				       Q2SI_TIMES(walk->table->active));
 	}
+}
+
+/* ---- the end of the file ----------------------------------------------------------------- */
+
+/* A file may end before its last cluster does; what a copy lost there looks the same. */
+static void
+check_cut(struct q2si_l2_walk *walk, const struct q2si_l2_run *run, uint64_t first)
+{
+	const struct q2si_checker *ck = walk->ck;
+	const struct q2s_geom *geom = ck->geom;
+	const uint32_t there = (uint32_t)ck->file_size & (geom->cluster_size - 1);
+	const uint64_t last = ck->file_clusters - 1;
+	struct q2s_l2_entry entry;
+	uint64_t guest;
+	uint32_t index;
+
+	if (there == 0 || !walk->table->active || last < first || last - first >= run->n)
+		return;
+	index = run->index + (uint32_t)(last - first);
+	guest = walk->table->l1_index * geom->l2_span + ((uint64_t)index << geom->cluster_bits);
+	if (guest + there >= geom->size ||
+	    q2s_l2_decode_lenient(geom, walk->raw + (size_t)index * geom->l2_entry_size,
+				  q2si_l2_entry_at(walk, index), &entry, NULL) != Q2S_OK ||
+	    entry.alloc >> (there >> geom->sub_bits) == 0)
+		return;
+	q2si_l2_report(walk, DATA_CLUSTER_CUT, index,
+		       Q2SI_VALUES(ck->file_size, (last + 1) << geom->cluster_bits));
 }
 
 /* ---- two owners -------------------------------------------------------------------------- */
@@ -113,7 +146,8 @@ q2si_l2_report_metadata(struct q2si_l2_walk *walk, uint32_t index, uint32_t step
 		for (; cluster < q2si_min(end, extent->first + extent->n); cluster++)
 			q2si_l2_report(walk, OVERLAP_DATA,
 				       index + step * (uint32_t)(cluster - first),
-				       .detail = q2si_extent_name(extent->kind));
+				       .detail = q2s_structure_name(extent->kind),
+				       Q2SI_TIMES(0));
 		found = true;
 	}
 	return found;
@@ -129,7 +163,7 @@ check_shared(struct q2si_l2_walk *walk, const struct q2si_l2_run *run, uint64_t 
 		return;
 	for (uint32_t i = 0; i < n; i++)
 		if (q2si_counts_get(compressed, first + i))
-			q2si_l2_report(walk, OVERLAP_COMPRESSED, run->index + i);
+			q2si_l2_report(walk, OVERLAP_COMPRESSED, run->index + i, Q2SI_TIMES(0));
 }
 
 enum q2s_err
@@ -141,7 +175,7 @@ q2si_l2_count_run(struct q2si_l2_walk *walk, const struct q2si_l2_run *run)
 	const uint32_t n = (uint32_t)q2si_min(run->n, left);
 	bool touched = false;
 
-	count_blocks(walk, run);
+	q2si_l2_count_blocks(walk, run->host, run->n);
 	if (ck->geom->data_file) {
 		check_data_file(walk, run);
 		return Q2S_OK;
@@ -149,10 +183,12 @@ q2si_l2_count_run(struct q2si_l2_walk *walk, const struct q2si_l2_run *run)
 	for (uint32_t i = n; i < run->n; i++)
 		q2si_l2_report(walk, DATA_CLUSTER_PAST_END, run->index + i,
 			       Q2SI_VALUES(run->host + ((uint64_t)i << ck->geom->cluster_bits),
-					   ck->file_size));
+					   ck->file_size),
+			       Q2SI_TIMES(walk->table->refs));
+	q2si_l2_check_copied(walk, run, first, run->n);
 	if (n == 0)
 		return Q2S_OK;
-	check_copied(walk, run, first, n);
+	check_cut(walk, run, first);
 	Q2SI_TRY(q2si_counts_add(&ck->counted, first, n, walk->table->refs, &touched));
 	if (touched)
 		check_shared(walk, run, first, n);

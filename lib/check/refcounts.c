@@ -18,11 +18,13 @@
 /*
  * @table  host offset of the refcount table
  * @raw    one refcount block
+ * @uniform  the counts of the block are all alike
  * @seen   blocks already looked at that count nothing in the file
  */
 struct loader {
 	uint64_t table;
 	uint8_t *raw;
+	bool uniform;
 	struct q2si_counts seen;
 };
 
@@ -73,12 +75,16 @@ load_runs(struct q2si_checker *ck, const struct loader *loader, uint64_t first, 
 }
 
 static enum q2s_err
-load_piece(struct q2si_checker *ck, const struct loader *loader, uint64_t first, uint32_t from,
+load_piece(struct q2si_checker *ck, struct loader *loader, uint64_t first, uint32_t from,
 	   uint32_t n)
 {
 	bool touched = false;
 
-	if (n % 8 == 0 && piece_uniform(ck->geom, loader->raw, from, n))
+	const bool uniform = n % 8 == 0 && piece_uniform(ck->geom, loader->raw, from, n);
+
+	loader->uniform &= uniform && q2s_refcount_get(ck->geom, loader->raw, from) ==
+					      q2s_refcount_get(ck->geom, loader->raw, 0);
+	if (uniform)
 		return q2si_counts_add(&ck->stored, first + from, n,
 				       q2s_refcount_get(ck->geom, loader->raw, from), &touched);
 	return load_runs(ck, loader, first, from, from + n);
@@ -108,8 +114,10 @@ load_stray(struct q2si_checker *ck, struct loader *loader, uint64_t block)
 
 	Q2SI_TRY(q2si_counts_add(&loader->seen, block >> ck->geom->cluster_bits, 1, 1, &touched));
 	if (!touched && !q2si_in_hole(ck, block, ck->geom->cluster_size) &&
-	    q2si_read(ck, block, loader->raw, ck->geom->cluster_size, "refcount block"))
+	    q2si_read(ck, block, loader->raw, ck->geom->cluster_size, "refcount block")) {
+		q2si_digest_add(ck, block, loader->raw, ck->geom->cluster_size);
 		note_past_end(ck, loader, block, 0);
+	}
 	return Q2S_OK;
 }
 
@@ -126,8 +134,11 @@ load_block(struct q2si_checker *ck, struct loader *loader, uint64_t index, uint6
 	if (!q2si_read(ck, block, loader->raw, geom->cluster_size, "refcount block"))
 		return Q2S_OK;
 	n = (uint32_t)q2si_min(geom->block_entries, limit - first);
+	loader->uniform = n == geom->block_entries;
 	for (uint32_t from = 0; from < n; from += PIECE)
 		Q2SI_TRY(load_piece(ck, loader, first, from, (uint32_t)q2si_min(PIECE, n - from)));
+	/* All of a block whose counts are alike follows from its first bytes. */
+	q2si_digest_add(ck, block, loader->raw, loader->uniform ? 8 : geom->cluster_size);
 	note_past_end(ck, loader, block, n);
 	return Q2S_OK;
 }
@@ -137,11 +148,13 @@ load_block(struct q2si_checker *ck, struct loader *loader, uint64_t index, uint6
  * behind it: QEMU reads the counts there. False, and a finding, when it leads nowhere.
  */
 static bool
-block_of_entry(struct q2si_checker *ck, q2s_host at, const uint8_t *raw, q2s_host *block)
+block_of_entry(struct q2si_checker *ck, q2s_host at, const uint8_t *raw, q2s_host *block,
+	       bool *reserved)
 {
 	enum q2s_err err = q2s_reftable_decode(ck->geom, raw, at, block, NULL);
 
-	if (err == Q2S_E_RESERVED) {
+	*reserved = err == Q2S_E_RESERVED;
+	if (*reserved) {
 		const uint64_t value = q2si_get_be64(raw);
 		const uint64_t legal = q2si_round_down(value, Q2S_SECTOR);
 		uint8_t masked[Q2S_REFTABLE_ENTRY_SIZE];
@@ -167,16 +180,20 @@ static enum q2s_err
 visit_entry(struct q2si_checker *ck, void *opaque, q2s_host at, const uint8_t *raw, uint64_t weight)
 {
 	struct loader *loader = opaque;
-	bool touched = false;
+	bool touched = false, reserved;
 	uint64_t cluster;
 	q2s_host block;
 
 	(void)weight;
-	if (!block_of_entry(ck, at, raw, &block))
+	if (!block_of_entry(ck, at, raw, &block, &reserved))
 		return Q2S_OK;
 	cluster = block.v >> ck->geom->cluster_bits;
-	Q2SI_TRY(q2si_counts_add(&ck->counted, cluster, 1, 1, &touched));
-	Q2SI_TRY(q2si_extents_add(&ck->metadata, Q2SI_EXTENT_REFCOUNT_BLOCK, cluster, 1));
+	/* QEMU reads the counts there, but takes the entry for no reference to the block. */
+	if (!reserved) {
+		Q2SI_TRY(q2si_counts_add(&ck->counted, cluster, 1, 1, &touched));
+		Q2SI_TRY(q2si_counts_add(&ck->blocks, cluster, 1, 1, &touched));
+	}
+	Q2SI_TRY(q2si_extents_add(&ck->metadata, Q2S_STRUCTURE_REFCOUNT_BLOCK, cluster, 1));
 	return load_block(ck, loader, (at.v - loader->table) / Q2S_REFTABLE_ENTRY_SIZE, block.v);
 }
 
@@ -224,7 +241,7 @@ q2si_load_refcounts(struct q2si_checker *ck)
 
 	if (!table_usable(ck, &bytes))
 		return Q2S_OK;
-	Q2SI_TRY(q2si_count_structure(ck, Q2SI_EXTENT_REFCOUNT_TABLE, at, bytes,
+	Q2SI_TRY(q2si_count_structure(ck, Q2S_STRUCTURE_REFCOUNT_TABLE, at, bytes,
 				      Q2SI_FOUND_REFCOUNT_TABLE_PAST_END));
 	if (at >= ck->file_size)
 		return Q2S_OK;
@@ -238,39 +255,84 @@ q2si_load_refcounts(struct q2si_checker *ck)
 	return err;
 }
 
+/* ---- past the end ------------------------------------------------------------------------ */
+
+/* The count of a cluster past the end: only damaged images have references to such. */
+static uint64_t
+count_past_end(struct q2si_checker *ck, uint64_t cluster)
+{
+	const struct q2s_geom *geom = ck->geom;
+	const uint64_t entries = ((uint64_t)ck->header->refcount_table_clusters
+				  << geom->cluster_bits) / Q2S_REFTABLE_ENTRY_SIZE;
+	const uint64_t index = cluster >> geom->block_bits;
+	const uint32_t slot = (uint32_t)(cluster & (geom->block_entries - 1));
+	const uint64_t byte = (uint64_t)slot * geom->refcount_bits / 8;
+	uint8_t raw[8] = { 0 };
+	uint64_t block;
+
+	if (index >= q2si_min(entries, Q2S_REFTABLE_MAX_BYTES / Q2S_REFTABLE_ENTRY_SIZE) ||
+	    !q2si_read(ck, ck->header->refcount_table_offset.v + index * Q2S_REFTABLE_ENTRY_SIZE,
+		       raw, sizeof(raw), "refcount table"))
+		return 0;
+	block = q2si_round_down(q2si_get_be64(raw), Q2S_SECTOR);
+	memset(raw, 0, sizeof(raw));
+	if (block == 0 || !q2si_is_aligned(block, geom->cluster_size) || block >= ck->file_size ||
+	    !q2si_read(ck, block + byte, raw, q2si_max(geom->refcount_bits / 8, 1u),
+		       "refcount block"))
+		return 0;
+	return q2s_refcount_get(geom, raw,
+				geom->refcount_bits < 8 ? slot % (8 / geom->refcount_bits) : 0);
+}
+
+uint64_t
+q2si_stored_count(struct q2si_checker *ck, uint64_t cluster)
+{
+	return cluster < ck->stored.limit ? q2si_counts_get(&ck->stored, cluster)
+					  : count_past_end(ck, cluster);
+}
+
 /* ---- comparing --------------------------------------------------------------------------- */
 
 /* A refcount block that something else uses too destroys counts on the next write. */
-static void
+static enum q2s_err
 compare_blocks(struct q2si_checker *ck)
 {
-	for (size_t i = 0; i < ck->metadata.count; i++) {
-		const struct q2si_extent *extent = &ck->metadata.list[i];
+	struct q2si_count_diff diff = { 0 };
+	struct q2si_counts none;
 
-		if (extent->kind != Q2SI_EXTENT_REFCOUNT_BLOCK)
-			continue;
-		for (uint64_t c = extent->first; c < extent->first + extent->n; c++) {
-			const uint64_t refs = q2si_counts_get(&ck->counted, c);
+	Q2SI_TRY(q2si_counts_init(&none, ck->blocks.limit, &ck->budget));
+	for (uint64_t from = 0; q2si_counts_next_diff(&ck->blocks, &none, from, &diff);
+	     from = diff.cluster + 1) {
+		const uint64_t refs = q2si_counts_get(&ck->counted, diff.cluster);
+		/* QEMU judges an entry of the table when all but the entries behind it are
+		 * counted; more than its width holds it reports as an overflow. */
+		const uint64_t times = refs > diff.a ? diff.a : diff.a - 1;
 
-			if (refs != 1)
-				q2si_report(ck, REFCOUNT_BLOCK_SHARED,
-					    .host = { c << ck->geom->cluster_bits },
-					    Q2SI_VALUES(refs, 1));
-		}
+		if (refs != 1)
+			q2si_report(ck, REFCOUNT_BLOCK_SHARED,
+				    .host = { diff.cluster << ck->geom->cluster_bits },
+				    Q2SI_VALUES(refs, 1),
+				    Q2SI_TIMES(ck->geom->refcount_max == 1 ? 0 : times));
 	}
+	q2si_counts_free(&none);
+	return Q2S_OK;
 }
 
 static void
 compare_cluster(struct q2si_checker *ck, const struct q2si_count_diff *diff)
 {
 	const uint64_t stored = diff->a, refs = diff->b, max = ck->geom->refcount_max;
-	const struct q2si_place place = {
+	struct q2si_place place = {
 		.host = { diff->cluster << ck->geom->cluster_bits },
 		Q2SI_VALUES(stored, refs),
 	};
 
-	if (refs > max)
+	if (refs > max) {
+		place.repeated = true;
+		place.times = refs - max;
 		q2si_report_place(ck, Q2SI_FOUND_REFCOUNT_OVERFLOW, &place);
+		place.repeated = false;
+	}
 	if (stored == q2si_min(refs, max))
 		return;
 	if (refs == 0)
@@ -301,17 +363,18 @@ settle_limit(struct q2si_checker *ck)
 	ck->stored.limit = ck->counted.limit = last;
 }
 
-void
+enum q2s_err
 q2si_compare_refcounts(struct q2si_checker *ck)
 {
 	struct q2si_count_diff diff = { 0 };
 	uint64_t end;
 
-	compare_blocks(ck);
+	Q2SI_TRY(compare_blocks(ck));
 	settle_limit(ck);
 	for (uint64_t from = 0; q2si_counts_next_diff(&ck->stored, &ck->counted, from, &diff);
 	     from = diff.cluster + 1)
 		compare_cluster(ck, &diff);
 	end = q2si_max(q2si_counts_end(&ck->stored), q2si_counts_end(&ck->counted));
 	ck->result.image_end_offset = end << ck->geom->cluster_bits;
+	return Q2S_OK;
 }

@@ -8,6 +8,8 @@
 
 #include "base/arith.h"
 #include "base/diag.h"
+#include "base/hash.h"
+#include "base/zero.h"
 
 const struct q2si_finding_kind q2si_finding_kinds[Q2SI_FINDINGS] = {
 #define FINDING(name, id, severity, structure, text) \
@@ -16,12 +18,25 @@ const struct q2si_finding_kind q2si_finding_kinds[Q2SI_FINDINGS] = {
 #undef FINDING
 };
 
+const char *
+q2s_severity_name(enum q2s_severity severity)
+{
+	static const char *const names[] = {
+		[Q2S_SEVERITY_CORRUPTION] = "corruption",
+		[Q2S_SEVERITY_LEAK] = "leak",
+		[Q2S_SEVERITY_NOTE] = "note",
+		[Q2S_SEVERITY_UNREADABLE] = "unreadable",
+	};
+
+	return names[severity];
+}
+
 static void
-count_finding(struct q2s_check_result *result, enum q2s_severity severity)
+count_finding(struct q2s_check_result *result, enum q2s_severity severity, uint64_t times)
 {
 	switch (severity) {
 	case Q2S_SEVERITY_CORRUPTION:
-		result->corruptions++;
+		result->corruptions += times;
 		break;
 	case Q2S_SEVERITY_LEAK:
 		result->leaks++;
@@ -53,7 +68,10 @@ q2si_report_place(struct q2si_checker *ck, enum q2si_finding_id id, const struct
 		.text = kind->text,
 	};
 
-	count_finding(&ck->result, kind->severity);
+	count_finding(&ck->result, kind->severity, place->repeated ? place->times : 1);
+	ck->uncounted += place->repeated && place->times == 0;
+	if (ck->hooks->found)
+		ck->hooks->found(ck->hooks->opaque, id, place);
 	if (!ck->options->finding)
 		return;
 	if (place->detail) {
@@ -87,7 +105,7 @@ q2si_in_hole(struct q2si_checker *ck, uint64_t at, uint64_t len)
 
 	if (at >= ck->file_size)
 		return true;
-	if (q2s_file_stretch_on(ck->file, &ck->stretches, at, &stretch, NULL) != Q2S_OK)
+	if (q2s_store_stretch_on(ck->file, &ck->stretches, at, &stretch, NULL) != Q2S_OK)
 		ck->stretches = (struct q2s_stretch_walk){ .start = at, .end = ck->file_size };
 	return ck->stretches.hole && at + q2si_min(len, ck->file_size - at) <= ck->stretches.end;
 }
@@ -97,8 +115,15 @@ q2si_read(struct q2si_checker *ck, uint64_t at, void *buf, size_t len, const cha
 {
 	struct q2s_diag diag = { 0 };
 
-	if (q2s_file_read_padded(ck->file, at, buf, len, NULL, &diag) == Q2S_OK)
+	if (q2s_store_read_padded(ck->file, at, buf, len, NULL, &diag) == Q2S_OK)
 		return true;
 	q2si_report(ck, UNREADABLE, .host = { at }, .detail = what);
 	return false;
+}
+
+void
+q2si_digest_add(struct q2si_checker *ck, uint64_t at, const void *bytes, size_t len)
+{
+	if (ck->hooks->digest && !q2si_is_zero(bytes, len))
+		*ck->hooks->digest += q2si_hash(bytes, len, at);
 }

@@ -70,7 +70,7 @@ check_record(struct q2si_checker *ck, struct snapshot_walk *walk, q2s_host at, c
 				       (q2s_host){ at.v + (uint64_t)(snapshot->id - raw) });
 	}
 	walk->tables[walk->count++] = q2si_l1_words(ck, l1, snapshot->l1_entries, 1);
-	return q2si_count_structure(ck, Q2SI_EXTENT_SNAPSHOT_L1, l1, bytes,
+	return q2si_count_structure(ck, Q2S_STRUCTURE_SNAPSHOT_L1, l1, bytes,
 				    Q2SI_FOUND_SNAPSHOT_L1_PAST_END);
 }
 
@@ -104,6 +104,7 @@ walk_record(struct q2si_checker *ck, struct snapshot_walk *walk, bool *more)
 		return Q2S_OK;
 	}
 	err = q2s_snapshot_decode_lenient(ck->geom, raw, len, at, &snapshot, &used, &diag);
+	q2si_digest_add(ck, at.v, raw, q2si_min(used, len));
 	if (err == Q2S_E_OFFSET)
 		q2si_report(ck, SNAPSHOT_L1_OFFSET, .host = at, Q2SI_VALUES(diag.value, 0));
 	else if (err == Q2S_E_SHORT)
@@ -155,7 +156,7 @@ check_table(struct q2si_checker *ck, struct snapshot_walk *walk, uint32_t count)
 	q2si_check_names(ck, walk->ids, walk->id_count, Q2SI_FOUND_SNAPSHOT_ID, "snapshot table");
 	/* Padding of the last record may not be there. */
 	Q2SI_TRY(q2si_count_structure(
-		ck, Q2SI_EXTENT_SNAPSHOT_TABLE, records->start,
+		ck, Q2S_STRUCTURE_SNAPSHOT_TABLE, records->start,
 		q2si_max(records->start, q2si_min(records->pos, records->end)) - records->start,
 		Q2SI_FOUND_SNAPSHOT_TABLE_PAST_END));
 	return q2si_visit_words(ck, walk->tables, walk->count, "snapshot L1 table", visit_entry,

@@ -45,6 +45,7 @@ visit_window(struct q2si_checker *ck, uint64_t at, size_t words, uint64_t weight
 
 	for (size_t i = 0; (i = skip_zeros(ck->window, i, words)) < words; i++) {
 		memcpy(raw, ck->window + 8 * i, sizeof(raw));
+		q2si_digest_add(ck, at + 8 * i, raw, sizeof(raw));
 		Q2SI_TRY(visit(ck, opaque, (q2s_host){ at + 8 * i }, raw, weight));
 	}
 	return Q2S_OK;

@@ -83,6 +83,10 @@ q2s_luks_create(const struct q2s_luks_params *params, const void *key, size_t ke
 	if (!crypt)
 		return q2si_fail_nomem(diag, "encryption");
 	err = q2si_cipher_find(&luks, Q2S_NOWHERE, &crypt->spec, diag);
+	/* As QEMU has it. */
+	if (err == Q2S_OK && luks.key_bytes == 24 && strcmp(luks.cipher_name, "aes") == 0)
+		err = q2si_fail(diag, Q2S_E_UNSUPPORTED, "encryption", Q2S_NOWHERE, luks.key_bytes,
+				"aes-192 is for mode xts alone");
 	if (err == Q2S_OK)
 		err = q2si_luks_fill(&luks, params->iter_time, key, key_len, &crypt->spec,
 				     crypt->key, area, area_len, diag);

@@ -28,13 +28,13 @@ static enum q2s_err
 part_read(struct lock *lock, uint64_t offset, uint8_t *buf, size_t len, const char *what,
 	  struct q2s_diag *diag)
 {
-	struct q2s_file *file = lock->place->file;
+	struct q2s_store *file = lock->place->file;
 	const q2s_host at = { lock->place->header.offset.v + offset };
 
-	if (at.v > q2s_file_size(file) || len > q2s_file_size(file) - at.v)
+	if (at.v > q2s_store_size(file) || len > q2s_store_size(file) - at.v)
 		return q2si_fail(diag, Q2S_E_TRUNCATED, what, at, len,
 				 "these bytes lie past the end of the file");
-	return q2s_file_read(file, at.v, buf, len, diag);
+	return q2s_store_read(file, at.v, buf, len, diag);
 }
 
 static enum q2s_err

@@ -29,6 +29,7 @@ struct diff_cursor {
 	struct q2si_side source, base;
 	uint8_t *source_buf, *base_buf;
 	uint64_t read_at, read_end; /* guest range in both buffers */
+	uint64_t wanted;            /* nothing from here on is read for this question */
 	uint64_t run_at, run_end;   /* the last answer, in whole units */
 	enum q2s_state run_state;
 };
@@ -73,7 +74,7 @@ load(struct diff_cursor *diff, uint64_t at, struct q2s_diag *diag)
 	Q2SI_TRY(q2si_side_cover(source, at, diag));
 	Q2SI_TRY(q2si_side_cover(base, at, diag));
 	n = q2si_max(q2si_min(source->extent.len, base->extent.len), READ_MIN);
-	n = q2si_min(q2si_min(n, BUFFER_SIZE), diff->cursor.disk->size - at);
+	n = q2si_min(q2si_min(n, BUFFER_SIZE), diff->wanted - at);
 	diff->read_end = diff->read_at = at;
 	Q2SI_TRY(q2s_cursor_read(source->cursor, (q2s_guest){ at }, diff->source_buf, n, diag));
 	Q2SI_TRY(q2s_cursor_read(base->cursor, (q2s_guest){ at }, diff->base_buf, n, diag));
@@ -163,7 +164,10 @@ diff_extent(struct q2s_cursor *cursor, q2s_guest guest, uint64_t max, struct q2s
 	    struct q2s_diag *diag)
 {
 	struct diff_cursor *diff = (struct diff_cursor *)cursor;
+	const uint64_t size = cursor->disk->size;
 
+	diff->wanted = max >= size - guest.v ? size :
+					       q2si_min(q2si_round_up(guest.v + max, diff_of(diff)->unit), size);
 	if (guest.v < diff->run_at || guest.v >= diff->run_end)
 		Q2SI_TRY(find_run(diff, q2si_round_down(guest.v, diff_of(diff)->unit), diag));
 	*out = (struct q2s_extent){
@@ -224,7 +228,7 @@ diff_cursor_memory(const struct q2s_disk *disk)
 }
 
 /* Those of the source, then those of the base. */
-static struct q2s_file *
+static struct q2s_store *
 diff_file(const struct q2s_disk *disk, size_t index)
 {
 	const struct diff_disk *both = (const struct diff_disk *)disk;

@@ -89,6 +89,23 @@ hinted_read(struct q2s_cursor *cursor, q2s_guest guest, void *buf, size_t len,
 	return Q2S_OK;
 }
 
+static bool
+hinted_will_read(struct q2s_cursor *cursor, q2s_guest guest, size_t len)
+{
+	struct hinted_cursor *hinted = (struct hinted_cursor *)cursor;
+
+	while (len > 0) {
+		const struct q2s_hint *hint = hint_at(hinted, guest.v);
+		const size_t n = q2si_min(len, hint_end(hint) - guest.v);
+
+		if (hint->state == Q2S_DATA && !q2si_cursor_will_read(hinted->inner, guest, n))
+			return false;
+		guest.v += n;
+		len -= n;
+	}
+	return true;
+}
+
 static enum q2s_err
 hinted_cursor_open(struct q2s_disk *disk, struct q2s_cursor **out, struct q2s_diag *diag)
 {
@@ -119,7 +136,7 @@ hinted_cursor_memory(const struct q2s_disk *disk)
 	return q2si_cursor_memory(((const struct hinted_disk *)disk)->inner);
 }
 
-static struct q2s_file *
+static struct q2s_store *
 hinted_file(const struct q2s_disk *disk, size_t index)
 {
 	return q2s_disk_file(((const struct hinted_disk *)disk)->inner, index);
@@ -138,6 +155,7 @@ static const struct q2si_disk_ops hinted_ops = {
 	.cursor_memory = hinted_cursor_memory,
 	.extent = hinted_extent,
 	.read = hinted_read,
+	.will_read = hinted_will_read,
 	.file = hinted_file,
 	.hinted = true,
 	.close = hinted_close,

@@ -6,7 +6,7 @@
 
 #include "base/loaded.h"
 
-Q2SI_LOADED_NOTE(LIBNBD_SONAME, "nbd", "disks on NBD servers, and formats that QEMU reads for us")
+Q2SI_LOADED_NOTE(SONAME_LIBNBD, "nbd", "disks on NBD servers, and formats that QEMU reads for us")
 
 enum q2s_err
 q2si_nbd_lib_open(struct q2si_nbd_lib *lib, struct q2s_diag *diag)
@@ -15,7 +15,7 @@ q2si_nbd_lib_open(struct q2si_nbd_lib *lib, struct q2s_diag *diag)
 	static const struct q2si_loaded list[] = { Q2SI_NBD_CALLS(ROW) };
 #undef ROW
 
-	return q2si_load(LIBNBD_SONAME, list, sizeof(list) / sizeof(list[0]), lib, &lib->loaded,
+	return q2si_load(SONAME_LIBNBD, list, sizeof(list) / sizeof(list[0]), lib, &lib->loaded,
 			 "NBD", diag);
 }
 

@@ -28,13 +28,15 @@ q2si_nbd_fail(const struct q2si_nbd_lib *nbd, struct q2s_diag *diag, const char 
 /* ---- one connection ---------------------------------------------------------------------- */
 
 static struct nbd_handle *
-new_handle(const struct q2si_nbd_lib *nbd)
+new_handle(const struct q2si_nbd_pool *pool)
 {
+	const struct q2si_nbd_lib *nbd = &pool->nbd;
 	struct nbd_handle *handle = nbd->create();
 
 	if (!handle)
 		return NULL;
 	if (nbd->add_meta_context(handle, LIBNBD_CONTEXT_BASE_ALLOCATION) != 0 ||
+	    (pool->context && nbd->add_meta_context(handle, pool->context) != 0) ||
 	    nbd->set_uri_allow_local_file(handle, true) != 0) {
 		nbd->close(handle);
 		return NULL;
@@ -53,7 +55,7 @@ connect_link(const struct q2si_nbd_pool *pool, int socket, struct nbd_handle **o
 {
 	const struct q2si_nbd_lib *nbd = &pool->nbd;
 	const char *const uri = pool->uri;
-	struct nbd_handle *handle = new_handle(nbd);
+	struct nbd_handle *handle = new_handle(pool);
 	enum q2s_err err = Q2S_OK;
 
 	if (!handle)
@@ -82,9 +84,10 @@ limit_of(const struct q2si_nbd_lib *nbd, struct nbd_handle *handle, int which, u
 }
 
 static enum q2s_err
-agree(const struct q2si_nbd_lib *nbd, struct nbd_handle *handle, struct q2si_nbd_terms *terms,
+agree(const struct q2si_nbd_pool *pool, struct nbd_handle *handle, struct q2si_nbd_terms *terms,
       struct q2s_diag *diag)
 {
+	const struct q2si_nbd_lib *nbd = &pool->nbd;
 	const int64_t size = nbd->get_size(handle);
 	uint32_t largest;
 
@@ -99,6 +102,7 @@ agree(const struct q2si_nbd_lib *nbd, struct nbd_handle *handle, struct q2si_nbd
 	largest = (uint32_t)q2si_min(largest, Q2SI_NBD_CHUNK);
 	terms->request = (uint32_t)q2si_max(q2si_round_down(largest, terms->block), terms->block);
 	terms->extents = nbd->can_meta_context(handle, LIBNBD_CONTEXT_BASE_ALLOCATION) == 1;
+	terms->changes = pool->context && nbd->can_meta_context(handle, pool->context) == 1;
 	terms->multi = nbd->can_multi_conn(handle) == 1;
 	return Q2S_OK;
 }
@@ -150,10 +154,15 @@ q2si_nbd_pool_open(struct q2si_nbd_pool *pool, const struct q2s_disk_nbd_options
 	enum q2s_err err;
 
 	pthread_mutex_init(&pool->lock, NULL);
+	pthread_mutex_init(&pool->asking, NULL);
 	err = q2si_nbd_lib_open(&pool->nbd, diag);
 	if (err != Q2S_OK) {
 		q2si_nbd_close_sockets(options);
 		return err;
+	}
+	if (options->context && !(pool->context = strdup(options->context))) {
+		q2si_nbd_close_sockets(options);
+		return q2si_fail_nomem(diag, "NBD server");
 	}
 	if (!options->uri) {
 		Q2SI_TRY(add_sockets(pool, options->sockets, options->socket_count, diag));
@@ -161,12 +170,16 @@ q2si_nbd_pool_open(struct q2si_nbd_pool *pool, const struct q2s_disk_nbd_options
 		pool->uri = strdup(options->uri);
 		if (!pool->uri)
 			return q2si_fail_nomem(diag, "NBD server");
+		/* A scheme may be written in either case; older libnbd knows the small letters. */
+		for (char *at = pool->uri; *at && *at != ':'; at++)
+			if (*at >= 'A' && *at <= 'Z')
+				*at = (char)(*at - 'A' + 'a');
 		Q2SI_TRY(add_by_uri(pool, diag));
 	}
 	if (pool->count == 0)
 		return q2si_fail(diag, Q2S_E_USAGE, "NBD server", Q2S_NOWHERE, 0,
 				 "neither a URI nor a connection is given");
-	return agree(&pool->nbd, pool->links[0].handle, &pool->terms, diag);
+	return agree(pool, pool->links[0].handle, &pool->terms, diag);
 }
 
 void
@@ -178,8 +191,12 @@ q2si_nbd_pool_close(struct q2si_nbd_pool *pool)
 		pool->nbd.close(pool->links[i].handle);
 		pthread_mutex_destroy(&pool->links[i].lock);
 	}
+	free(pool->alloc.list);
+	free(pool->changes.list);
+	pthread_mutex_destroy(&pool->asking);
 	pthread_mutex_destroy(&pool->lock);
 	free(pool->uri);
+	free(pool->context);
 	q2si_nbd_lib_close(&pool->nbd);
 }
 
@@ -193,7 +210,8 @@ grow(struct q2si_nbd_pool *pool)
 	if (!pool->uri || !pool->terms.multi || pool->count == Q2SI_NBD_LINKS_MAX ||
 	    connect_link(pool, -1, &handle, NULL) != Q2S_OK)
 		return NULL;
-	if (agree(&pool->nbd, handle, &terms, NULL) != Q2S_OK || terms.size != pool->terms.size) {
+	if (agree(pool, handle, &terms, NULL) != Q2S_OK || terms.size != pool->terms.size ||
+	    terms.changes != pool->terms.changes) {
 		pool->nbd.close(handle);
 		return NULL;
 	}

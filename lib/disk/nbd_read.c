@@ -60,6 +60,22 @@ wait_for(struct q2si_nbd_reader *reader, const struct q2si_nbd_slot *slot, struc
 	return err;
 }
 
+static void
+drop_first(struct q2si_nbd_reader *reader)
+{
+	reader->bytes -= nth(reader, 0)->len;
+	reader->first = (reader->first + 1) % Q2SI_NBD_SLOTS;
+	reader->count--;
+}
+
+/* Is there room for one more request, whatever its length? */
+static bool
+has_room(const struct q2si_nbd_reader *reader)
+{
+	return reader->count < Q2SI_NBD_SLOTS &&
+	       reader->bytes + Q2SI_NBD_CHUNK <= Q2SI_NBD_FLIGHT;
+}
+
 /* Forget the oldest requests that end at @at or before, as far as they are answered. */
 static void
 drop_until(struct q2si_nbd_reader *reader, uint64_t at)
@@ -69,8 +85,7 @@ drop_until(struct q2si_nbd_reader *reader, uint64_t at)
 
 		if (slot->at + slot->len > at || is_in_flight(reader, slot))
 			break;
-		reader->first = (reader->first + 1) % Q2SI_NBD_SLOTS;
-		reader->count--;
+		drop_first(reader);
 	}
 }
 
@@ -105,6 +120,38 @@ send_slot(struct q2si_nbd_reader *reader, struct q2si_nbd_slot *slot, struct q2s
 	return err;
 }
 
+/* Give the buffers of free slots back until there is room for @len bytes more. */
+static void
+free_rooms(struct q2si_nbd_reader *reader, size_t len)
+{
+	for (unsigned i = reader->count; i < Q2SI_NBD_SLOTS; i++) {
+		struct q2si_nbd_slot *slot = nth(reader, i);
+
+		if (reader->room + len <= Q2SI_NBD_FLIGHT)
+			return;
+		reader->room -= slot->room;
+		free(slot->data);
+		slot->data = NULL;
+		slot->room = 0;
+	}
+}
+
+/* A buffer for @len bytes, of a slot that is free. */
+static enum q2s_err
+slot_room(struct q2si_nbd_reader *reader, struct q2si_nbd_slot *slot, size_t len,
+	  struct q2s_diag *diag)
+{
+	if (slot->room >= len)
+		return Q2S_OK;
+	free_rooms(reader, len);
+	reader->room -= slot->room;
+	free(slot->data);
+	slot->data = malloc(len);
+	slot->room = slot->data ? len : 0;
+	reader->room += slot->room;
+	return slot->data ? Q2S_OK : q2si_fail_nomem(diag, "NBD request");
+}
+
 /*
  * Send a request that begins with the byte at @at and reaches to @end, or as far as one request
  * may; the ring has room. @sent receives where it ends.
@@ -121,15 +168,10 @@ send_request(struct q2si_nbd_reader *reader, uint64_t at, uint64_t end, uint64_t
 	end = q2si_min(end, terms->size);
 	slot->at = start;
 	slot->len = end - start;
-	if (slot->room < slot->len) {
-		free(slot->data);
-		slot->data = malloc(slot->len);
-		slot->room = slot->data ? slot->len : 0;
-		if (!slot->data)
-			return q2si_fail_nomem(diag, "NBD request");
-	}
+	Q2SI_TRY(slot_room(reader, slot, slot->len, diag));
 	Q2SI_TRY(send_slot(reader, slot, diag));
 	reader->count++;
+	reader->bytes += slot->len;
 	*sent = end;
 	return Q2S_OK;
 }
@@ -145,7 +187,7 @@ goes_on(const struct q2si_nbd_reader *reader, uint64_t at)
 
 	if (at == last_end)
 		return true;
-	return at > last_end && q2si_nbd_known_data(reader->extents, last_end, &start, &end) &&
+	return at > last_end && q2si_nbd_known_data(reader->status, last_end, &start, &end) &&
 	       at == start;
 }
 
@@ -173,7 +215,7 @@ note(struct q2si_nbd_reader *reader, uint64_t at, size_t len)
 		reader->depth = 1;
 		reader->next = next;
 	} else {
-		reader->depth = (unsigned)q2si_min(2 * reader->depth, Q2SI_NBD_SLOTS);
+		reader->depth = (unsigned)q2si_min(2 * reader->depth, Q2SI_NBD_GUESSES);
 		reader->next = q2si_max(reader->next, next);
 	}
 	reader->stride = at > reader->last_at ? at - reader->last_at : 0;
@@ -187,7 +229,7 @@ predict_sequential(struct q2si_nbd_reader *reader, uint64_t *start, uint64_t *en
 {
 	const struct q2si_nbd_slot *slot;
 
-	while (q2si_nbd_known_data(reader->extents, reader->next, start, end)) {
+	while (q2si_nbd_known_data(reader->status, reader->next, start, end)) {
 		slot = find(reader, *start);
 		if (!slot) {
 			*end = q2si_min(*end, *start + reader->terms->request);
@@ -204,7 +246,7 @@ predict_strided(struct q2si_nbd_reader *reader, uint64_t *start, uint64_t *end)
 {
 	while (find(reader, reader->next))
 		reader->next += reader->stride;
-	if (!q2si_nbd_known_data(reader->extents, reader->next, start, end) ||
+	if (!q2si_nbd_known_data(reader->status, reader->next, start, end) ||
 	    *start != reader->next || *end - *start < reader->last_len)
 		return false;
 	*end = *start + reader->last_len;
@@ -233,7 +275,7 @@ read_ahead(struct q2si_nbd_reader *reader)
 {
 	uint64_t start, end, sent;
 
-	while (reader->count < reader->depth && predict(reader, &start, &end)) {
+	while (reader->count < reader->depth && has_room(reader) && predict(reader, &start, &end)) {
 		if (send_request(reader, start, end, &sent, NULL) != Q2S_OK)
 			break;
 	}
@@ -244,11 +286,10 @@ read_ahead(struct q2si_nbd_reader *reader)
 static enum q2s_err
 make_room(struct q2si_nbd_reader *reader, struct q2s_diag *diag)
 {
-	if (reader->count < Q2SI_NBD_SLOTS)
-		return Q2S_OK;
-	Q2SI_TRY(wait_for(reader, nth(reader, 0), diag));
-	reader->first = (reader->first + 1) % Q2SI_NBD_SLOTS;
-	reader->count--;
+	while (!has_room(reader)) {
+		Q2SI_TRY(wait_for(reader, nth(reader, 0), diag));
+		drop_first(reader);
+	}
 	return Q2S_OK;
 }
 
@@ -264,7 +305,7 @@ request(struct q2si_nbd_reader *reader, uint64_t at, uint64_t end, struct q2s_di
 	} else {
 		at = slot->at + slot->len;
 	}
-	while (at < end && reader->count < Q2SI_NBD_SLOTS) {
+	while (at < end && has_room(reader)) {
 		slot = find(reader, at);
 		if (slot)
 			at = slot->at + slot->len;
@@ -282,6 +323,23 @@ read_failed(const struct q2si_nbd_slot *slot, struct q2s_diag *diag)
 			       slot->at);
 }
 
+/*
+ * A request that failed is of no more use. One that was made ahead may have asked for more than what is
+ * wanted now, [@at, @end), and failed for what nobody wants: then Q2S_OK, to ask again.
+ */
+static enum q2s_err
+take_failure(const struct q2si_nbd_reader *reader, struct q2si_nbd_slot *slot, uint64_t at,
+	     uint64_t end, struct q2s_diag *diag)
+{
+	const uint32_t block = reader->terms->block;
+	const bool wider = slot->at < q2si_round_down(at, block) ||
+			   slot->at + slot->len > q2si_round_up(end, block);
+	const enum q2s_err err = wider ? Q2S_OK : read_failed(slot, diag);
+
+	slot->len = 0;
+	return err;
+}
+
 enum q2s_err
 q2si_nbd_read(struct q2si_nbd_reader *reader, uint64_t at, uint8_t *buf, size_t len,
 	      struct q2s_diag *diag)
@@ -291,14 +349,16 @@ q2si_nbd_read(struct q2si_nbd_reader *reader, uint64_t at, uint8_t *buf, size_t 
 	drop_until(reader, at);
 	note(reader, at, len);
 	while (at < end) {
-		const struct q2si_nbd_slot *slot;
+		struct q2si_nbd_slot *slot;
 
 		Q2SI_TRY(request(reader, at, end, diag));
 		read_ahead(reader);
 		slot = find(reader, at);
 		Q2SI_TRY(wait_for(reader, slot, diag));
-		if (slot->error != 0)
-			return read_failed(slot, diag);
+		if (slot->error != 0) {
+			Q2SI_TRY(take_failure(reader, slot, at, end, diag));
+			continue;
+		}
 
 		const size_t skip = at - slot->at;
 		const size_t n = q2si_min(slot->len - skip, end - at);
@@ -309,6 +369,24 @@ q2si_nbd_read(struct q2si_nbd_reader *reader, uint64_t at, uint8_t *buf, size_t 
 		drop_until(reader, at);
 	}
 	return Q2S_OK;
+}
+
+bool
+q2si_nbd_will_read(struct q2si_nbd_reader *reader, uint64_t at, size_t len)
+{
+	const uint64_t end = at + len;
+
+	/* Nothing is dropped for it: what was announced before is still to be read. */
+	while (at < end) {
+		const struct q2si_nbd_slot *slot = find(reader, at);
+
+		if (slot)
+			at = slot->at + slot->len;
+		else if (!has_room(reader) ||
+			 send_request(reader, at, end, &at, NULL) != Q2S_OK)
+			return false;
+	}
+	return true;
 }
 
 void

@@ -3,55 +3,90 @@
 #ifndef Q2SI_DISK_QCOW2_H
 #define Q2SI_DISK_QCOW2_H
 
+#include <stdatomic.h>
+
 #include <q2s/crypt.h>
 
 #include "disk/disk.h"
-
-/** Deeper chains are refused: each layer holds descriptors open, and every absent byte asks all. */
-#define Q2SI_LAYERS_MAX 200
+#include "image/shared.h"
 
 /** Decompressed clusters that a cursor keeps: neighbours, so that small reads do not repeat work. */
 #define Q2SI_SLOTS 4
 
 /**
- * One layer of the chain.
+ * One layer of the chain, as a reader needs it. All but @crypt belongs to the struct q2s_chain; where
+ * there is none, as somebody else named the layers, to the layer.
  *
  * @file     the image, or the raw file
  * @image    NULL: a raw layer, which has nothing below it
- * @data     where plain clusters lie: @file or the external data file; owned apart from @file
+ * @data     where plain clusters lie: @file or the external data file
  * @crypt    NULL: plain clusters are the guest's bytes; else they have to be decrypted
  * @l1       the table that shows the content: the active one, or a snapshot's
  * @size     guest bytes; reads behind them give zeros, whatever lies below
- * @guessed  nobody recorded its format: it was taken for qcow2 because it starts like one
+ * @cut      @file was found to end within data that was asked for
  */
 struct q2si_layer {
-	struct q2s_file *file;
+	struct q2s_store *file;
 	struct q2s_image *image;
-	struct q2s_file *data;
+	struct q2s_store *data;
 	struct q2s_crypt *crypt;
 	struct q2s_l1_table l1;
 	uint64_t size;
-	bool guessed;
+	atomic_bool cut;
 };
 
-/** The layers from the top down. */
+/**
+ * The layers of @chain from the top down; it is NULL if somebody else named them.
+ *
+ * @strict  the tail of a data cluster behind the end of a file is an error, and not zero
+ * @part    more layers lie below, and decide what these leave to them
+ */
 struct q2si_chain {
+	struct q2s_chain *chain;
 	struct q2si_layer *layers;
 	size_t count;
+	bool strict;
+	bool part;
 };
 
 /** Open @file as the top of a chain, and all below it that @options lets be opened. */
-enum q2s_err q2si_chain_open(struct q2s_file *file, const struct q2s_disk_qcow2_options *options,
+enum q2s_err q2si_chain_open(struct q2s_store *file, const struct q2s_disk_qcow2_options *options,
 			     struct q2si_chain *out, struct q2s_diag *diag);
+/**
+ * A chain whose layers somebody else names: @files from the bottom up, whatever names their headers
+ * hold. Q2S_E_CONFLICT: they cannot belong together.
+ *
+ * @raw_bottom  the first file is a raw disk
+ */
+enum q2s_err q2si_chain_open_layers(struct q2s_store *const *files, size_t count, bool raw_bottom,
+				    const struct q2s_disk_qcow2_options *options,
+				    struct q2si_chain *out, struct q2s_diag *diag);
+/** Layers [@first, @first + @count) of @chain, which gets a reference. */
+enum q2s_err q2si_chain_open_part(struct q2s_chain *chain, size_t first, size_t count,
+				  const struct q2s_disk_qcow2_options *options,
+				  struct q2si_chain *out, struct q2s_diag *diag);
 void q2si_chain_close(struct q2si_chain *chain);
+
+/**
+ * Do the valid marks of @images, from the top down, say that these layers do not belong together
+ * like this? NULL stands for a raw layer. A layer that is not marked may be any.
+ *
+ * @complete  nothing can lie below the last one, so that a parent which it names is missing
+ * Returns Q2S_OK, or Q2S_E_CONFLICT.
+ */
+enum q2s_err q2si_marks_check(const struct q2s_image *const *images, size_t count, bool complete,
+			      struct q2s_diag *diag);
 
 /** The table of the internal snapshot with ID @wanted, else with that name. */
 enum q2s_err q2si_snapshot_find(const struct q2s_image *image, const char *wanted,
 				struct q2s_l1_table *out, struct q2s_diag *diag);
 
+/** @tables  slices of the tables of all layers, for all cursors */
 struct q2si_qcow2_disk {
 	struct q2s_disk disk;
 	struct q2si_chain chain;
+	struct q2si_shared *tables;
+	bool remote; /* some of its files are on a server */
 };
 
 /**
@@ -96,7 +131,7 @@ struct q2si_piece {
 	uint64_t len;
 	enum q2s_state state;
 	size_t depth;
-	struct q2s_file *file;
+	struct q2s_store *file;
 	uint64_t at;
 	bool encrypted;
 	bool once; /* as struct q2s_run has it */
@@ -112,14 +147,23 @@ enum q2s_err q2si_qcow2_extent(struct q2s_cursor *cursor, q2s_guest guest, uint6
 enum q2s_err q2si_qcow2_read(struct q2s_cursor *cursor, q2s_guest guest, void *buf, size_t len,
 			     struct q2s_diag *diag);
 
+/** See q2si_cursor_will_read(): only what is on servers is asked for. */
+bool q2si_qcow2_will_read(struct q2s_cursor *cursor, q2s_guest guest, size_t len);
+
 /** Read all of an encrypted piece, which starts at @guest. */
 enum q2s_err q2si_qcow2_decrypt(struct q2si_qcow2_cursor *cursor, q2s_guest guest,
 				const struct q2si_piece *piece, uint8_t *buf,
 				struct q2s_diag *diag);
 
 /** Read guest data as it lies in @file; zeros behind the end that it had when it was opened. */
-enum q2s_err q2si_qcow2_plain_read(struct q2s_file *file, uint64_t at, uint8_t *buf, size_t len,
+enum q2s_err q2si_qcow2_plain_read(struct q2s_store *file, uint64_t at, uint8_t *buf, size_t len,
 				   struct q2s_diag *diag);
+
+static inline struct q2si_shared *
+q2si_qcow2_tables(const struct q2si_qcow2_cursor *cursor)
+{
+	return ((const struct q2si_qcow2_disk *)cursor->cursor.disk)->tables;
+}
 
 static inline const struct q2si_chain *
 q2si_qcow2_chain(const struct q2si_qcow2_cursor *cursor)

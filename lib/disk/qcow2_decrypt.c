@@ -8,7 +8,7 @@
 
 /* Read and decrypt whole sectors; @guest and @at are the start of one. */
 static enum q2s_err
-sectors_read(struct q2s_cipher *cipher, q2s_guest guest, struct q2s_file *file, uint64_t at,
+sectors_read(struct q2s_cipher *cipher, q2s_guest guest, struct q2s_store *file, uint64_t at,
 	     uint8_t *buf, size_t len, struct q2s_diag *diag)
 {
 	Q2SI_TRY(q2si_qcow2_plain_read(file, at, buf, len, diag));

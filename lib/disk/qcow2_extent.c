@@ -11,38 +11,41 @@
  * last one may be missing.
  */
 static enum q2s_err
-end_check(const struct q2si_layer *layer, struct q2s_extent *extent, uint64_t size,
+end_check(struct q2si_layer *layer, bool strict, struct q2s_extent *extent, uint64_t size,
 	  struct q2s_diag *diag)
 {
-	const uint64_t end = q2si_round_up(size, q2s_image_geom(layer->image)->cluster_size);
+	const uint64_t end =
+		strict ? size : q2si_round_up(size, q2s_image_geom(layer->image)->cluster_size);
 
+	if (extent->at >= size && extent->at < end)
+		atomic_store_explicit(&layer->cut, true, memory_order_relaxed);
 	if (extent->at < end) {
 		extent->len = q2si_min(extent->len, end - extent->at);
 		return Q2S_OK;
 	}
-	Q2SI_TRY(q2s_file_failure(layer->file, diag));
+	Q2SI_TRY(q2s_store_failure(layer->file, diag));
 	return q2si_in_file(diag,
 			    q2si_fail(diag, Q2S_E_TRUNCATED, "data cluster",
 				      (q2s_host){ extent->at }, extent->len,
 				      "the file ends at 0x%llx", (unsigned long long)size),
-			    q2s_file_name(layer->file));
+			    q2s_store_name(layer->file));
 }
 
 /* A plain data piece whose bytes start in a hole, or behind the end of the file, is no data. */
 static enum q2s_err
-holes_apply(struct q2si_view *view, const struct q2si_layer *layer, struct q2s_extent *extent,
-	    struct q2s_diag *diag)
+holes_apply(struct q2si_view *view, struct q2si_layer *layer, bool strict,
+	    struct q2s_extent *extent, struct q2s_diag *diag)
 {
-	const uint64_t size = q2s_file_size_until(extent->file, extent->at + 1);
+	const uint64_t size = q2s_store_size_until(extent->file, extent->at + 1);
 	bool hole = true;
 
 	if (extent->file == layer->file && layer->image)
-		Q2SI_TRY(end_check(layer, extent, size, diag));
+		Q2SI_TRY(end_check(layer, strict, extent, size, diag));
 	if (extent->at < size) {
 		struct q2s_stretch stretch;
 
-		Q2SI_TRY(q2s_file_stretch_on(extent->file, &view->stretches, extent->at, &stretch,
-					     diag));
+		Q2SI_TRY(q2s_store_stretch_on(extent->file, &view->stretches, extent->at, &stretch,
+					      diag));
 		extent->len = q2si_min(extent->len, stretch.len);
 		hole = stretch.hole;
 	}
@@ -72,7 +75,8 @@ extent_find(struct q2si_qcow2_cursor *cursor, q2s_guest guest, uint64_t max,
 	out->at = piece.at;
 	out->once = piece.once;
 	return holes_apply(&cursor->views[piece.depth],
-			   &q2si_qcow2_chain(cursor)->layers[piece.depth], out, diag);
+			   &q2si_qcow2_chain(cursor)->layers[piece.depth],
+			   q2si_qcow2_chain(cursor)->strict, out, diag);
 }
 
 static bool
@@ -92,7 +96,7 @@ q2si_qcow2_extent(struct q2s_cursor *base, q2s_guest guest, uint64_t max, struct
 
 	Q2SI_TRY(extent_find(cursor, guest, max, &extent, diag));
 	/* What has arrived should be used and forgotten before more of it is waited for. */
-	const int pieces = extent.file && q2s_file_is_arriving(extent.file) ? 1 : PIECES_MAX;
+	const int pieces = extent.file && q2s_store_is_arriving(extent.file) ? 1 : PIECES_MAX;
 
 	for (int i = 1; i < pieces && extent.len < max; i++) {
 		const q2s_guest behind = { guest.v + extent.len };

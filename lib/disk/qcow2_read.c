@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Bytes of a chain: read, or decompressed and kept for the reads that follow. */
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <q2s/http.h>
 
 #include "base/arith.h"
 #include "base/diag.h"
@@ -9,18 +13,18 @@
 
 /* Behind the end is the missing tail of a last cluster, or of a short data file. */
 enum q2s_err
-q2si_qcow2_plain_read(struct q2s_file *file, uint64_t at, uint8_t *buf, size_t len,
+q2si_qcow2_plain_read(struct q2s_store *file, uint64_t at, uint8_t *buf, size_t len,
 		      struct q2s_diag *diag)
 {
 	size_t got;
 
-	Q2SI_TRY(q2s_file_read_padded(file, at, buf, len, &got, diag));
-	if (got == len || at + got >= q2s_file_size(file))
+	Q2SI_TRY(q2s_store_read_padded(file, at, buf, len, &got, diag));
+	if (got == len || at + got >= q2s_store_size(file))
 		return Q2S_OK;
 	return q2si_in_file(diag,
 			    q2si_fail_at(diag, Q2S_E_CHANGED, "source", (q2s_host){ at + got },
 					 "it became shorter while it was read"),
-			    q2s_file_name(file));
+			    q2s_store_name(file));
 }
 
 /* ---- compressed clusters ----------------------------------------------------------------- */
@@ -84,6 +88,20 @@ compressed_read(struct q2si_qcow2_cursor *cursor, q2s_guest guest, const struct 
 
 /* ------------------------------------------------------------------------------------------ */
 
+/* Where in the guest's disk the damage is: the host offset alone helps nobody who owns the disk. */
+static enum q2s_err
+at_guest(struct q2s_diag *diag, enum q2s_err err, q2s_guest guest)
+{
+	size_t used;
+
+	if (err == Q2S_OK || !diag || strstr(diag->text, "guest offset"))
+		return err;
+	used = strlen(diag->text);
+	snprintf(diag->text + used, sizeof(diag->text) - used, "; guest offset 0x%" PRIx64,
+		 guest.v);
+	return err;
+}
+
 static enum q2s_err
 piece_read(struct q2si_qcow2_cursor *cursor, q2s_guest guest, const struct q2si_piece *piece,
 	   uint8_t *buf, struct q2s_diag *diag)
@@ -97,7 +115,41 @@ piece_read(struct q2si_qcow2_cursor *cursor, q2s_guest guest, const struct q2si_
 	if (piece->file)
 		return q2si_qcow2_plain_read(piece->file, piece->at, buf, piece->len, diag);
 	return q2si_in_file(diag, compressed_read(cursor, guest, piece, buf, diag),
-			    q2s_file_name(q2si_qcow2_chain(cursor)->layers[piece->depth].file));
+			    q2s_store_name(q2si_qcow2_chain(cursor)->layers[piece->depth].file));
+}
+
+/* Where the bytes of a piece lie in a file. */
+static void
+announce(const struct q2si_qcow2_cursor *cursor, const struct q2si_piece *piece)
+{
+	struct q2s_store *file = piece->file;
+
+	if (piece->state != Q2S_DATA)
+		return;
+	if (!file)
+		file = q2si_qcow2_chain(cursor)->layers[piece->depth].file;
+	if (!q2s_store_is_remote(file))
+		return;
+	if (piece->file)
+		q2s_store_will_need(file, piece->at, piece->len);
+	else
+		q2s_store_will_need(file, piece->run.host.v, piece->run.comp_bytes);
+}
+
+bool
+q2si_qcow2_will_read(struct q2s_cursor *base, q2s_guest guest, size_t len)
+{
+	struct q2si_qcow2_cursor *cursor = (struct q2si_qcow2_cursor *)base;
+	struct q2si_piece piece;
+
+	if (!((const struct q2si_qcow2_disk *)base->disk)->remote)
+		return true;
+	while (len > 0 && q2si_qcow2_piece(cursor, guest, len, &piece, NULL) == Q2S_OK) {
+		announce(cursor, &piece);
+		guest.v += piece.len;
+		len -= piece.len;
+	}
+	return true;
 }
 
 enum q2s_err
@@ -110,8 +162,8 @@ q2si_qcow2_read(struct q2s_cursor *base, q2s_guest guest, void *buf, size_t len,
 	while (len > 0) {
 		struct q2si_piece piece;
 
-		Q2SI_TRY(q2si_qcow2_piece(cursor, guest, len, &piece, diag));
-		Q2SI_TRY(piece_read(cursor, guest, &piece, at, diag));
+		Q2SI_TRY(at_guest(diag, q2si_qcow2_piece(cursor, guest, len, &piece, diag), guest));
+		Q2SI_TRY(at_guest(diag, piece_read(cursor, guest, &piece, at, diag), guest));
 		at += piece.len;
 		guest.v += piece.len;
 		len -= piece.len;

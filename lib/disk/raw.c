@@ -2,13 +2,15 @@
 /* A raw disk: the bytes of a file or block device, whose holes are known to be zero. */
 #include <stdlib.h>
 
+#include <q2s/http.h>
+
 #include "base/arith.h"
 #include "base/diag.h"
 #include "disk/disk.h"
 
 struct raw_disk {
 	struct q2s_disk disk;
-	struct q2s_file *file;
+	struct q2s_store *file;
 };
 
 struct raw_cursor {
@@ -16,7 +18,7 @@ struct raw_cursor {
 	struct q2s_stretch_walk walk;
 };
 
-static struct q2s_file *
+static struct q2s_store *
 file_of(const struct q2s_cursor *cursor)
 {
 	return ((const struct raw_disk *)cursor->disk)->file;
@@ -47,7 +49,7 @@ raw_extent(struct q2s_cursor *cursor, q2s_guest guest, uint64_t max, struct q2s_
 	struct raw_cursor *raw = (struct raw_cursor *)cursor;
 	struct q2s_stretch stretch;
 
-	Q2SI_TRY(q2s_file_stretch_on(file_of(cursor), &raw->walk, guest.v, &stretch, diag));
+	Q2SI_TRY(q2s_store_stretch_on(file_of(cursor), &raw->walk, guest.v, &stretch, diag));
 	*out = (struct q2s_extent){ .len = q2si_min(stretch.len, max) };
 	if (!stretch.hole) {
 		out->state = Q2S_DATA;
@@ -60,20 +62,27 @@ raw_extent(struct q2s_cursor *cursor, q2s_guest guest, uint64_t max, struct q2s_
 static enum q2s_err
 raw_read(struct q2s_cursor *cursor, q2s_guest guest, void *buf, size_t len, struct q2s_diag *diag)
 {
-	struct q2s_file *file = file_of(cursor);
+	struct q2s_store *file = file_of(cursor);
 	size_t got;
 
-	Q2SI_TRY(q2s_file_read_padded(file, guest.v, buf, len, &got, diag));
+	Q2SI_TRY(q2s_store_read_padded(file, guest.v, buf, len, &got, diag));
 	if (got == len)
 		return Q2S_OK;
 	return q2si_in_file(diag,
-			    q2si_fail_at(diag, Q2S_E_CHANGED, "source",
-					 (q2s_host){ guest.v + got },
+			    q2si_fail_at(diag, Q2S_E_CHANGED, "source", (q2s_host){ guest.v + got },
 					 "it became shorter while it was read"),
-			    q2s_file_name(file));
+			    q2s_store_name(file));
 }
 
-static struct q2s_file *
+static bool
+raw_will_read(struct q2s_cursor *cursor, q2s_guest guest, size_t len)
+{
+	if (q2s_store_is_remote(file_of(cursor)))
+		q2s_store_will_need(file_of(cursor), guest.v, len);
+	return true;
+}
+
+static struct q2s_store *
 raw_file(const struct q2s_disk *disk, size_t index)
 {
 	return index == 0 ? ((const struct raw_disk *)disk)->file : NULL;
@@ -82,7 +91,7 @@ raw_file(const struct q2s_disk *disk, size_t index)
 static void
 raw_close(struct q2s_disk *disk)
 {
-	q2s_file_close(((struct raw_disk *)disk)->file);
+	q2s_store_unref(((struct raw_disk *)disk)->file);
 	free(disk);
 }
 
@@ -91,24 +100,26 @@ static const struct q2si_disk_ops raw_ops = {
 	.cursor_close = raw_cursor_close,
 	.extent = raw_extent,
 	.read = raw_read,
+	.will_read = raw_will_read,
 	.file = raw_file,
 	.close = raw_close,
 };
 
 enum q2s_err
-q2s_disk_raw(struct q2s_file *file, struct q2s_disk **out, struct q2s_diag *diag)
+q2s_disk_raw(struct q2s_store *file, struct q2s_disk **out, struct q2s_diag *diag)
 {
 	struct raw_disk *raw = calloc(1, sizeof(*raw));
 	enum q2s_err err;
 
 	if (!raw)
 		return q2si_fail_nomem(diag, "disk");
-	err = q2si_disk_init(&raw->disk, &raw_ops, q2s_file_name(file), q2s_file_size(file), diag);
+	err = q2si_disk_init(&raw->disk, &raw_ops, q2s_store_name(file), q2s_store_size(file),
+			     diag);
 	if (err != Q2S_OK) {
 		free(raw);
 		return err;
 	}
-	raw->file = q2s_file_ref(file);
+	raw->file = q2s_store_ref(file);
 	*out = &raw->disk;
 	return Q2S_OK;
 }

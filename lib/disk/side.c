@@ -37,13 +37,13 @@ q2si_side_cover(struct q2si_side *side, uint64_t at, struct q2s_diag *diag)
 
 /* The same file may have been opened twice, as a layer of both chains. */
 static bool
-is_same_file(const struct q2s_file *a, const struct q2s_file *b)
+is_same_file(const struct q2s_store *a, const struct q2s_store *b)
 {
-	struct q2s_file_ident ident;
+	struct q2s_store_ident ident;
 
 	if (!a || !b || a == b)
 		return a && a == b;
-	q2s_file_ident(b, &ident);
+	q2s_store_ident(b, &ident);
 	return q2si_same_file(a, &ident);
 }
 

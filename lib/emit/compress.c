@@ -7,9 +7,11 @@
 
 #include "base/arith.h"
 #include "base/diag.h"
+#include "base/options.h"
 #include "base/ordered.h"
 #include "base/pages.h"
 #include "disk/disk.h"
+#include "disk/scout.h"
 #include "emit/encoder.h"
 #include "plan/alloc.h"
 #include "plan/runs.h"
@@ -22,15 +24,16 @@ struct compression {
 	const struct q2s_compress_options *options;
 	struct q2s_alloc *out;
 
-	/* where taking has got to */
+	/* where taking has got to; delivering knows nothing of it */
 	size_t rank;
 	bool walking;
 	struct q2si_slot_walk walk;
 	struct q2si_placed_run run; /* what is left of it */
 	uint64_t first;             /* guest cluster of the table's first entry */
+	struct q2si_scout scout;
 };
 
-/* One thread, and some equal slots in a row that it works on. */
+/* Some equal slots in a row, and what it takes to work on them. */
 struct worker {
 	struct q2si_encoder *encoder;
 	struct q2s_cursor *cursor;
@@ -134,6 +137,9 @@ worker_take(void *opaque, void *to, bool *more, struct q2s_diag *diag)
 	if (worker->slot.alloc) /* the others cost nothing, however many they are */
 		worker->count = (uint32_t)q2si_min(worker->count,
 						   batch_clusters(&shared->plain->geom));
+	if (worker->slot.alloc)
+		q2si_scout_move(&shared->scout, worker->first << shared->plain->geom.cluster_bits,
+				UINT64_MAX);
 	shared->run.entry += worker->count;
 	shared->run.count -= worker->count;
 	return Q2S_OK;
@@ -214,22 +220,28 @@ static const struct q2si_ordered_ops compress_ops = {
 	.take = worker_take,
 	.work = worker_work,
 	.deliver = worker_deliver,
+	.apart = true,
 	.memory = worker_memory,
 };
 
 enum q2s_err
 q2s_compress(struct q2s_disk *disk, struct q2s_alloc *plain,
-	     const struct q2s_compress_options *options, struct q2s_alloc **out,
+	     const struct q2s_compress_options *given, struct q2s_alloc **out,
 	     struct q2s_diag *diag)
 {
-	struct compression shared = { .disk = disk, .plain = plain, .options = options };
+	struct q2s_compress_options options = Q2S_COMPRESS_OPTIONS_INIT;
+	struct compression shared = { .disk = disk, .plain = plain, .options = &options };
 	enum q2s_err err;
 
+	Q2SI_TRY(q2si_options_copy(&options, given, diag));
 	Q2SI_TRY(q2si_alloc_finish(plain, diag));
 	Q2SI_TRY(q2s_alloc_new(&plain->geom, &shared.out, diag));
 	err = q2si_alloc_set_owners(shared.out, &plain->owners, diag);
 	if (err == Q2S_OK)
-		err = q2si_ordered_run(&compress_ops, &shared, options->threads, diag);
+		err = q2si_scout_open(&shared.scout, disk, diag);
+	if (err == Q2S_OK)
+		err = q2si_ordered_run(&compress_ops, &shared, options.threads, diag);
+	q2si_scout_close(&shared.scout);
 	if (err != Q2S_OK) {
 		q2s_alloc_free(shared.out);
 		return err;

@@ -26,7 +26,7 @@ q2si_emission_observe(const struct q2si_emission *emission, struct q2s_diag *dia
 	return q2si_fail_at(diag, Q2S_E_CANCELLED, "output", Q2S_NOWHERE, "stopped on request");
 }
 
-/* ---- parcels, one a thread ---------------------------------------------------------------- */
+/* ---- parcels ------------------------------------------------------------------------------ */
 
 static enum q2s_err
 parcel_open(void *shared, void **worker, struct q2s_diag *diag)
@@ -93,6 +93,7 @@ static const struct q2si_ordered_ops parcel_ops = {
 	.ready = parcel_ready,
 	.work = parcel_work,
 	.deliver = parcel_deliver,
+	.apart = true,
 	.memory = parcel_memory,
 };
 
@@ -119,7 +120,8 @@ static bool
 joins(const struct q2si_emission *emission)
 {
 	return !q2s_sink_skips_zeros(emission->sink) && !emission->options.crypt &&
-	       !q2s_plan_spec(emission->plan)->backing_name.data;
+	       !q2s_plan_spec(emission->plan)->backing_name.data &&
+	       !q2s_plan_spec(emission->plan)->difference;
 }
 
 static enum q2s_err
@@ -135,8 +137,10 @@ run(struct q2si_emission *emission, struct q2s_diag *diag)
 	emission->first = q2s_sink_pos(emission->sink);
 	if (emission->plan)
 		Q2SI_TRY(open_pieces(emission, diag));
-	if (emission->disk)
+	if (emission->disk) {
 		Q2SI_TRY(q2s_cursor_open(emission->disk, &emission->cursor, diag));
+		Q2SI_TRY(q2si_scout_open(&emission->scout, emission->disk, diag));
+	}
 	Q2SI_TRY(q2si_emission_observe(emission, diag));
 	Q2SI_TRY(q2si_emission_look(emission, diag));
 	Q2SI_TRY(q2si_ordered_run(&parcel_ops, emission, emission->options.threads, diag));
@@ -148,7 +152,9 @@ q2si_emission_run(struct q2si_emission *emission, struct q2s_diag *diag)
 {
 	const enum q2s_err err = run(emission, diag);
 
+	q2si_scout_close(&emission->scout);
 	q2s_cursor_close(emission->cursor);
+	q2s_cursor_close(emission->reader);
 	q2s_pieces_close(emission->pieces);
 	free(emission->buffer);
 	return err;

@@ -9,6 +9,7 @@
 
 #include <q2s/emit.h>
 
+#include "disk/scout.h"
 #include "emit/encoder.h"
 
 #define Q2SI_PARCEL_BYTES (1u << 20) /* to make; more only where one cluster is larger */
@@ -29,7 +30,7 @@ struct q2si_part {
 	const uint8_t *made;
 };
 
-/** One thread, and what it works on. What only making needs is there once something is made. */
+/** What a thread works on. What only making needs is there once something is made. */
 struct q2si_parcel {
 	struct q2si_part parts[Q2SI_PARCEL_PARTS];
 	size_t count;
@@ -48,6 +49,7 @@ struct q2si_parcel {
  * @plan     or NULL: the disk itself is the output
  * @disk     or NULL, where nothing but metadata is written
  * @options  the range is resolved: from @from to @until
+ * @pieces   who takes asks it for what comes next, while who writes gets metadata from it
  */
 struct q2si_emission {
 	const struct q2s_plan *plan;
@@ -59,7 +61,11 @@ struct q2si_emission {
 	struct q2s_pieces *pieces;
 	struct q2s_piece ahead;    /* what was not taken yet of the piece that comes next */
 	struct q2s_cursor *cursor; /* for the extents */
-	uint8_t *buffer; /* of the one who writes */
+	struct q2si_scout scout;
+
+	/* the writer's alone */
+	uint8_t *buffer;
+	struct q2s_cursor *reader; /* or NULL */
 };
 
 /** Write it all, and verify that it is as much as planned, of a source that did not change. */

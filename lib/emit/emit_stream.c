@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A raw disk that comes through a pipe, written where it can be put at any offset: each cluster
- * goes to its final place at once. The tables follow when the end of the disk is known, and the
- * header, which says where they are, comes last.
+ * goes to its final place at once. The tables follow when the end of the disk is known; the header,
+ * which says where they are, and the L1 table, for which space was left behind it, come last.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +12,7 @@
 #include "base/diag.h"
 #include "base/zero.h"
 #include "io/drain.h"
+#include "plan/plan.h"
 
 #include <q2s/emit.h>
 
@@ -105,8 +106,10 @@ static enum q2s_err
 write_metadata(const struct q2s_plan *plan, struct q2s_sink *sink, struct q2s_diag *diag)
 {
 	const struct q2s_layout *layout = q2s_plan_layout(plan);
-	const struct q2s_emit_options tables = { .from = layout->refcount_table.v };
-	const struct q2s_emit_options header = { .until = layout->data.v };
+	const struct q2s_emit_options tables = { .size = sizeof(tables),
+						 .from = layout->refcount_table.v,
+						 .until = Q2S_TO_END };
+	const struct q2s_emit_options header = { .size = sizeof(header), .until = layout->data.v };
 
 	if (q2s_sink_pos(sink) != layout->refcount_table.v)
 		return q2si_fail(diag, Q2S_E_PLAN, "output", Q2S_NOWHERE, q2s_sink_pos(sink),
@@ -147,7 +150,9 @@ begin(struct arrival *arrival, const struct q2s_spec *spec, struct q2s_diag *dia
 	arrival->cluster = malloc(arrival->geom.cluster_size);
 	if (!arrival->cluster)
 		return q2si_fail_nomem(diag, "cluster");
-	return q2s_sink_zero(arrival->sink, arrival->geom.cluster_size, diag);
+	return q2s_sink_zero(arrival->sink,
+			     (1 + q2si_front_clusters(&arrival->geom)) * arrival->geom.cluster_size,
+			     diag);
 }
 
 enum q2s_err
@@ -169,20 +174,41 @@ q2s_emit_stream(const struct q2s_stream *stream, const struct q2s_spec *spec,
 
 /* ---- raw --------------------------------------------------------------------------------- */
 
+struct raw_arrival {
+	struct q2s_sink *sink;
+	uint64_t size; /* 0: as much as comes */
+};
+
+static enum q2s_err
+check_raw_end(const struct raw_arrival *arrival, uint64_t end, struct q2s_diag *diag)
+{
+	if (!arrival->size || end <= arrival->size)
+		return Q2S_OK;
+	return q2si_fail(diag, Q2S_E_LIMIT, "size", Q2S_NOWHERE, end,
+			 "the disk is longer than the 0x%llx bytes of the image",
+			 (unsigned long long)arrival->size);
+}
+
 static enum q2s_err
 take_raw(void *opaque, uint64_t at, const void *buf, size_t len, struct q2s_diag *diag)
 {
-	struct q2s_sink *sink = opaque;
+	const struct raw_arrival *arrival = opaque;
 
-	Q2SI_TRY(q2s_sink_zero(sink, at - q2s_sink_pos(sink), diag));
-	return q2s_sink_write(sink, buf, len, diag);
+	Q2SI_TRY(check_raw_end(arrival, at + len, diag));
+	Q2SI_TRY(q2s_sink_zero(arrival->sink, at - q2s_sink_pos(arrival->sink), diag));
+	return q2s_sink_write(arrival->sink, buf, len, diag);
 }
 
 enum q2s_err
-q2s_emit_stream_raw(const struct q2s_stream *stream, struct q2s_sink *sink, struct q2s_diag *diag)
+q2s_emit_stream_raw(const struct q2s_stream *stream, uint64_t size, struct q2s_sink *sink,
+		    struct q2s_diag *diag)
 {
-	uint64_t size = 0;
+	struct raw_arrival arrival = { sink, size };
+	uint64_t came = 0;
 
-	Q2SI_TRY(q2si_drain(stream, take_raw, sink, &size, diag));
-	return q2s_sink_zero(sink, q2si_round_up(size, Q2S_SECTOR) - q2s_sink_pos(sink), diag);
+	Q2SI_TRY(q2si_drain(stream, take_raw, &arrival, &came, diag));
+	Q2SI_TRY(check_raw_end(&arrival, came, diag));
+	if (!size)
+		size = q2si_round_up(came, Q2S_SECTOR);
+	return q2s_sink_zero(sink, size - q2s_sink_pos(sink), diag);
 }

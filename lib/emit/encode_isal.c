@@ -22,7 +22,7 @@
 #define WINDOW (1u << WINDOW_BITS)
 #define LEVEL 1
 
-struct isal_context {
+struct encoder {
 	struct isal_zstream stream;
 	uint8_t level_buf[ISAL_DEF_LVL1_DEFAULT];
 	void *zlib; /* for what leaves no byte to choose */
@@ -32,16 +32,16 @@ struct isal_context {
 #define TEXT(x) TEXT_(x)
 
 static const char *
-isal_name(void)
+name_isal(void)
 {
 	return "ISA-L " TEXT(ISAL_MAJOR_VERSION) "." TEXT(ISAL_MINOR_VERSION) "." TEXT(
 		ISAL_PATCH_VERSION) " with zlib " ZLIB_VERSION;
 }
 
 static void
-isal_close(void *context)
+close_isal(void *context)
 {
-	struct isal_context *isal = context;
+	struct encoder *isal = context;
 
 	if (isal->zlib)
 		q2si_encoder_zlib.close(isal->zlib);
@@ -49,16 +49,16 @@ isal_close(void *context)
 }
 
 static enum q2s_err
-isal_open(const struct q2s_compression *how, uint32_t size, void **context, struct q2s_diag *diag)
+open_isal(const struct q2s_compression *how, uint32_t size, void **context, struct q2s_diag *diag)
 {
-	struct isal_context *isal = calloc(1, sizeof(*isal));
+	struct encoder *isal = calloc(1, sizeof(*isal));
 	enum q2s_err err;
 
 	if (!isal)
 		return q2si_fail_nomem(diag, "deflate");
 	err = q2si_encoder_zlib.open(how, size, &isal->zlib, diag);
 	if (err != Q2S_OK) {
-		isal_close(isal);
+		close_isal(isal);
 		return err;
 	}
 	*context = isal;
@@ -87,10 +87,10 @@ choose_history(const uint8_t *in, uint32_t size, uint8_t *out)
 }
 
 static enum q2s_err
-isal_encode(void *context, const uint8_t *in, uint32_t size, uint8_t *out, uint32_t *len,
+encode_isal(void *context, const uint8_t *in, uint32_t size, uint8_t *out, uint32_t *len,
 	    struct q2s_diag *diag)
 {
-	struct isal_context *isal = context;
+	struct encoder *isal = context;
 	struct isal_zstream *stream = &isal->stream;
 	uint8_t history;
 
@@ -116,10 +116,10 @@ isal_encode(void *context, const uint8_t *in, uint32_t size, uint8_t *out, uint3
 }
 
 const struct q2si_encoder_ops q2si_encoder_isal = {
-	.name = isal_name,
-	.open = isal_open,
-	.encode = isal_encode,
-	.close = isal_close,
+	.name = name_isal,
+	.open = open_isal,
+	.encode = encode_isal,
+	.close = close_isal,
 };
 #else
 typedef int q2si_encode_isal_is_empty; /* ISO C forbids an empty file */

@@ -5,6 +5,7 @@
 #include "base/arith.h"
 #include "base/diag.h"
 #include "base/pages.h"
+#include "disk/disk.h"
 #include "emit/emission.h"
 
 static enum q2s_err
@@ -71,10 +72,24 @@ make_guest(struct q2si_parcel *parcel, const struct q2si_part *part, uint8_t *ou
 	return q2s_cipher_encrypt(parcel->cipher, piece->guest, piece->at, out, part->size, diag);
 }
 
+/* Have the parts from *@next on asked for, as many as can be on their way at a time. */
+static void
+announce(const struct q2si_parcel *parcel, size_t *next)
+{
+	for (; *next < parcel->count; ++*next) {
+		const struct q2si_part *part = &parcel->parts[*next];
+
+		if (part->size > 0 &&
+		    !q2si_cursor_will_read(parcel->cursor, part->piece.guest, part->size))
+			return;
+	}
+}
+
 enum q2s_err
 q2si_parcel_make(const struct q2si_emission *emission, struct q2si_parcel *parcel,
 		 struct q2s_diag *diag)
 {
+	size_t announced = 0;
 	uint8_t *out;
 
 	Q2SI_TRY(ready(emission, parcel, diag));
@@ -84,6 +99,8 @@ q2si_parcel_make(const struct q2si_emission *emission, struct q2si_parcel *parce
 
 		if (part->size == 0)
 			continue;
+		announced = announced > i ? announced : i;
+		announce(parcel, &announced);
 		if (part->piece.kind == Q2S_PIECE_STREAM)
 			Q2SI_TRY(make_stream(parcel, part, out, diag));
 		else

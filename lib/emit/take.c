@@ -52,8 +52,9 @@ guest_read(struct q2si_part *part, uint64_t max)
 static bool
 left_to_sink(const struct q2si_emission *emission, const struct q2s_extent *extent)
 {
-	return extent->file && (q2s_file_is_arriving(extent->file) ||
-				!q2s_sink_copies_by_hand(emission->sink));
+	if (!extent->file || q2s_store_is_arriving(extent->file))
+		return extent->file != NULL;
+	return q2s_store_fd(extent->file) >= 0 && !q2s_sink_copies_by_hand(emission->sink);
 }
 
 /* The first extent of a guest piece. Holes are never moved. */
@@ -84,10 +85,23 @@ guest_part(struct q2si_emission *emission, struct q2si_part *part, struct q2s_di
 
 /* ---- parcels ----------------------------------------------------------------------------- */
 
+/* What lies ahead is in the order of the disk, unless clusters are shared: then some are there. */
+static void
+look_ahead(struct q2si_emission *emission)
+{
+	const struct q2s_piece *piece = &emission->ahead;
+
+	if (piece->kind == Q2S_PIECE_GUEST ||
+	    (piece->kind == Q2S_PIECE_STREAM && q2si_emission_encodes(emission)))
+		q2si_scout_move(&emission->scout, piece->guest.v,
+				emission->options.until - piece->at.v);
+}
+
 /* The first part of what lies ahead. */
 static enum q2s_err
 next_part(struct q2si_emission *emission, struct q2si_part *out, struct q2s_diag *diag)
 {
+	look_ahead(emission);
 	*out = (struct q2si_part){ .piece = emission->ahead };
 	if (out->piece.kind == Q2S_PIECE_GUEST)
 		return guest_part(emission, out, diag);
@@ -147,7 +161,7 @@ q2si_parcel_take(struct q2si_emission *emission, struct q2si_parcel *parcel,
 		add(parcel, &part);
 		Q2SI_TRY(step(emission, part.piece.len, diag));
 		/* What has arrived should be used before more of it is waited for. */
-		if (part.extent.file && q2s_file_is_arriving(part.extent.file))
+		if (part.extent.file && q2s_store_is_arriving(part.extent.file))
 			break;
 	}
 	return Q2S_OK;

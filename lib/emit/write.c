@@ -71,19 +71,21 @@ write_guest(struct q2si_emission *emission, const struct q2si_part *part, struct
 	const struct q2s_extent *extent = &part->extent;
 	const uint64_t len = part->piece.len;
 
-	if (!q2s_file_is_arriving(extent->file))
+	if (!q2s_store_is_arriving(extent->file))
 		return q2s_sink_copy(emission->sink, extent->file, extent->at, len, diag);
 	Q2SI_TRY(buffer_ready(emission, diag));
+	if (!emission->reader)
+		Q2SI_TRY(q2s_cursor_open(emission->disk, &emission->reader, diag));
 	for (uint64_t done = 0; done < len;) {
 		const size_t n = q2si_min(len - done, STEP);
 
-		Q2SI_TRY(q2s_cursor_read(emission->cursor, (q2s_guest){ part->piece.guest.v + done },
+		Q2SI_TRY(q2s_cursor_read(emission->reader, (q2s_guest){ part->piece.guest.v + done },
 					 emission->buffer, n, diag));
 		Q2SI_TRY(q2s_sink_write(emission->sink, emission->buffer, n, diag));
 		done += n;
 	}
 	if (extent->once)
-		q2s_file_forget(extent->file, extent->at, len);
+		q2s_store_forget(extent->file, extent->at, len);
 	return Q2S_OK;
 }
 

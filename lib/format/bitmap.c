@@ -6,22 +6,14 @@
 #include "base/bytes.h"
 #include "base/diag.h"
 #include "format/check.h"
+#include "format/fields.h"
 
 #define RECORD "bitmap directory record"
 #define TABLE_ENTRY "bitmap table entry"
 #define FLAGS_KNOWN (Q2S_BITMAP_IN_USE | Q2S_BITMAP_AUTO | Q2S_BITMAP_EXTRA_COMPATIBLE)
 #define TYPE_DIRTY_TRACKING 1
 
-enum {
-	AT_TABLE_OFFSET = 0,
-	AT_TABLE_ENTRIES = 8,
-	AT_FLAGS = 12,
-	AT_TYPE = 16,
-	AT_GRANULARITY_BITS = 17,
-	AT_NAME_LEN = 18,
-	AT_EXTRA_SIZE = 20,
-	AT_EXTRA = 24,
-};
+enum { Q2SI_BITMAP_FIELDS(Q2SI_FIELD_AT) AT_EXTRA = 24 };
 _Static_assert(AT_EXTRA == Q2S_BITMAP_FIXED_SIZE, "extra data follow the fixed part");
 
 static enum q2s_err

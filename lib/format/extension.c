@@ -1,13 +1,64 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Header extensions: the walk over the records, and the two that hold a pointer. */
-#include <q2s/format.h>
+/* Header extensions: which there are, the walk over them, and the two that hold a pointer. */
+#include "format/extension.h"
 
 #include "base/arith.h"
 #include "base/bytes.h"
 #include "base/diag.h"
 #include "format/check.h"
+#include "format/fields.h"
 
 #define RECORD "header extension"
+
+enum { Q2SI_EXTENSION_FIELDS(Q2SI_FIELD_AT) };
+enum { Q2SI_EXT_BITMAPS_FIELDS(Q2SI_FIELD_AT) };
+enum { Q2SI_EXT_CRYPTO_FIELDS(Q2SI_FIELD_AT) };
+
+/* @once: a second one would let programs differ in which of the two they believe. Of one that is not
+ * the format's own that is nothing to refuse an image for. */
+static const struct {
+	uint32_t type;
+	bool once;
+	const char *name;
+} kinds[] = {
+	{ Q2S_EXT_END, false, "end" },
+	{ Q2S_EXT_BACKING_FORMAT, true, "backing format" },
+	{ Q2S_EXT_FEATURE_NAMES, true, "feature name table" },
+	{ Q2S_EXT_BITMAPS, true, "bitmaps" },
+	{ Q2S_EXT_CRYPTO, true, "encryption header pointer" },
+	{ Q2S_EXT_DATA_FILE, true, "external data file name" },
+	{ Q2S_EXT_MARK, false, "mark of the layer (private to q2s)" },
+};
+#define KINDS (sizeof(kinds) / sizeof(kinds[0]))
+
+static size_t
+kind_of(uint32_t type)
+{
+	size_t i = 0;
+
+	while (i < KINDS && kinds[i].type != type)
+		i++;
+	return i;
+}
+
+const char *
+q2s_ext_name(uint32_t type)
+{
+	const size_t kind = kind_of(type);
+
+	return kind < KINDS ? kinds[kind].name : NULL;
+}
+
+bool
+q2si_ext_is_repeated(uint32_t type, unsigned *seen)
+{
+	const size_t kind = kind_of(type);
+	const unsigned bit = kind < KINDS && kinds[kind].once ? 1u << kind : 0;
+	const bool repeated = *seen & bit;
+
+	*seen |= bit;
+	return repeated;
+}
 
 q2s_host
 q2s_ext_area_end(const struct q2s_header *header)
@@ -26,8 +77,8 @@ load_head(const uint8_t *buf, size_t len, uint64_t pos)
 	if (pos < len)
 		memcpy(head, buf + pos, q2si_min(len - pos, sizeof(head)));
 	return (struct q2s_ext){
-		.type = q2si_get_be32(head),
-		.len = q2si_get_be32(head + 4),
+		.type = q2si_get_be32(head + AT_EXT_TYPE),
+		.len = q2si_get_be32(head + AT_EXT_LENGTH),
 		.at = { pos },
 	};
 }
@@ -77,8 +128,8 @@ q2s_ext_encode(uint32_t type, const void *data, uint32_t len, uint8_t *buf, size
 		return q2si_fail(diag, Q2S_E_LIMIT, RECORD, (q2s_host){ *pos }, len,
 				 "no room for the record");
 	at = buf + *pos;
-	q2si_put_be32(at, type);
-	q2si_put_be32(at + 4, len);
+	q2si_put_be32(at + AT_EXT_TYPE, type);
+	q2si_put_be32(at + AT_EXT_LENGTH, len);
 	memset(at + Q2S_EXT_HEAD_SIZE, 0, padded);
 	if (len > 0)
 		memcpy(at + Q2S_EXT_HEAD_SIZE, data, len);
@@ -103,19 +154,19 @@ check_bitmaps(const struct q2s_geom *geom, const struct q2s_ext *ext,
 	const uint64_t smallest = (uint64_t)b->count * BITMAP_RECORD_MIN;
 
 	if (b->count == 0 || b->count > Q2S_BITMAPS_MAX)
-		return q2si_fail(diag, Q2S_E_BITMAP, "nb_bitmaps", in_data(ext, 0), b->count,
+		return q2si_fail(diag, Q2S_E_BITMAP, "nb_bitmaps", in_data(ext, AT_BITMAPS_COUNT), b->count,
 				 "not in 1..65535");
 	if (b->directory_size > Q2S_BITMAP_DIRECTORY_MAX_BYTES)
-		return q2si_fail(diag, Q2S_E_BITMAP, "bitmap_directory_size", in_data(ext, 8),
+		return q2si_fail(diag, Q2S_E_BITMAP, "bitmap_directory_size", in_data(ext, AT_BITMAPS_SIZE),
 				 b->directory_size, "over 1024 * 65535 bytes");
 	if (b->directory_size < smallest)
-		return q2si_fail(diag, Q2S_E_BITMAP, "bitmap_directory_size", in_data(ext, 8),
+		return q2si_fail(diag, Q2S_E_BITMAP, "bitmap_directory_size", in_data(ext, AT_BITMAPS_SIZE),
 				 b->directory_size, "too small for its bitmaps");
 	if (b->directory_offset.v == 0)
-		return q2si_fail(diag, Q2S_E_OFFSET, "bitmap_directory_offset", in_data(ext, 16), 0,
+		return q2si_fail(diag, Q2S_E_OFFSET, "bitmap_directory_offset", in_data(ext, AT_BITMAPS_OFFSET), 0,
 				 "the bitmap directory would lie over the header");
 	return q2si_check_table(geom->cluster_size, b->directory_offset, b->directory_size,
-				"bitmap_directory_offset", in_data(ext, 16), diag);
+				"bitmap_directory_offset", in_data(ext, AT_BITMAPS_OFFSET), diag);
 }
 
 enum q2s_err
@@ -128,14 +179,14 @@ q2s_ext_bitmaps_decode(const struct q2s_geom *geom, const struct q2s_ext *ext,
 	if (ext->len != Q2S_EXT_BITMAPS_SIZE)
 		return q2si_fail(diag, Q2S_E_BITMAP, "bitmaps extension", ext->at, ext->len,
 				 "not 24 bytes");
-	reserved = q2si_get_be32(ext->data + 4);
+	reserved = q2si_get_be32(ext->data + AT_BITMAPS_RESERVED);
 	if (reserved)
-		return q2si_fail(diag, Q2S_E_BITMAP, "bitmaps extension", in_data(ext, 4), reserved,
+		return q2si_fail(diag, Q2S_E_BITMAP, "bitmaps extension", in_data(ext, AT_BITMAPS_RESERVED), reserved,
 				 "reserved field not zero");
 	bitmaps = (struct q2s_ext_bitmaps){
-		.count = q2si_get_be32(ext->data),
-		.directory_size = q2si_get_be64(ext->data + 8),
-		.directory_offset = { q2si_get_be64(ext->data + 16) },
+		.count = q2si_get_be32(ext->data + AT_BITMAPS_COUNT),
+		.directory_size = q2si_get_be64(ext->data + AT_BITMAPS_SIZE),
+		.directory_offset = { q2si_get_be64(ext->data + AT_BITMAPS_OFFSET) },
 	};
 	Q2SI_TRY(check_bitmaps(geom, ext, &bitmaps, diag));
 	*out = bitmaps;
@@ -145,10 +196,10 @@ q2s_ext_bitmaps_decode(const struct q2s_geom *geom, const struct q2s_ext *ext,
 void
 q2s_ext_bitmaps_encode(const struct q2s_ext_bitmaps *in, uint8_t *raw)
 {
-	q2si_put_be32(raw, in->count);
-	q2si_put_be32(raw + 4, 0);
-	q2si_put_be64(raw + 8, in->directory_size);
-	q2si_put_be64(raw + 16, in->directory_offset.v);
+	q2si_put_be32(raw + AT_BITMAPS_COUNT, in->count);
+	q2si_put_be32(raw + AT_BITMAPS_RESERVED, 0);
+	q2si_put_be64(raw + AT_BITMAPS_SIZE, in->directory_size);
+	q2si_put_be64(raw + AT_BITMAPS_OFFSET, in->directory_offset.v);
 }
 
 enum q2s_err
@@ -160,16 +211,16 @@ q2s_ext_crypto_decode(const struct q2s_geom *geom, const struct q2s_ext *ext,
 	if (ext->len != Q2S_EXT_CRYPTO_SIZE)
 		return q2si_fail(diag, Q2S_E_CRYPTO, "encryption extension", ext->at, ext->len,
 				 "not 16 bytes");
-	crypto.offset.v = q2si_get_be64(ext->data);
-	crypto.length = q2si_get_be64(ext->data + 8);
+	crypto.offset.v = q2si_get_be64(ext->data + AT_CRYPTO_OFFSET);
+	crypto.length = q2si_get_be64(ext->data + AT_CRYPTO_LENGTH);
 	if (crypto.length == 0 || crypto.length > INT64_MAX)
-		return q2si_fail(diag, Q2S_E_CRYPTO, "encryption header length", in_data(ext, 8),
+		return q2si_fail(diag, Q2S_E_CRYPTO, "encryption header length", in_data(ext, AT_CRYPTO_LENGTH),
 				 crypto.length, "not in 1..2^63 - 1");
 	if (crypto.offset.v == 0)
-		return q2si_fail(diag, Q2S_E_OFFSET, "encryption header offset", in_data(ext, 0), 0,
+		return q2si_fail(diag, Q2S_E_OFFSET, "encryption header offset", in_data(ext, AT_CRYPTO_OFFSET), 0,
 				 "the encryption header would lie over the header");
 	Q2SI_TRY(q2si_check_table(geom->cluster_size, crypto.offset, crypto.length,
-				  "encryption header offset", in_data(ext, 0), diag));
+				  "encryption header offset", in_data(ext, AT_CRYPTO_OFFSET), diag));
 	*out = crypto;
 	return Q2S_OK;
 }
@@ -177,6 +228,6 @@ q2s_ext_crypto_decode(const struct q2s_geom *geom, const struct q2s_ext *ext,
 void
 q2s_ext_crypto_encode(const struct q2s_ext_crypto *in, uint8_t *raw)
 {
-	q2si_put_be64(raw, in->offset.v);
-	q2si_put_be64(raw + 8, in->length);
+	q2si_put_be64(raw + AT_CRYPTO_OFFSET, in->offset.v);
+	q2si_put_be64(raw + AT_CRYPTO_LENGTH, in->length);
 }

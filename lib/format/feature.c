@@ -24,6 +24,7 @@ static const struct feature features[] = {
 	{ 1, 0, "lazy refcounts" },
 	{ 2, 0, "bitmaps" },
 	{ 2, 1, "raw external data" },
+	{ 2, 48, "mark of the layer (private to q2s)" },
 };
 
 const char *

@@ -2,6 +2,7 @@
 /* L1 entries: where the L2 table of a range lies. */
 #include <q2s/format.h>
 
+#include "base/arith.h"
 #include "base/bytes.h"
 #include "base/diag.h"
 #include "format/check.h"
@@ -23,6 +24,13 @@ q2s_l1_decode(const struct q2s_geom *geom, const uint8_t *raw, q2s_host at,
 		.copied = l2.v && entry & Q2S_ENTRY_COPIED, /* of nothing: no meaning, dropped */
 	};
 	return Q2S_OK;
+}
+
+bool
+q2s_l1_target(const struct q2s_geom *geom, const uint8_t *raw, q2s_host *out)
+{
+	out->v = q2si_get_be64(raw) & Q2S_ENTRY_HOST_MASK;
+	return out->v != 0 && q2si_is_aligned(out->v, geom->cluster_size);
 }
 
 enum q2s_err

@@ -36,8 +36,8 @@ store(const struct q2s_geom *geom, const struct q2si_l2_raw *raw, uint8_t *bytes
 /* ---- decode -------------------------------------------------------------------------------- */
 
 /*
- * With a data file, offset 0 is a host cluster when COPIED says so, and none otherwise. The fields
- * are written once, at the end: this is the inner loop of every walk over a whole image.
+ * With a data file, offset 0 is a host cluster when COPIED says so, and none otherwise; nor is it
+ * one with the zero flag, which QEMU looks at first. The fields are written once, at the end: this is the inner loop of every walk over a whole image.
  */
 static enum q2s_err
 plain_decode(const struct q2s_geom *geom, const struct q2si_l2_raw *raw, q2s_host at, bool lenient,
@@ -46,8 +46,8 @@ plain_decode(const struct q2s_geom *geom, const struct q2si_l2_raw *raw, q2s_hos
 	const uint64_t reserved = geom->extended ? L2X_RESERVED : L2_RESERVED;
 	const q2s_host host = { raw->desc & Q2S_ENTRY_HOST_MASK };
 	const bool copied = raw->desc & Q2S_ENTRY_COPIED;
-	const bool has_host = host.v || (geom->data_file && copied);
 	const bool flag = raw->desc & Q2S_ENTRY_ZERO;
+	const bool has_host = host.v || (geom->data_file && copied && (geom->extended || !flag));
 	const uint32_t zero = geom->extended ? (uint32_t)(raw->map >> 32) : flag;
 	const uint32_t alloc = geom->extended ? (uint32_t)raw->map : has_host && !flag;
 

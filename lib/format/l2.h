@@ -20,4 +20,12 @@ enum q2s_err q2si_l2_compressed_decode(const struct q2s_geom *geom, const struct
 enum q2s_err q2si_l2_compressed_encode(const struct q2s_geom *geom, const struct q2s_l2_entry *in,
 				       struct q2si_l2_raw *out, struct q2s_diag *diag);
 
+/** Host clusters [@first, @first + @count); @count 0: none. */
+struct q2si_clusters {
+	uint64_t first, count;
+};
+
+/** Those that a decoded entry refers to: the one of its data, or all that its compressed sectors touch. */
+struct q2si_clusters q2si_l2_clusters(const struct q2s_geom *geom, const struct q2s_l2_entry *entry);
+
 #endif

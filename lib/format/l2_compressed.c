@@ -26,6 +26,21 @@ q2s_comp_sectors(q2s_host at, uint64_t len)
 	};
 }
 
+struct q2si_clusters
+q2si_l2_clusters(const struct q2s_geom *geom, const struct q2s_l2_entry *entry)
+{
+	const uint32_t bits = geom->cluster_bits;
+	struct q2s_comp_range range;
+	uint64_t first;
+
+	if (!entry->compressed)
+		return (struct q2si_clusters){ entry->host.v >> bits, entry->has_host };
+	range = q2s_comp_sectors(entry->comp_at, entry->comp_bytes);
+	first = range.first.v >> bits;
+	return (struct q2si_clusters){ first,
+				       ((range.first.v + range.bytes - 1) >> bits) - first + 1 };
+}
+
 static struct q2s_l2_entry
 unpack(const struct q2s_geom *geom, uint64_t desc)
 {

@@ -6,27 +6,14 @@
 #include "base/bytes.h"
 #include "base/diag.h"
 #include "format/check.h"
+#include "format/fields.h"
 
 #define RECORD "snapshot record"
 #define EXTRA_WRITTEN 24u   /* as QEMU: 64-bit VM state size, disk size, icount */
 #define EXTRA_VERSION_3 16u /* at least: up to the disk size */
 #define NO_ICOUNT UINT64_MAX
 
-enum {
-	AT_L1_OFFSET = 0,
-	AT_L1_ENTRIES = 8,
-	AT_ID_LEN = 12,
-	AT_NAME_LEN = 14,
-	AT_DATE_SEC = 16,
-	AT_DATE_NSEC = 20,
-	AT_VM_CLOCK_NSEC = 24,
-	AT_VM_STATE_SIZE = 32,
-	AT_EXTRA_SIZE = 36,
-	AT_EXTRA = 40,
-	AT_VM_STATE_SIZE_64 = 40,
-	AT_DISK_SIZE = 48,
-	AT_ICOUNT = 56,
-};
+enum { Q2SI_SNAPSHOT_FIELDS(Q2SI_FIELD_AT) AT_EXTRA = AT_VM_STATE_SIZE_64 };
 _Static_assert(AT_EXTRA == Q2S_SNAPSHOT_FIXED_SIZE, "extra data follow the fixed part");
 
 /* Rules on the L1 table, for both directions; the record lies at @at. */

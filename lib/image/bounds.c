@@ -11,9 +11,9 @@ enum q2s_err
 q2si_image_ends(const struct q2s_image *image, q2s_host at, uint64_t len, const char *what,
 		struct q2s_diag *diag)
 {
-	Q2SI_TRY(q2s_file_failure(image->file, diag));
+	Q2SI_TRY(q2s_store_failure(image->file, diag));
 	return q2si_fail(diag, Q2S_E_TRUNCATED, what, at, len, "the file ends at 0x%" PRIx64,
-			 q2s_file_size(image->file));
+			 q2s_store_size(image->file));
 }
 
 /*
@@ -27,7 +27,7 @@ q2si_image_holds(const struct q2s_image *image, q2s_host at, uint64_t len, const
 	uint64_t behind;
 
 	if (q2si_add(at.v, len, &behind) &&
-	    behind <= q2si_round_up(q2s_file_size_until(image->file, behind),
+	    behind <= q2si_round_up(q2s_store_size_until(image->file, behind),
 				    image->geom.cluster_size))
 		return Q2S_OK;
 	return q2si_image_ends(image, at, len, what, diag);
@@ -38,7 +38,7 @@ q2si_image_read(const struct q2s_image *image, q2s_host at, void *buf, size_t le
 		const char *what, struct q2s_diag *diag)
 {
 	Q2SI_TRY(q2si_image_holds(image, at, len, what, diag));
-	return q2s_file_read_padded(image->file, at.v, buf, len, NULL, diag);
+	return q2s_store_read_padded(image->file, at.v, buf, len, NULL, diag);
 }
 
 /* L1 entries that a disk of l1->size bytes needs, as far as the table has them. */
@@ -53,6 +53,7 @@ q2si_l1_check(const struct q2s_image *image, const struct q2s_l1_table *l1, stru
 {
 	const uint64_t needed = entries_needed(image, l1);
 
+	Q2SI_TRY(q2si_image_sound(image, diag));
 	if ((uint64_t)l1->entries * Q2S_L1_ENTRY_SIZE > Q2S_L1_MAX_BYTES)
 		return q2si_fail(diag, Q2S_E_LIMIT, "L1 table", l1->at, l1->entries,
 				 "more than 32 MiB of entries");

@@ -4,6 +4,7 @@
 #define Q2SI_IMAGE_DECODE_H
 
 #include <q2s/format.h>
+#include <q2s/io.h>
 
 struct z_stream_s;
 struct ZSTD_DCtx_s;
@@ -34,6 +35,18 @@ enum q2s_err q2si_inflate(struct q2si_decoder *decoder, const uint8_t *in, size_
 /** The same for zstd: one or more frames, windows up to 128 MiB; the last must be complete. */
 enum q2s_err q2si_unzstd(struct q2si_decoder *decoder, const uint8_t *in, size_t in_len,
 			 uint8_t *out, size_t out_len, q2s_host at, struct q2s_diag *diag);
+
+/**
+ * Read the compressed cluster of @comp_bytes at @at of @store, and decode it.
+ *
+ * @type  enum q2s_compression_type
+ * @out   cluster_size bytes
+ * *@got, bytes that the store had; with 0 of them nothing is decoded
+ */
+enum q2s_err q2si_cluster_decode(struct q2si_decoder *decoder, struct q2s_store *store,
+				 const struct q2s_geom *geom, unsigned type, q2s_host at,
+				 uint32_t comp_bytes, uint8_t *out, size_t *got,
+				 struct q2s_diag *diag);
 
 /** Drop the zstd context alone. */
 void q2si_unzstd_free(struct q2si_decoder *decoder);

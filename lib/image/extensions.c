@@ -3,24 +3,8 @@
 #include "image.h"
 
 #include "base/diag.h"
+#include "format/extension.h"
 #include "format/header.h"
-
-/* QEMU lets the last of two equal records win; other readers take the first: so neither is safe. */
-static bool
-is_repeated(uint32_t type, unsigned *seen)
-{
-	static const uint32_t once[] = { Q2S_EXT_BACKING_FORMAT, Q2S_EXT_FEATURE_NAMES,
-					 Q2S_EXT_BITMAPS, Q2S_EXT_CRYPTO, Q2S_EXT_DATA_FILE };
-
-	for (unsigned i = 0; i < sizeof(once) / sizeof(once[0]); i++) {
-		if (type != once[i])
-			continue;
-		if (*seen >> i & 1)
-			return true;
-		*seen |= 1u << i;
-	}
-	return false;
-}
 
 static struct q2s_bytes
 ext_bytes(const struct q2s_ext *ext)
@@ -36,8 +20,10 @@ bitmaps_read(struct q2s_image *image, unsigned flags, const struct q2s_ext *ext,
 	enum q2s_err err;
 
 	/* Without the autoclear bit somebody wrote who did not know bitmaps: they mean nothing. */
-	if (!(image->header.autoclear_features & Q2S_AUTOCLEAR_BITMAPS))
+	if (!(image->header.autoclear_features & Q2S_AUTOCLEAR_BITMAPS)) {
+		image->stale_bitmaps = true;
 		return Q2S_OK;
+	}
 	err = q2s_ext_bitmaps_decode(&image->geom, ext, &image->bitmaps, damaged ? NULL : diag);
 	if (err != Q2S_OK)
 		return damaged ? Q2S_OK : err;
@@ -54,6 +40,19 @@ crypto_read(struct q2s_image *image, const struct q2s_ext *ext, struct q2s_diag 
 	Q2SI_TRY(q2s_ext_crypto_decode(&image->geom, ext, &image->crypto, diag));
 	image->has_crypto = true;
 	return Q2S_OK;
+}
+
+/* No part of the format, so nothing about it makes an image unreadable: of two, none is believed. */
+static void
+mark_read(struct q2s_image *image, const struct q2s_ext *ext)
+{
+	struct q2s_mark mark;
+	const bool good = q2s_ext_mark_decode(ext, &mark, NULL) == Q2S_OK;
+
+	image->has_mark = good && !image->mark_seen;
+	image->mark_seen = true;
+	if (image->has_mark)
+		image->mark = mark;
 }
 
 static enum q2s_err
@@ -75,6 +74,9 @@ extension_note(struct q2s_image *image, unsigned flags, const struct q2s_ext *ex
 		return bitmaps_read(image, flags, ext, diag);
 	case Q2S_EXT_CRYPTO:
 		return crypto_read(image, ext, diag);
+	case Q2S_EXT_MARK:
+		mark_read(image, ext);
+		return Q2S_OK;
 	default:
 		return Q2S_OK;
 	}
@@ -93,7 +95,8 @@ q2si_extensions_read(struct q2s_image *image, unsigned flags, struct q2s_diag *d
 				      diag));
 		if (ext.type == Q2S_EXT_END)
 			break;
-		if (is_repeated(ext.type, &seen))
+		/* QEMU lets the last of two win; other readers take the first: so neither is safe. */
+		if (q2si_ext_is_repeated(ext.type, &seen))
 			return q2si_fail(diag, Q2S_E_EXTENSION, "header extension", ext.at,
 					 ext.type, "a second record of this type");
 		Q2SI_TRY(extension_note(image, flags, &ext, diag));

@@ -45,13 +45,13 @@ names_list(const uint8_t *start, size_t len, uint64_t unknown, char list[NAMES_M
 }
 
 enum q2s_err
-q2si_features_refuse(struct q2s_file *file, const struct q2s_diag *refusal, struct q2s_diag *diag)
+q2si_features_refuse(struct q2s_store *file, const struct q2s_diag *refusal, struct q2s_diag *diag)
 {
 	uint8_t start[AREA_MAX];
 	char list[NAMES_MAX];
 	size_t len;
 
-	Q2SI_TRY(q2s_file_read_padded(file, 0, start, sizeof(start), &len, diag));
+	Q2SI_TRY(q2s_store_read_padded(file, 0, start, sizeof(start), &len, diag));
 	names_list(start, len, refusal->value, list);
 	return q2si_fail(diag, Q2S_E_UNSUPPORTED, refusal->what, refusal->at, refusal->value,
 			 "unknown feature: %s", list);

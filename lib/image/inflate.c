@@ -15,8 +15,8 @@
  * of them; whatever it refuses is zlib's to judge, which takes what QEMU takes.
  */
 static bool
-libdeflate_inflate(struct q2si_decoder *decoder, const uint8_t *in, size_t in_len, uint8_t *out,
-		   size_t out_len)
+try_libdeflate(struct q2si_decoder *decoder, const uint8_t *in, size_t in_len, uint8_t *out,
+	       size_t out_len)
 {
 #ifdef HAVE_LIBDEFLATE
 	if (!decoder->libdeflate)
@@ -31,7 +31,7 @@ libdeflate_inflate(struct q2si_decoder *decoder, const uint8_t *in, size_t in_le
 }
 
 static void
-libdeflate_free(struct q2si_decoder *decoder)
+free_libdeflate(struct q2si_decoder *decoder)
 {
 #ifdef HAVE_LIBDEFLATE
 	if (decoder->libdeflate)
@@ -65,7 +65,7 @@ q2si_inflate(struct q2si_decoder *decoder, const uint8_t *in, size_t in_len, uin
 	const char *why;
 	int ret;
 
-	if (libdeflate_inflate(decoder, in, in_len, out, out_len))
+	if (try_libdeflate(decoder, in, in_len, out, out_len))
 		return Q2S_OK;
 	Q2SI_TRY(zlib_ready(decoder, diag));
 	decoder->zlib->next_in = (Bytef *)in;
@@ -87,7 +87,7 @@ q2si_inflate(struct q2si_decoder *decoder, const uint8_t *in, size_t in_len, uin
 void
 q2si_decoder_free(struct q2si_decoder *decoder)
 {
-	libdeflate_free(decoder);
+	free_libdeflate(decoder);
 	if (decoder->zlib)
 		inflateEnd(decoder->zlib);
 	free(decoder->zlib);

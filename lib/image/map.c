@@ -1,19 +1,22 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The walker's caches: a slice of the L1 table and one L2 table, whatever the image. */
+/* What the walker has at hand: a part of the L1 table and one L2 table, whatever the image. */
 #include "map.h"
 
 #include <stdlib.h>
 
+#include <q2s/http.h>
+
 #include "base/arith.h"
 #include "base/bytes.h"
 #include "base/diag.h"
+#include "io/store.h"
 
 #define SLICE_BYTES 65536u
 #define SLICE_ENTRIES (SLICE_BYTES / Q2S_L1_ENTRY_SIZE)
 
 enum q2s_err
-q2s_map_open(struct q2s_image *image, const struct q2s_l1_table *l1, struct q2s_map **out,
-	     struct q2s_diag *diag)
+q2si_map_open_shared(struct q2s_image *image, const struct q2s_l1_table *l1,
+		     struct q2si_shared *shared, struct q2s_map **out, struct q2s_diag *diag)
 {
 	struct q2s_map *map;
 
@@ -24,14 +27,17 @@ q2s_map_open(struct q2s_image *image, const struct q2s_l1_table *l1, struct q2s_
 	map->image = image;
 	map->table = *l1;
 	map->active = l1->at.v == q2s_image_active_l1(image).at.v;
-	map->l1 = malloc(SLICE_BYTES);
-	map->l2 = malloc(image->geom.cluster_size);
-	if (!map->l1 || !map->l2) {
-		q2s_map_close(map);
-		return q2si_fail_nomem(diag, "map");
-	}
+	map->shared = shared;
+	map->slice = UINT64_MAX; /* so that the first one is in a row with it */
 	*out = map;
 	return Q2S_OK;
+}
+
+enum q2s_err
+q2s_map_open(struct q2s_image *image, const struct q2s_l1_table *l1, struct q2s_map **out,
+	     struct q2s_diag *diag)
+{
+	return q2si_map_open_shared(image, l1, NULL, out, diag);
 }
 
 void
@@ -45,6 +51,15 @@ q2s_map_close(struct q2s_map *map)
 	free(map);
 }
 
+/* Buffers are made when they are needed: who reads slices only never does. */
+static enum q2s_err
+buffer_ready(uint8_t **buffer, size_t size, struct q2s_diag *diag)
+{
+	if (!*buffer)
+		*buffer = malloc(size);
+	return *buffer ? Q2S_OK : q2si_fail_nomem(diag, "map");
+}
+
 /* Have the slice with entry @index, which is below the number of entries. */
 static enum q2s_err
 slice_load(struct q2s_map *map, uint64_t index, struct q2s_diag *diag)
@@ -56,34 +71,12 @@ slice_load(struct q2s_map *map, uint64_t index, struct q2s_diag *diag)
 	if (map->l1_count > 0 && map->l1_first == first)
 		return Q2S_OK;
 	map->l1_count = 0;
+	Q2SI_TRY(buffer_ready(&map->l1, SLICE_BYTES, diag));
 	Q2SI_TRY(q2si_image_read(map->image, at, map->l1, count * Q2S_L1_ENTRY_SIZE, "L1 table",
 				 diag));
 	map->l1_first = first;
 	map->l1_count = count;
 	return Q2S_OK;
-}
-
-/* Raw entries without an offset are empty, whatever their other bits, as in QEMU. */
-static bool
-is_empty(const uint8_t *raw)
-{
-	return (q2si_get_be64(raw) & Q2S_ENTRY_HOST_MASK) == 0;
-}
-
-/* Index within the slice of the first entry from @i on that is not empty, or its length. */
-static uint64_t
-slice_skip(const struct q2s_map *map, uint64_t i)
-{
-	const uint64_t mask = htobe64(Q2S_ENTRY_HOST_MASK);
-
-	for (; i < map->l1_count; i++) {
-		uint64_t raw;
-
-		memcpy(&raw, map->l1 + i * Q2S_L1_ENTRY_SIZE, sizeof(raw));
-		if (raw & mask)
-			break;
-	}
-	return i;
 }
 
 enum q2s_err
@@ -93,7 +86,8 @@ q2si_map_next_below(struct q2s_map *map, uint64_t index, uint64_t limit, uint64_
 	limit = q2si_min(limit, map->table.entries);
 	while (index < limit) {
 		Q2SI_TRY(slice_load(map, index, diag));
-		index = map->l1_first + slice_skip(map, index - map->l1_first);
+		index += q2si_l1_skip(map->l1 + (index - map->l1_first) * Q2S_L1_ENTRY_SIZE,
+				      map->l1_first + map->l1_count - index);
 		if (index < map->l1_first + map->l1_count)
 			break;
 	}
@@ -107,17 +101,34 @@ q2s_map_next_table(struct q2s_map *map, uint64_t index, uint64_t *out, struct q2
 	return q2si_map_next_below(map, index, map->table.entries, out, diag);
 }
 
-/* QEMU masks the reserved bits of an L1 entry when it reads; only a check reports them. */
-static enum q2s_err
-l1_entry_decode(const struct q2s_map *map, uint64_t index, struct q2s_l1_entry *out,
-		struct q2s_diag *diag)
-{
-	const uint8_t *raw = map->l1 + (index - map->l1_first) * Q2S_L1_ENTRY_SIZE;
-	const q2s_host at = { map->table.at.v + index * Q2S_L1_ENTRY_SIZE };
-	uint8_t clean[Q2S_L1_ENTRY_SIZE];
+/* Bytes of tables, and tables, that are asked for before they are read, where the image lies on a server. */
+#define BYTES_AHEAD (4u << 20)
+#define TABLES_AHEAD 64u
 
-	q2si_put_be64(clean, q2si_get_be64(raw) & (Q2S_ENTRY_HOST_MASK | Q2S_ENTRY_COPIED));
-	return q2s_l1_decode(&map->image->geom, clean, at, out, diag);
+/* Whoever goes from table to table will want the next ones, as far as this slice tells. */
+static void
+announce(struct q2s_map *map, uint64_t index)
+{
+	const bool goes_on = map->has_l2 && map->l2_index < index;
+	const uint64_t end = map->l1_first + map->l1_count;
+	const uint32_t most = (uint32_t)q2si_min(BYTES_AHEAD / map->image->geom.cluster_size, TABLES_AHEAD);
+
+	if (!goes_on || !q2s_store_is_remote(map->image->file))
+		return;
+	for (unsigned announced = 0; announced < most; announced++, index++) {
+		struct q2s_l1_entry entry;
+		const uint8_t *raw = map->l1 + (index - map->l1_first) * Q2S_L1_ENTRY_SIZE;
+
+		index += q2si_l1_skip(raw, end - index);
+		if (index >= end)
+			return;
+		raw = map->l1 + (index - map->l1_first) * Q2S_L1_ENTRY_SIZE;
+		if (q2si_l1_entry_read(&map->image->geom, raw,
+				       (q2s_host){ map->table.at.v + index * Q2S_L1_ENTRY_SIZE },
+				       &entry, NULL) == Q2S_OK)
+			q2si_store_will_look(map->image->file, entry.l2.v,
+					     map->image->geom.cluster_size);
+	}
 }
 
 enum q2s_err
@@ -131,11 +142,16 @@ q2s_map_l2_table(struct q2s_map *map, uint64_t index, struct q2s_l1_entry *entry
 	if (index >= map->table.entries)
 		return Q2S_OK;
 	Q2SI_TRY(slice_load(map, index, diag));
-	if (is_empty(map->l1 + (index - map->l1_first) * Q2S_L1_ENTRY_SIZE))
+	Q2SI_TRY(q2si_l1_entry_read(&map->image->geom,
+			       map->l1 + (index - map->l1_first) * Q2S_L1_ENTRY_SIZE,
+			       (q2s_host){ map->table.at.v + index * Q2S_L1_ENTRY_SIZE }, &found,
+			       diag));
+	if (found.l2.v == 0)
 		return Q2S_OK;
-	Q2SI_TRY(l1_entry_decode(map, index, &found, diag));
 	if (!map->has_l2 || map->l2_index != index) {
+		announce(map, index);
 		map->has_l2 = false;
+		Q2SI_TRY(buffer_ready(&map->l2, map->image->geom.cluster_size, diag));
 		Q2SI_TRY(q2si_image_read(map->image, found.l2, map->l2,
 					 map->image->geom.cluster_size, "L2 table", diag));
 		map->l2_index = index;

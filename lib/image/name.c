@@ -8,7 +8,7 @@
 #include "base/cleanup.h"
 #include "base/diag.h"
 
-#define JSON_PREFIX "json:"
+#define PREFIX_JSON "json:"
 #define FILE_PREFIX "file:"
 
 static bool
@@ -60,8 +60,19 @@ q2si_name_parse(struct q2s_bytes name, const char *what, q2s_host at, struct q2s
 	Q2SI_AUTO_FREE char *text = NULL;
 
 	Q2SI_TRY(name_copy(name, what, at, &text, diag));
-	if (starts_with(text, JSON_PREFIX))
-		return q2si_name_parse_json(text + strlen(JSON_PREFIX),
-					    name.len - strlen(JSON_PREFIX), what, at, out, diag);
+	if (starts_with(text, PREFIX_JSON))
+		return q2si_name_parse_json(text + strlen(PREFIX_JSON),
+					    name.len - strlen(PREFIX_JSON), what, at, out, diag);
 	return q2si_name_plain(text, what, at, out, diag);
+}
+
+enum q2s_err
+q2s_reference_path(const char *name, char **out, struct q2s_diag *diag)
+{
+	const struct q2s_bytes bytes = { (const uint8_t *)name, strlen(name) };
+	struct q2si_local_name local = { 0 };
+
+	Q2SI_TRY(q2si_name_parse(bytes, "backing file", Q2S_NOWHERE, &local, diag));
+	*out = local.path;
+	return Q2S_OK;
 }

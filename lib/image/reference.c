@@ -9,9 +9,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <q2s/http.h>
+
 #include "base/cleanup.h"
 #include "base/diag.h"
 #include "image.h"
+#include "io/store.h"
 #include "name.h"
 #include "walk.h"
 
@@ -23,10 +26,11 @@ struct reference {
 	struct q2s_diag *diag;
 };
 
+/* @least: the policy that would allow it. */
 static enum q2s_err
-forbid(const struct reference *ref, const char *path, const char *why)
+forbid(const struct reference *ref, const char *path, enum q2s_follow least, const char *why)
 {
-	return q2si_fail_at(ref->diag, Q2S_E_POLICY, ref->what, ref->at, "'%.180s' %s", path, why);
+	return q2si_fail_policy(ref->diag, least, ref->what, ref->at, "'%.180s' %s", path, why);
 }
 
 static enum q2s_err
@@ -36,7 +40,7 @@ cannot_open(const struct reference *ref, const char *path)
 		return q2si_fail_at(ref->diag, Q2S_E_UNSUPPORTED, ref->what, ref->at,
 				    "'%.180s' is neither a regular file nor a block device", path);
 	if (errno == ENODEV)
-		return forbid(ref, path, "is a device; --follow any would allow it");
+		return forbid(ref, path, Q2S_FOLLOW_ANY, "is a device");
 	return q2si_fail_errno(ref->diag, errno, ref->what, ref->at, "'%.180s' cannot be opened",
 			       path);
 }
@@ -47,7 +51,7 @@ cannot_open(const struct reference *ref, const char *path)
 static char *
 path_from_image(const struct q2s_image *image, const char *path)
 {
-	const char *name = q2s_file_name(image->file);
+	const char *name = q2s_store_name(image->file);
 	const char *slash = strrchr(name, '/');
 	const size_t folder = slash ? (size_t)(slash - name) + 1 : 0;
 	const size_t len = strlen(path);
@@ -70,10 +74,10 @@ path_from_image(const struct q2s_image *image, const char *path)
 static char *
 own_folder(const struct q2s_image *image)
 {
-	char *path = realpath(q2s_file_name(image->file), NULL);
+	char *path = realpath(q2s_store_name(image->file), NULL);
 	struct stat named, open;
 
-	if (!path || stat(path, &named) != 0 || fstat(q2s_file_fd(image->file), &open) != 0 ||
+	if (!path || stat(path, &named) != 0 || fstat(q2s_store_fd(image->file), &open) != 0 ||
 	    named.st_dev != open.st_dev || named.st_ino != open.st_ino) {
 		free(path);
 		return NULL;
@@ -84,6 +88,12 @@ own_folder(const struct q2s_image *image)
 
 /* ---- policies ---------------------------------------------------------------------------- */
 
+static bool
+is_in_folder(const char *real, const char *folder)
+{
+	return strncmp(real, folder, strlen(folder)) == 0;
+}
+
 static enum q2s_err
 open_beside(const struct reference *ref, const char *path, int *fd)
 {
@@ -91,17 +101,33 @@ open_beside(const struct reference *ref, const char *path, int *fd)
 	Q2SI_AUTO_FREE char *real = NULL;
 
 	if (!folder)
-		return forbid(ref, path,
-			      "is not opened, as the image's own folder is not known; "
-			      "--follow any would allow it");
+		return forbid(ref, path, Q2S_FOLLOW_ANY,
+			      "is not opened, as the image's own folder is not known");
 	real = realpath(path, NULL);
 	if (!real)
 		return cannot_open(ref, path);
-	if (strncmp(real, folder, strlen(folder)) != 0)
-		return forbid(ref, path,
-			      "lies outside the image's folder; --follow any would allow it");
+	if (!is_in_folder(real, folder))
+		return forbid(ref, path, Q2S_FOLLOW_ANY, "lies outside the image's folder");
 	*fd = q2si_walk_open(real, true, false);
 	return *fd >= 0 ? Q2S_OK : cannot_open(ref, path);
+}
+
+/* Which policy would let @path be opened? Only its name is looked up. */
+static enum q2s_follow
+least_policy(const struct q2s_image *image, const char *path)
+{
+	Q2SI_AUTO_FREE char *folder = own_folder(image);
+	Q2SI_AUTO_FREE char *real = realpath(path, NULL);
+	struct stat st;
+
+	if (!folder)
+		return Q2S_FOLLOW_ANY;
+	/* Of a file that is not there it is said so, once the policy lets it be looked for. */
+	if (!real)
+		return path[0] == '/' ? Q2S_FOLLOW_ANY : Q2S_FOLLOW_BESIDE;
+	if (!is_in_folder(real, folder) || stat(real, &st) != 0 || S_ISBLK(st.st_mode))
+		return Q2S_FOLLOW_ANY;
+	return Q2S_FOLLOW_BESIDE;
 }
 
 static enum q2s_err
@@ -121,9 +147,44 @@ open_by_policy(const struct reference *ref, enum q2s_follow follow, const char *
 		return open_any(ref, path, fd);
 	case Q2S_FOLLOW_NONE:
 	default:
-		return forbid(ref, path,
-			      "is not opened; --follow beside or --follow any would allow it");
+		return forbid(ref, path, least_policy(ref->image, path), "is not opened");
 	}
+}
+
+/* ---- servers ----------------------------------------------------------------------------- */
+
+/* Does @path leave the folder where it starts? */
+static bool
+goes_up(const char *path)
+{
+	for (const char *at = path; at; at = strchr(at, '/')) {
+		at += *at == '/';
+		if (at[0] == '.' && at[1] == '.' && (at[2] == '/' || at[2] == '\0'))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * An image on a server has its files there too. What it says of this machine's files counts for
+ * nothing: it was not made here.
+ */
+static enum q2s_err
+remote_open(const struct reference *ref, enum q2s_follow follow, const char *name,
+	    struct q2s_store **out)
+{
+	struct q2s_store *file = ref->image->file;
+	const bool up = goes_up(name);
+
+	if (name[0] == '/')
+		return q2si_fail_at(ref->diag, Q2S_E_UNSUPPORTED, ref->what, ref->at,
+				    "'%.180s' would be a file of this machine, and the image lies on "
+				    "a server", name);
+	if (up && follow != Q2S_FOLLOW_ANY)
+		return forbid(ref, name, Q2S_FOLLOW_ANY, "lies outside the image's folder");
+	if (follow == Q2S_FOLLOW_NONE)
+		return forbid(ref, name, Q2S_FOLLOW_BESIDE, "is not opened");
+	return file->beside(file->self, name, out, ref->diag);
 }
 
 /* ---- the gate ---------------------------------------------------------------------------- */
@@ -143,22 +204,24 @@ name_read(const struct reference *ref, enum q2s_reference reference, struct q2s_
 
 static enum q2s_err
 reference_open(const struct reference *ref, enum q2s_follow follow, const char *name,
-	       struct q2s_file **out)
+	       struct q2s_store **out)
 {
 	Q2SI_AUTO_FREE char *path = path_from_image(ref->image, name);
 	Q2SI_AUTO_CLOSE int fd = -1;
 
+	if (q2s_store_is_remote(ref->image->file))
+		return remote_open(ref, follow, name, out);
 	if (!path)
 		return q2si_fail_nomem(ref->diag, ref->what);
 	Q2SI_TRY(open_by_policy(ref, follow, path, &fd));
-	Q2SI_TRY(q2s_file_from_fd(fd, path, out, ref->diag));
+	Q2SI_TRY(q2s_store_from_fd(fd, path, out, ref->diag));
 	fd = -1; /* the file's now */
 	return Q2S_OK;
 }
 
 enum q2s_err
 q2s_reference_open(const struct q2s_image *image, enum q2s_reference reference,
-		   enum q2s_follow follow, struct q2s_file **out, char format[16],
+		   enum q2s_follow follow, struct q2s_store **out, char format[16],
 		   struct q2s_diag *diag)
 {
 	const bool data = reference == Q2S_DATA_FILE;
@@ -178,5 +241,5 @@ q2s_reference_open(const struct q2s_image *image, enum q2s_reference reference,
 	if (err == Q2S_OK && format)
 		memcpy(format, local.format, sizeof(local.format));
 	free(local.path);
-	return q2si_in_file(diag, err, q2s_file_name(image->file));
+	return q2si_in_file(diag, err, q2s_store_name(image->file));
 }

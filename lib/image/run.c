@@ -4,35 +4,80 @@
  * nearly all repeat their predecessor one cluster further on: those are compared as raw words, and
  * only where the pattern breaks is an entry decoded.
  */
-#include "map.h"
+#include "run.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 #include "base/arith.h"
 #include "base/bytes.h"
 #include "base/diag.h"
 
-/* Where in an L2 table a run is being followed. */
-struct place {
-	const struct q2s_geom *geom;
-	const uint8_t *table;
-	q2s_host at;    /* of the table */
-	uint32_t index; /* of the entry */
-	uint32_t end;   /* no entry from here on matters */
-};
+/* ---- L1 ------------------------------------------------------------------------------------ */
+
+enum q2s_err
+q2si_l1_entry_read(const struct q2s_geom *geom, const uint8_t *raw, q2s_host at,
+		   struct q2s_l1_entry *out, struct q2s_diag *diag)
+{
+	uint8_t clean[Q2S_L1_ENTRY_SIZE];
+
+	q2si_put_be64(clean, q2si_get_be64(raw) & (Q2S_ENTRY_HOST_MASK | Q2S_ENTRY_COPIED));
+	return q2s_l1_decode(geom, clean, at, out, diag);
+}
+
+/* Raw entries without an offset are empty, whatever their other bits, as in QEMU. */
+uint64_t
+q2si_l1_skip(const uint8_t *raw, uint64_t count)
+{
+	const uint64_t mask = htobe64(Q2S_ENTRY_HOST_MASK);
+
+	for (uint64_t i = 0; i < count; i++) {
+		uint64_t word;
+
+		memcpy(&word, raw + i * Q2S_L1_ENTRY_SIZE, sizeof(word));
+		if (word & mask)
+			return i;
+	}
+	return count;
+}
+
+/* ---- L2 ------------------------------------------------------------------------------------ */
 
 static const uint8_t *
-place_raw(const struct place *place)
+part_raw(const struct q2si_l2_part *part)
 {
-	return place->table + (size_t)place->index * place->geom->l2_entry_size;
+	return part->raw + (size_t)part->index * part->geom->l2_entry_size;
+}
+
+/* Host offset of the entry that is looked at. */
+static q2s_host
+part_at(const struct q2si_l2_part *part)
+{
+	return (q2s_host){ part->at.v + (uint64_t)part->index * part->geom->l2_entry_size };
 }
 
 static enum q2s_err
-place_decode(const struct place *place, struct q2s_l2_entry *out, struct q2s_diag *diag)
+part_decode(const struct q2si_l2_part *part, struct q2s_l2_entry *out, struct q2s_diag *diag)
 {
-	const q2s_host at = { place->at.v + (uint64_t)place->index * place->geom->l2_entry_size };
+	return q2s_l2_decode_lenient(part->geom, part_raw(part), part_at(part), out, diag);
+}
 
-	return q2s_l2_decode_lenient(place->geom, place_raw(place), at, out, diag);
+struct q2si_l2_part
+q2si_l2_part(const struct q2s_geom *geom, q2s_host table, uint32_t slice_size, q2s_guest guest,
+	     uint64_t max)
+{
+	const uint64_t wanted = (q2s_in_cluster(geom, guest) + max - 1) >> geom->cluster_bits;
+	const uint32_t count =
+		(uint32_t)q2si_min(geom->l2_entries, slice_size / geom->l2_entry_size);
+	const uint32_t first = q2s_l2_index(geom, guest) & ~(count - 1);
+	const uint32_t index = q2s_l2_index(geom, guest) - first;
+
+	return (struct q2si_l2_part){
+		.geom = geom,
+		.at = { table.v + (uint64_t)first * geom->l2_entry_size },
+		.index = index,
+		.end = (uint32_t)q2si_min(count, index + wanted + 1),
+	};
 }
 
 /* How many subclusters of @entry from @sub on read as @state. */
@@ -93,21 +138,21 @@ pairs_repeat(const uint8_t *raw, uint32_t max, uint64_t word, uint64_t step, con
 }
 
 /*
- * The entry at @place reads alike in all its subclusters: the number of entries behind it that
+ * The entry at @part reads alike in all its subclusters: the number of entries behind it that
  * repeat it, each one cluster further on in the host if it has a host cluster.
  */
 static uint32_t
-entries_repeat(const struct place *place, const struct q2s_l2_entry *entry)
+entries_repeat(const struct q2si_l2_part *part, const struct q2s_l2_entry *entry)
 {
-	const uint32_t size = place->geom->l2_entry_size;
-	const uint64_t step = entry->has_host ? place->geom->cluster_size : 0;
-	const uint8_t *raw = place_raw(place);
-	uint64_t max = place->end - place->index - 1;
+	const uint32_t size = part->geom->l2_entry_size;
+	const uint64_t step = entry->has_host ? part->geom->cluster_size : 0;
+	const uint8_t *raw = part_raw(part);
+	uint64_t max = part->end - part->index - 1;
 
 	/* The sum must not leave the offset's bits, where it would look like flags. */
 	if (step)
 		max = q2si_min(max, (Q2S_HOST_OFFSET_LIMIT - 1 - entry->host.v) / step);
-	if (!place->geom->extended)
+	if (!part->geom->extended)
 		return words_repeat(raw + size, (uint32_t)max, q2si_get_be64(raw), step);
 	return pairs_repeat(raw + size, (uint32_t)max, q2si_get_be64(raw), step, raw + 8);
 }
@@ -127,11 +172,11 @@ continues(const struct q2s_geom *geom, const struct q2s_l2_entry *first, uint64_
  * damaged entry ends the run before it: what lies before the damage can be read. @copied: of all.
  */
 static uint64_t
-run_measure(struct place *place, const struct q2s_l2_entry *first, uint32_t sub, bool *copied)
+run_measure(struct q2si_l2_part *part, const struct q2s_l2_entry *first, uint32_t sub, bool *copied)
 {
-	const struct q2s_geom *geom = place->geom;
+	const struct q2s_geom *geom = part->geom;
 	const enum q2s_state state = q2s_l2_state(first, sub);
-	const uint32_t start = place->index;
+	const uint32_t start = part->index;
 	struct q2s_l2_entry entry = *first;
 	uint64_t subs = subs_alike(geom, first, state, sub);
 
@@ -142,13 +187,13 @@ run_measure(struct place *place, const struct q2s_l2_entry *first, uint32_t sub,
 		uint32_t alike = subs_alike(geom, &entry, state, 0);
 
 		if (alike == geom->sub_count) {
-			const uint32_t n = entries_repeat(place, &entry);
+			const uint32_t n = entries_repeat(part, &entry);
 
-			place->index += n;
+			part->index += n;
 			subs += (uint64_t)n * geom->sub_count;
 		}
-		if (++place->index >= place->end || place_decode(place, &entry, NULL) != Q2S_OK ||
-		    !continues(geom, first, place->index - start, state, &entry))
+		if (++part->index >= part->end || part_decode(part, &entry, NULL) != Q2S_OK ||
+		    !continues(geom, first, part->index - start, state, &entry))
 			return subs;
 		*copied = *copied && entry.copied;
 		alike = subs_alike(geom, &entry, state, 0);
@@ -158,34 +203,33 @@ run_measure(struct place *place, const struct q2s_l2_entry *first, uint32_t sub,
 	}
 }
 
-/* An empty L1 entry at @guest: absent up to the next one that is not empty. */
 static enum q2s_err
-run_empty(struct q2s_map *map, q2s_guest guest, uint64_t max, struct q2s_run *out,
-	  struct q2s_diag *diag)
+run_plain(const struct q2si_l2_part *part, q2s_guest guest, const struct q2s_l2_entry *entry,
+	  struct q2s_run *out)
 {
-	const struct q2s_geom *geom = &map->image->geom;
-	const q2s_guest last = { guest.v + max - 1 };
-	const uint64_t limit = q2s_l1_index(geom, last) + 1;
-	uint64_t next = 0;
+	const struct q2s_geom *geom = part->geom;
+	const uint32_t sub = q2s_sub_index(geom, guest);
+	const uint32_t in_sub = (uint32_t)guest.v & (geom->sub_size - 1);
+	struct q2si_l2_part place = *part;
+	bool copied;
 
-	*out = (struct q2s_run){ .len = max, .state = Q2S_ABSENT };
-	Q2SI_TRY(q2si_map_next_below(map, q2s_l1_index(geom, guest), limit, &next, diag));
-	/* Behind the last entry there is nothing, however large the disk says it is. */
-	if (next < limit && next < map->table.entries)
-		out->len = next * geom->l2_span - guest.v;
+	*out = (struct q2s_run){ .state = q2s_l2_state(entry, sub), .has_host = entry->has_host };
+	if (entry->has_host)
+		out->host.v = entry->host.v + q2s_in_cluster(geom, guest);
+	out->len = (run_measure(&place, entry, sub, &copied) << geom->sub_bits) - in_sub;
+	out->once = copied && out->state == Q2S_DATA;
 	return Q2S_OK;
 }
 
-static enum q2s_err
-run_compressed(const struct q2s_map *map, q2s_guest guest, const struct q2s_l2_entry *entry,
-	       struct q2s_run *out, struct q2s_diag *diag)
+enum q2s_err
+q2si_l2_run(const struct q2si_l2_part *part, q2s_guest guest, struct q2s_l2_entry *entry,
+	    struct q2s_run *out, struct q2s_diag *diag)
 {
-	const struct q2s_geom *geom = &map->image->geom;
-
-	if (entry->comp_at.v >= q2s_file_size_until(map->image->file, entry->comp_at.v + 1))
-		return q2si_image_ends(map->image, entry->comp_at, entry->comp_bytes,
-				       "compressed cluster", diag);
-	*out = (struct q2s_run){ .len = geom->cluster_size - q2s_in_cluster(geom, guest),
+	Q2SI_TRY(part_decode(part, entry, diag));
+	if (!entry->compressed)
+		return run_plain(part, guest, entry, out);
+	*out = (struct q2s_run){ .len = part->geom->cluster_size -
+					q2s_in_cluster(part->geom, guest),
 				 .state = Q2S_DATA,
 				 .compressed = true,
 				 .has_host = true,
@@ -194,92 +238,17 @@ run_compressed(const struct q2s_map *map, q2s_guest guest, const struct q2s_l2_e
 	return Q2S_OK;
 }
 
-/* In the external data file every cluster lies at its guest offset, or the image is wrong. */
-static enum q2s_err
-identity_check(const struct q2s_geom *geom, q2s_guest guest, const struct q2s_run *run,
-	       q2s_host at, struct q2s_diag *diag)
+enum q2s_err
+q2si_identity_check(const struct q2si_l2_part *part, q2s_guest guest, const struct q2s_run *run,
+		    struct q2s_diag *diag)
 {
-	const uint64_t cluster = q2si_round_down(guest.v, geom->cluster_size);
-	const uint64_t found = q2si_round_down(run->host.v, geom->cluster_size);
+	const uint64_t cluster = q2si_round_down(guest.v, part->geom->cluster_size);
+	const uint64_t found = q2si_round_down(run->host.v, part->geom->cluster_size);
 
-	if (found == cluster || (run->state != Q2S_DATA && found == 0))
+	if (!part->geom->data_file || !run->has_host || run->compressed || found == cluster ||
+	    (run->state != Q2S_DATA && found == 0))
 		return Q2S_OK;
-	return q2si_fail(diag, Q2S_E_OFFSET, "L2 entry", at, found,
+	return q2si_fail(diag, Q2S_E_OFFSET, "L2 entry", part_at(part), found,
 			 "not the guest offset 0x%" PRIx64 ", as with a data file it must be",
 			 cluster);
-}
-
-/* Clip a data run to the clusters of which at least the first byte is in the file. */
-static enum q2s_err
-file_end_check(const struct q2s_map *map, struct q2s_run *run, struct q2s_diag *diag)
-{
-	const uint64_t cluster_size = map->image->geom.cluster_size;
-	const q2s_host cluster = { q2si_round_down(run->host.v, cluster_size) };
-	const uint64_t end = q2si_round_up(q2s_file_size_until(map->image->file, cluster.v + 1),
-					   cluster_size);
-
-	if (cluster.v >= end)
-		return q2si_image_ends(map->image, cluster, cluster_size, "data cluster", diag);
-	run->len = q2si_min(run->len, end - run->host.v);
-	return Q2S_OK;
-}
-
-static enum q2s_err
-run_plain(const struct q2s_map *map, q2s_guest guest, struct place *place,
-	  const struct q2s_l2_entry *entry, struct q2s_run *out, struct q2s_diag *diag)
-{
-	const struct q2s_geom *geom = place->geom;
-	const uint32_t sub = q2s_sub_index(geom, guest);
-	const uint32_t in_sub = (uint32_t)guest.v & (geom->sub_size - 1);
-	const q2s_host at = { place->at.v + (uint64_t)place->index * geom->l2_entry_size };
-	bool copied;
-
-	*out = (struct q2s_run){ .state = q2s_l2_state(entry, sub), .has_host = entry->has_host };
-	if (entry->has_host)
-		out->host.v = entry->host.v + q2s_in_cluster(geom, guest);
-	if (geom->data_file && out->has_host)
-		Q2SI_TRY(identity_check(geom, guest, out, at, diag));
-	out->len = (run_measure(place, entry, sub, &copied) << geom->sub_bits) - in_sub;
-	out->once = copied && out->state == Q2S_DATA && map->active;
-	if (geom->data_file || out->state != Q2S_DATA)
-		return Q2S_OK;
-	return file_end_check(map, out, diag);
-}
-
-static enum q2s_err
-run_find(struct q2s_map *map, q2s_guest guest, uint64_t max, struct q2s_run *out,
-	 struct q2s_diag *diag)
-{
-	const struct q2s_geom *geom = &map->image->geom;
-	const uint32_t index = q2s_l2_index(geom, guest);
-	const uint64_t wanted = (q2s_in_cluster(geom, guest) + max - 1) >> geom->cluster_bits;
-	struct q2s_l1_entry l1;
-	struct q2s_l2_entry entry;
-	struct place place = { .geom = geom, .index = index };
-
-	Q2SI_TRY(q2s_map_l2_table(map, q2s_l1_index(geom, guest), &l1, &place.table, diag));
-	if (!place.table)
-		return run_empty(map, guest, max, out, diag);
-	place.at = l1.l2;
-	place.end = (uint32_t)q2si_min(geom->l2_entries, index + wanted + 1);
-	Q2SI_TRY(place_decode(&place, &entry, diag));
-	if (entry.compressed)
-		return run_compressed(map, guest, &entry, out, diag);
-	return run_plain(map, guest, &place, &entry, out, diag);
-}
-
-enum q2s_err
-q2s_map_run(struct q2s_map *map, q2s_guest guest, uint64_t max, struct q2s_run *out,
-	    struct q2s_diag *diag)
-{
-	struct q2s_run run;
-
-	if (guest.v >= map->table.size || max == 0)
-		return q2si_fail(diag, Q2S_E_USAGE, "guest offset", Q2S_NOWHERE, guest.v,
-				 "not on the disk");
-	max = q2si_min(max, map->table.size - guest.v);
-	Q2SI_TRY(run_find(map, guest, max, &run, diag));
-	run.len = q2si_min(run.len, max);
-	*out = run;
-	return Q2S_OK;
 }

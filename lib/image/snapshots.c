@@ -20,8 +20,8 @@ static enum q2s_err
 reader_grow(struct reader *table, size_t need, struct q2s_diag *diag)
 {
 	const q2s_host at = table->image->header.snapshots_offset;
-	const uint64_t end = q2si_round_up(q2s_file_size(table->image->file),
-					   table->image->geom.cluster_size);
+	const uint64_t end =
+		q2si_round_up(q2s_store_size(table->image->file), table->image->geom.cluster_size);
 	uint64_t want;
 	uint8_t *buf;
 

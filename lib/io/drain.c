@@ -21,16 +21,12 @@ static enum q2s_err
 fill(const struct q2s_stream *stream, uint8_t *buf, size_t len, size_t *got, struct q2s_diag *diag)
 {
 	while (*got < len) {
-		const ssize_t n = read(stream->fd, buf + *got, len - *got);
+		size_t n;
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return q2si_fail_errno(diag, errno, "stream", Q2S_NOWHERE,
-					       "reading failed");
+		Q2SI_TRY(q2s_stream_read(stream, buf + *got, len - *got, &n, diag));
 		if (n == 0)
 			break;
-		*got += (size_t)n;
+		*got += n;
 	}
 	return Q2S_OK;
 }
@@ -131,7 +127,8 @@ q2si_drain(const struct q2s_stream *stream, q2si_drain_take *take, void *opaque,
 {
 #ifdef F_SETPIPE_SZ
 	/* fewer switches between us and who writes; it may be no pipe, or one that is full */
-	(void)fcntl(stream->fd, F_SETPIPE_SZ, (int)BUFFER_SIZE);
+	if (!stream->read)
+		(void)fcntl(stream->fd, F_SETPIPE_SZ, (int)BUFFER_SIZE);
 #endif
 	return q2si_in_file(diag, drain(stream, take, opaque, total, diag), stream->name);
 }

@@ -77,7 +77,7 @@ q2si_feed_free(struct q2si_feed *feed)
 static size_t
 take(struct q2si_feed *feed)
 {
-	ssize_t n;
+	size_t got = 0;
 
 	if (feed->stream.head_len > 0) {
 		const size_t len = q2si_min(feed->stream.head_len, CHUNK);
@@ -87,17 +87,13 @@ take(struct q2si_feed *feed)
 		feed->stream.head_len -= len;
 		return len;
 	}
-	do {
-		n = read(feed->stream.fd, feed->buf, CHUNK);
-	} while (n < 0 && errno == EINTR);
-	if (n < 0)
-		q2si_in_file(&feed->failure,
-			     q2si_fail_errno(&feed->failure, errno, "stream", Q2S_NOWHERE,
-					     "reading failed"),
-			     feed->name);
-	if (n <= 0)
+	if (q2si_in_file(&feed->failure,
+			 q2s_stream_read(&feed->stream, feed->buf, CHUNK, &got, &feed->failure),
+			 feed->name) != Q2S_OK)
+		got = 0;
+	if (got == 0)
 		feed->ended = true;
-	return n > 0 ? (size_t)n : 0;
+	return got;
 }
 
 static void

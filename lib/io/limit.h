@@ -37,6 +37,11 @@ struct q2si_clock {
 	void *opaque;
 };
 
+/** That of the system. */
+extern const struct q2si_clock q2si_clock_monotonic;
+/** No sleep is longer, in nanoseconds: whoever watches wants to be asked now and then. */
+#define Q2SI_LIMIT_SLEEP_MAX UINT64_C(250000000)
+
 /** q2s_sink_limit() by another clock, which is copied. */
 enum q2s_err q2si_sink_limit(struct q2s_sink *inner, uint64_t rate,
 			     const struct q2s_observer *observer, uint64_t total,

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,15 +97,43 @@ take_over(int fd, const struct stat *old)
 	(void)fchmod(fd, old->st_mode & 07777);
 }
 
+#define LINKS_MAX 40
+
+/* Where a symbolic link to a file that is not there yet leads; NULL with errno. */
+static char *
+follow_links(const char *path)
+{
+	char *at = strdup(path);
+	struct stat st;
+
+	for (unsigned links = 0; at && lstat(at, &st) == 0; links++) {
+		Q2SI_AUTO_FREE char *from = at;
+		Q2SI_AUTO_FREE char *folder = folder_of(at);
+		char target[PATH_MAX];
+		const ssize_t len = links < LINKS_MAX ? readlink(at, target, sizeof(target) - 1) : -1;
+
+		at = NULL;
+		if (links == LINKS_MAX)
+			errno = ELOOP;
+		if (len < 0 || !folder)
+			return NULL;
+		target[len] = '\0';
+		if (target[0] == '/')
+			at = strdup(target);
+		else if (asprintf(&at, "%s/%s", folder, target) < 0)
+			at = NULL;
+	}
+	return at;
+}
+
 /*
  * Is there a file at @path? What could not be named in the end is found out here, not after all
- * has been written: a name too long, a link to nothing, a folder's name.
+ * has been written: a name too long, a link that leads to itself, a folder's name.
  */
 static enum q2s_err
 look_at(const char *path, unsigned flags, struct stat *st, bool *there, struct q2s_diag *diag)
 {
 	const size_t len = strlen(path);
-	struct stat link;
 
 	*there = stat(path, st) == 0;
 	if (*there && S_ISDIR(st->st_mode))
@@ -113,8 +142,8 @@ look_at(const char *path, unsigned flags, struct stat *st, bool *there, struct q
 		return flags & Q2S_SINK_REPLACE ? Q2S_OK : already_there(diag);
 	else if (errno == ENOENT && len > 0 && path[len - 1] == '/')
 		errno = EISDIR;
-	else if (errno == ENOENT && len > 0 && lstat(path, &link) != 0)
-		return Q2S_OK;
+	else if (errno == ENOENT && len > 0)
+		return Q2S_OK; /* also a link to what is not there yet: that is made */
 	return place_errno("cannot be created", diag);
 }
 
@@ -127,7 +156,7 @@ q2si_place_open(const char *path, unsigned flags, int *fd, struct q2si_place *pl
 
 	Q2SI_TRY(look_at(path, flags, &st, &there, diag));
 	/* A symbolic link stays one: what it points to is replaced. */
-	place->final = there ? realpath(path, NULL) : strdup(path);
+	place->final = there ? realpath(path, NULL) : follow_links(path);
 	if (!place->final)
 		return place_errno("its name cannot be resolved", diag);
 	place->replace = there;

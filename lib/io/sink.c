@@ -27,16 +27,16 @@ q2si_sink_errno(const struct q2s_sink *sink, int error, const char *doing, struc
 }
 
 enum q2s_err
-q2si_source_ended(struct q2s_file *file, uint64_t at, struct q2s_diag *diag)
+q2si_source_ended(struct q2s_store *file, uint64_t at, struct q2s_diag *diag)
 {
 	return q2si_in_file(diag,
 			    q2si_fail_at(diag, Q2S_E_CHANGED, "source", (q2s_host){ at },
 					 "it became shorter while it was read"),
-			    q2s_file_name(file));
+			    q2s_store_name(file));
 }
 
 enum q2s_err
-q2si_copy_by_hand(struct q2s_sink *sink, struct q2s_file *file, uint64_t at, uint64_t len,
+q2si_copy_by_hand(struct q2s_sink *sink, struct q2s_store *file, uint64_t at, uint64_t len,
 		  enum q2s_err (*write)(struct q2s_sink *sink, uint64_t ahead, const void *buf,
 					size_t len, struct q2s_diag *diag),
 		  struct q2s_diag *diag)
@@ -49,7 +49,7 @@ q2si_copy_by_hand(struct q2s_sink *sink, struct q2s_file *file, uint64_t at, uin
 		const size_t n = q2si_min(len - done, COPY_BUFFER);
 		size_t got;
 
-		Q2SI_TRY(q2s_file_read_padded(file, at + done, sink->copy_buffer, n, &got, diag));
+		Q2SI_TRY(q2s_store_read_padded(file, at + done, sink->copy_buffer, n, &got, diag));
 		if (got < n)
 			return q2si_source_ended(file, at + done + got, diag);
 		Q2SI_TRY(write(sink, done, sink->copy_buffer, n, diag));
@@ -86,7 +86,7 @@ q2s_sink_write(struct q2s_sink *sink, const void *buf, size_t len, struct q2s_di
 }
 
 enum q2s_err
-q2s_sink_copy(struct q2s_sink *sink, struct q2s_file *file, uint64_t at, uint64_t len,
+q2s_sink_copy(struct q2s_sink *sink, struct q2s_store *file, uint64_t at, uint64_t len,
 	      struct q2s_diag *diag)
 {
 	if (len != 0)
@@ -165,9 +165,32 @@ has_offsets(int fd, const struct stat *st)
 	return S_ISREG(st->st_mode) || S_ISBLK(st->st_mode);
 }
 
-enum q2s_err
-q2s_sink_from_fd(int fd, const char *name, struct q2s_sink **out, struct q2s_diag *diag)
+/* What is a stream has no space, so none can be promised. */
+static enum q2s_err
+open_stream(int fd, bool owned, const char *name, unsigned flags, struct q2s_sink **out,
+	    struct q2s_diag *diag)
 {
+	if (flags & Q2SI_SINK_SPACE)
+		return q2si_fail_at(diag, Q2S_E_UNSUPPORTED, "output", Q2S_NOWHERE,
+				    "takes bytes in order alone, so no space can be allocated there");
+	return q2si_sink_stream(fd, owned, name, out, diag);
+}
+
+static void
+set_flags(struct q2s_sink *sink, unsigned flags)
+{
+	sink->flags = flags;
+	if (!(flags & Q2SI_SINK_SPACE))
+		return;
+	sink->free_zeros = false;
+	sink->by_hand = true;
+}
+
+enum q2s_err
+q2s_sink_from_fd(int fd, const char *name, unsigned flags, struct q2s_sink **out,
+		 struct q2s_diag *diag)
+{
+	enum q2s_err err;
 	struct stat st;
 
 	if (fstat(fd, &st) != 0) {
@@ -177,8 +200,12 @@ q2s_sink_from_fd(int fd, const char *name, struct q2s_sink **out, struct q2s_dia
 				    name);
 	}
 	if (has_offsets(fd, &st))
-		return q2si_sink_file(fd, false, name, NULL, out, diag);
-	return q2si_sink_stream(fd, false, name, out, diag);
+		err = q2si_sink_file(fd, false, name, NULL, out, diag);
+	else
+		err = open_stream(fd, false, name, flags, out, diag);
+	if (err == Q2S_OK)
+		set_flags(*out, flags);
+	return q2si_in_file(diag, err, name);
 }
 
 /* Start at the beginning of a block device that is large enough. */
@@ -200,8 +227,8 @@ check_device(int fd, uint64_t length, struct q2s_diag *diag)
  * device is refused while it is mounted, or part of something else: writing would destroy that.
  */
 static enum q2s_err
-open_special(const char *path, const struct stat *st, uint64_t length, struct q2s_sink **out,
-	     struct q2s_diag *diag)
+open_special(const char *path, const struct stat *st, unsigned flags, uint64_t length,
+	     struct q2s_sink **out, struct q2s_diag *diag)
 {
 	const bool device = S_ISBLK(st->st_mode);
 	Q2SI_AUTO_CLOSE int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY | (device ? O_EXCL : 0));
@@ -213,7 +240,7 @@ open_special(const char *path, const struct stat *st, uint64_t length, struct q2
 		Q2SI_TRY(check_device(fd, length, diag));
 		Q2SI_TRY(q2si_sink_file(fd, true, path, NULL, out, diag));
 	} else {
-		Q2SI_TRY(q2si_sink_stream(fd, true, path, out, diag));
+		Q2SI_TRY(open_stream(fd, true, path, flags, out, diag));
 	}
 	fd = -1;
 	return Q2S_OK;
@@ -244,12 +271,10 @@ q2s_sink_open(const char *path, unsigned flags, uint64_t length, struct q2s_sink
 	struct stat st;
 
 	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
-		err = open_special(path, &st, length, out, diag);
+		err = open_special(path, &st, flags, length, out, diag);
 	else
 		err = open_regular(path, flags, out, diag);
 	if (err == Q2S_OK)
-		(*out)->flags = flags;
-	if (err == Q2S_OK && flags & (Q2S_SINK_ALLOCATE | Q2S_SINK_FULL))
-		(*out)->free_zeros = false;
+		set_flags(*out, flags);
 	return q2si_in_file(diag, err, path);
 }

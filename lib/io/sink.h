@@ -3,13 +3,15 @@
 #ifndef Q2SI_IO_SINK_H
 #define Q2SI_IO_SINK_H
 
+#include <stdatomic.h>
+
 #include <q2s/io.h>
 
 /** What a kind of sink does. The frame (sink.c) counts the bytes; lengths are not 0. */
 struct q2si_sink_ops {
 	enum q2s_err (*write)(struct q2s_sink *sink, const void *buf, size_t len,
 			      struct q2s_diag *diag);
-	enum q2s_err (*copy)(struct q2s_sink *sink, struct q2s_file *file, uint64_t at,
+	enum q2s_err (*copy)(struct q2s_sink *sink, struct q2s_store *file, uint64_t at,
 			     uint64_t len, struct q2s_diag *diag);
 	enum q2s_err (*zero)(struct q2s_sink *sink, uint64_t len, struct q2s_diag *diag);
 	enum q2s_err (*commit)(struct q2s_sink *sink, struct q2s_diag *diag);
@@ -19,15 +21,19 @@ struct q2si_sink_ops {
 	void (*close)(struct q2s_sink *sink);
 };
 
+/** Every byte gets space of its own. */
+#define Q2SI_SINK_SPACE (Q2S_SINK_ALLOCATE | Q2S_SINK_FULL)
+
 struct q2s_sink {
 	const struct q2si_sink_ops *ops;
 	char *name;
 	int fd;
-	unsigned flags;  /* Q2S_SINK_... that q2s_sink_open() was given */
+	unsigned flags;  /* Q2S_SINK_... that it was opened with */
 	uint64_t pos;    /* bytes taken before the call in progress */
 	bool seeks;      /* an earlier offset can be written again */
 	bool free_zeros; /* zeros become holes, and nothing is moved for them */
-	bool by_hand;      /* a copy goes through a buffer, as far as we know */
+	/* a copy goes through a buffer, as far as we know; asked while another thread writes */
+	atomic_bool by_hand;
 	void *copy_buffer; /* for that: kept from one copy to the next */
 };
 
@@ -83,15 +89,14 @@ const char *q2si_wrapper_temp_path(const struct q2s_sink *sink);
 /* ---- movers: each moves some bytes from a file to a descriptor, and says how many ---------- */
 
 /** Copy through a buffer, for whatever the kernel cannot move by itself. */
-enum q2s_err q2si_copy_by_hand(struct q2s_sink *sink, struct q2s_file *file, uint64_t at,
-			       uint64_t len,
-			       enum q2s_err (*write)(struct q2s_sink *sink, uint64_t ahead,
-						     const void *buf, size_t len,
-						     struct q2s_diag *diag),
-			       struct q2s_diag *diag);
+enum q2s_err
+q2si_copy_by_hand(struct q2s_sink *sink, struct q2s_store *file, uint64_t at, uint64_t len,
+		  enum q2s_err (*write)(struct q2s_sink *sink, uint64_t ahead, const void *buf,
+					size_t len, struct q2s_diag *diag),
+		  struct q2s_diag *diag);
 
 /** The file ended before what the plan counts on: the source changed. */
-enum q2s_err q2si_source_ended(struct q2s_file *file, uint64_t at, struct q2s_diag *diag);
+enum q2s_err q2si_source_ended(struct q2s_store *file, uint64_t at, struct q2s_diag *diag);
 
 /** A stretch of zeros that is never written to. */
 #define Q2SI_ZEROS_SIZE 65536u

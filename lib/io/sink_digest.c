@@ -62,10 +62,48 @@ q2s_digest_check(const char *algorithm, struct q2s_diag *diag)
 	return Q2S_OK;
 }
 
-struct digest_sink {
-	struct q2si_wrapper wrapper;
+struct q2s_digester {
 	gcry_md_hd_t hash;
 	int id;
+};
+
+enum q2s_err
+q2s_digest_begin(const char *algorithm, struct q2s_digester **out, struct q2s_diag *diag)
+{
+	struct q2s_digester *digester = calloc(1, sizeof(*digester));
+	enum q2s_err err;
+
+	if (!digester)
+		return q2si_fail_nomem(diag, "digest");
+	err = hash_open(algorithm, &digester->hash, &digester->id, diag);
+	if (err == Q2S_OK)
+		*out = digester;
+	else
+		free(digester);
+	return err;
+}
+
+void
+q2s_digest_add(struct q2s_digester *digester, const void *buf, size_t len)
+{
+	q2si_gcrypt.md_write(digester->hash, buf, len);
+}
+
+void
+q2s_digest_end(struct q2s_digester *digester, struct q2s_digest *result)
+{
+	if (result) {
+		result->len = q2si_gcrypt.md_get_algo_dlen(digester->id);
+		memcpy(result->bytes, q2si_gcrypt.md_read(digester->hash, digester->id),
+		       result->len);
+	}
+	q2si_gcrypt.md_close(digester->hash);
+	free(digester);
+}
+
+struct digest_sink {
+	struct q2si_wrapper wrapper;
+	struct q2s_digester *digester;
 	struct q2s_digest *result;
 };
 
@@ -79,7 +117,7 @@ static enum q2s_err
 digest_write(struct q2s_sink *sink, const void *buf, size_t len, struct q2s_diag *diag)
 {
 	Q2SI_TRY(q2s_sink_write(digest_of(sink)->wrapper.inner, buf, len, diag));
-	q2si_gcrypt.md_write(digest_of(sink)->hash, buf, len);
+	q2s_digest_add(digest_of(sink)->digester, buf, len);
 	return Q2S_OK;
 }
 
@@ -93,7 +131,7 @@ write_ahead(struct q2s_sink *sink, uint64_t ahead, const void *buf, size_t len,
 
 /* The kernel would move the bytes without showing them to us. */
 static enum q2s_err
-digest_copy(struct q2s_sink *sink, struct q2s_file *file, uint64_t at, uint64_t len,
+digest_copy(struct q2s_sink *sink, struct q2s_store *file, uint64_t at, uint64_t len,
 	    struct q2s_diag *diag)
 {
 	return q2si_copy_by_hand(sink, file, at, len, write_ahead, diag);
@@ -108,7 +146,7 @@ digest_zero(struct q2s_sink *sink, uint64_t len, struct q2s_diag *diag)
 	for (uint64_t left = len; left > 0;) {
 		const size_t n = q2si_min(left, Q2SI_ZEROS_SIZE);
 
-		q2si_gcrypt.md_write(digest->hash, q2si_zeros, n);
+		q2s_digest_add(digest->digester, q2si_zeros, n);
 		left -= n;
 	}
 	return Q2S_OK;
@@ -117,19 +155,19 @@ digest_zero(struct q2s_sink *sink, uint64_t len, struct q2s_diag *diag)
 static enum q2s_err
 digest_commit(struct q2s_sink *sink, struct q2s_diag *diag)
 {
-	const struct digest_sink *digest = digest_of(sink);
-	struct q2s_digest *const result = digest->result;
+	struct digest_sink *digest = digest_of(sink);
 
 	Q2SI_TRY(q2si_wrapper_commit(sink, diag));
-	result->len = q2si_gcrypt.md_get_algo_dlen(digest->id);
-	memcpy(result->bytes, q2si_gcrypt.md_read(digest->hash, digest->id), result->len);
+	q2s_digest_end(digest->digester, digest->result);
+	digest->digester = NULL;
 	return Q2S_OK;
 }
 
 static void
 digest_close(struct q2s_sink *sink)
 {
-	q2si_gcrypt.md_close(digest_of(sink)->hash);
+	if (digest_of(sink)->digester)
+		q2s_digest_end(digest_of(sink)->digester, NULL);
 	q2si_wrapper_close(sink);
 }
 
@@ -151,12 +189,12 @@ q2s_sink_digest(struct q2s_sink *inner, const char *algorithm, struct q2s_digest
 
 	if (!digest)
 		return q2si_fail_nomem(diag, "sink");
-	err = hash_open(algorithm, &digest->hash, &digest->id, diag);
+	err = q2s_digest_begin(algorithm, &digest->digester, diag);
 	if (err == Q2S_OK)
 		err = q2si_wrapper_init(&digest->wrapper, &digest_ops, inner, diag);
 	if (err != Q2S_OK) {
-		if (digest->hash)
-			q2si_gcrypt.md_close(digest->hash);
+		if (digest->digester)
+			q2s_digest_end(digest->digester, NULL);
 		free(digest);
 		return err;
 	}
@@ -180,6 +218,25 @@ q2s_digest_check(const char *algorithm, struct q2s_diag *diag)
 	(void)algorithm;
 	return q2si_fail_at(diag, Q2S_E_MISSING, "digest", Q2S_NOWHERE,
 			    "needs libgcrypt, which this build does not have");
+}
+
+enum q2s_err
+q2s_digest_begin(const char *algorithm, struct q2s_digester **out, struct q2s_diag *diag)
+{
+	(void)out;
+	return q2s_digest_check(algorithm, diag);
+}
+
+void
+q2s_digest_add(struct q2s_digester *digester, const void *buf, size_t len)
+{
+	(void)digester, (void)buf, (void)len;
+}
+
+void
+q2s_digest_end(struct q2s_digester *digester, struct q2s_digest *result)
+{
+	(void)digester, (void)result;
 }
 
 enum q2s_err

@@ -77,10 +77,10 @@ cannot(int error)
 
 /* Let both files have the same blocks. Only whole ones can be shared: EINVAL holds for this once. */
 static bool
-share(struct file_sink *file, struct q2s_file *from, uint64_t in, uint64_t out, uint64_t len)
+share(struct file_sink *file, struct q2s_store *from, uint64_t in, uint64_t out, uint64_t len)
 {
 #ifdef FICLONERANGE
-	struct file_clone_range range = { .src_fd = q2s_file_fd(from),
+	struct file_clone_range range = { .src_fd = q2s_store_fd(from),
 					  .src_offset = in,
 					  .src_length = len,
 					  .dest_offset = out };
@@ -120,11 +120,11 @@ is_remote(int fd)
 
 /* Let the server copy, as far as it does; @in, @out and @len become what is left. */
 static enum q2s_err
-serve(struct file_sink *file, struct q2s_file *from, off_t *in, off_t *out, uint64_t *len,
+serve(struct file_sink *file, struct q2s_store *from, off_t *in, off_t *out, uint64_t *len,
       struct q2s_diag *diag)
 {
 	while (*len > 0 && file->serves) {
-		const ssize_t n = copy_file_range(q2s_file_fd(from), in, file->sink.fd, out,
+		const ssize_t n = copy_file_range(q2s_store_fd(from), in, file->sink.fd, out,
 						  q2si_min(*len, MOVE_MAX), 0);
 
 		if (n == 0)
@@ -140,7 +140,7 @@ serve(struct file_sink *file, struct q2s_file *from, off_t *in, off_t *out, uint
 }
 
 static enum q2s_err
-file_copy(struct q2s_sink *sink, struct q2s_file *from, uint64_t at, uint64_t len,
+file_copy(struct q2s_sink *sink, struct q2s_store *from, uint64_t at, uint64_t len,
 	  struct q2s_diag *diag)
 {
 	struct file_sink *file = file_of(sink);
@@ -149,6 +149,9 @@ file_copy(struct q2s_sink *sink, struct q2s_file *from, uint64_t at, uint64_t le
 	off_t out = (off_t)(file->base + pos);
 	enum q2s_err err;
 
+	/* what shares blocks has no space of its own to be written to later */
+	if (q2s_store_fd(from) < 0 || sink->flags & Q2SI_SINK_SPACE)
+		return q2si_copy_by_hand(sink, from, at, len, write_ahead, diag);
 	if (file->shares && share(file, from, at, (uint64_t)out, len))
 		return Q2S_OK;
 	Q2SI_TRY(serve(file, from, &in, &out, &len, diag));
@@ -185,16 +188,33 @@ overwrite_zeros(struct q2s_sink *sink, uint64_t len, struct q2s_diag *diag)
 	return write_zeros(sink, len, diag);
 }
 
+/* Zeros, with their space, where something was before; a device has no end behind which nothing was. */
+static enum q2s_err
+allocate_over(struct q2s_sink *sink, uint64_t len, struct q2s_diag *diag)
+{
+	const off_t at = (off_t)(file_of(sink)->base + sink->pos);
+
+	if (fallocate(sink->fd, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, at, (off_t)len) == 0)
+		return Q2S_OK;
+	return write_zeros(sink, len, diag);
+}
+
 /* Space without bytes; by the C library's own means where the file system has none. */
 static enum q2s_err
 allocate(struct q2s_sink *sink, uint64_t len, struct q2s_diag *diag)
 {
-	const off_t at = (off_t)(file_of(sink)->base + sink->pos);
-	int error;
+	const struct file_sink *file = file_of(sink);
+	const uint64_t at = file->base + sink->pos;
+	const uint64_t old = at < file->old_end ? q2si_min(len, file->old_end - at) : 0;
+	int error = 0;
 
-	do {
-		error = posix_fallocate(sink->fd, at, (off_t)len);
-	} while (error == EINTR);
+	if (old > 0)
+		Q2SI_TRY(allocate_over(sink, old, diag));
+	while (old < len) {
+		error = posix_fallocate(sink->fd, (off_t)(at + old), (off_t)(len - old));
+		if (error != EINTR)
+			break;
+	}
 	return error ? q2si_sink_errno(sink, error, "allocating space failed", diag) : Q2S_OK;
 }
 
@@ -206,7 +226,7 @@ file_zero(struct q2s_sink *sink, uint64_t len, struct q2s_diag *diag)
 
 	if (sink->flags & Q2S_SINK_FULL)
 		return write_zeros(sink, len, diag);
-	if (sink->flags & Q2S_SINK_ALLOCATE && !file->device)
+	if (sink->flags & Q2S_SINK_ALLOCATE)
 		return allocate(sink, len, diag);
 	if (at >= file->old_end)
 		return Q2S_OK; /* nothing there: the next write, or commit, leaves a hole */

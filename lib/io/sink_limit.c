@@ -12,8 +12,6 @@
 /* Steps are an eighth of a second long, so that the flow is even, but no larger than this. */
 #define STEP_MAX (1u << 20)
 #define STEPS_PER_SECOND 8
-/* No sleep is longer: whoever watches wants to be asked now and then. */
-#define SLEEP_MAX (SECOND / 4)
 /* A rate that nothing reaches needs no more precision than this. */
 #define RATE_MAX ((uint64_t)1 << 40)
 
@@ -85,6 +83,8 @@ clock_sleep(void *opaque, uint64_t nanoseconds)
 	(void)clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
 }
 
+const struct q2si_clock q2si_clock_monotonic = { .now = clock_now, .sleep = clock_sleep };
+
 /* ---- the sink ---------------------------------------------------------------------------- */
 
 struct limit_sink {
@@ -118,7 +118,7 @@ pace(struct limit_sink *limit, uint64_t ahead, uint64_t len, uint64_t *out, stru
 		if (*out > 0)
 			return Q2S_OK;
 		Q2SI_TRY(observe(limit, ahead, diag));
-		clock->sleep(clock->opaque, q2si_min(wait, SLEEP_MAX));
+		clock->sleep(clock->opaque, q2si_min(wait, Q2SI_LIMIT_SLEEP_MAX));
 	}
 }
 
@@ -136,7 +136,7 @@ limit_write(struct q2s_sink *sink, const void *buf, size_t len, struct q2s_diag 
 }
 
 static enum q2s_err
-limit_copy(struct q2s_sink *sink, struct q2s_file *file, uint64_t at, uint64_t len,
+limit_copy(struct q2s_sink *sink, struct q2s_store *file, uint64_t at, uint64_t len,
 	   struct q2s_diag *diag)
 {
 	struct limit_sink *limit = (struct limit_sink *)sink;
@@ -204,7 +204,5 @@ enum q2s_err
 q2s_sink_limit(struct q2s_sink *inner, uint64_t rate, const struct q2s_observer *observer,
 	       uint64_t total, struct q2s_sink **out, struct q2s_diag *diag)
 {
-	static const struct q2si_clock real = { .now = clock_now, .sleep = clock_sleep };
-
-	return q2si_sink_limit(inner, rate, observer, total, &real, out, diag);
+	return q2si_sink_limit(inner, rate, observer, total, &q2si_clock_monotonic, out, diag);
 }

@@ -93,14 +93,14 @@ let_reader_read(const struct stream_sink *stream, ssize_t taken)
 }
 
 static enum q2s_err
-stream_copy(struct q2s_sink *sink, struct q2s_file *file, uint64_t at, uint64_t len,
+stream_copy(struct q2s_sink *sink, struct q2s_store *file, uint64_t at, uint64_t len,
 	    struct q2s_diag *diag)
 {
 	struct stream_sink *stream = stream_of(sink);
 	off_t offset = (off_t)at;
 
-	while (len > 0 && stream->sends) {
-		const ssize_t n = sendfile(stream->sink.fd, q2s_file_fd(file), &offset,
+	while (len > 0 && stream->sends && q2s_store_fd(file) >= 0) {
+		const ssize_t n = sendfile(stream->sink.fd, q2s_store_fd(file), &offset,
 					   q2si_min(len, SEND_MAX));
 
 		if (n == 0)

@@ -26,7 +26,7 @@ struct q2s_spool {
 	size_t count;
 	_Atomic uint64_t held;
 	_Atomic uint64_t size;
-	struct q2s_file *file; /* NULL until the budget is used up */
+	struct q2s_store *file; /* NULL until the budget is used up */
 };
 
 enum q2s_err
@@ -51,7 +51,7 @@ q2s_spool_free(struct q2s_spool *spool)
 	for (size_t i = 0; i < spool->count; i++)
 		free(spool->blocks[i]);
 	free(spool->blocks);
-	q2s_file_close(spool->file);
+	q2s_store_unref(spool->file);
 	free(spool->folder);
 	free(spool);
 }
@@ -75,7 +75,7 @@ begin_file(struct q2s_spool *spool, struct q2s_diag *diag)
 	Q2SI_AUTO_CLOSE int fd = -1;
 
 	Q2SI_TRY(q2si_nameless_open(spool->folder, &fd, diag));
-	Q2SI_TRY(q2s_file_from_fd(fd, spool->folder, &spool->file, diag));
+	Q2SI_TRY(q2s_store_from_fd(fd, spool->folder, &spool->file, diag));
 	fd = -1;
 	return Q2S_OK;
 }
@@ -86,7 +86,7 @@ append_file(struct q2s_spool *spool, const uint8_t *buf, size_t len, struct q2s_
 	if (!spool->file)
 		Q2SI_TRY(begin_file(spool, diag));
 	while (len > 0) {
-		const ssize_t n = pwrite(q2s_file_fd(spool->file), buf, len,
+		const ssize_t n = pwrite(q2s_store_fd(spool->file), buf, len,
 					 (off_t)(spool->size - spool->held));
 
 		if (n < 0 && errno == EINTR)
@@ -165,10 +165,10 @@ q2s_spool_read(struct q2s_spool *spool, uint64_t at, void *buf, size_t len, stru
 		memcpy(to, held, n);
 	if (len == 0)
 		return Q2S_OK;
-	return q2s_file_read(spool->file, at - spool->held, to, len, diag);
+	return q2s_store_read(spool->file, at - spool->held, to, len, diag);
 }
 
-struct q2s_file *
+struct q2s_store *
 q2s_spool_place(struct q2s_spool *spool, uint64_t at, uint64_t *file_at, uint64_t *len)
 {
 	if (at < spool->held) {

@@ -32,24 +32,24 @@ afford(struct q2si_ahead_budget *budget, uint64_t len)
 
 /* One byte may be there by chance, or have come while we asked. */
 static bool
-seems_cached(struct q2s_file *file, uint64_t from, uint64_t until)
+seems_cached(struct q2s_store *file, uint64_t from, uint64_t until)
 {
 	for (uint64_t at = from; at < until; at += SAMPLE)
-		if (!q2s_file_is_cached(file, q2si_min(at + SAMPLE, until) - 1))
+		if (!q2s_store_is_cached(file, q2si_min(at + SAMPLE, until) - 1))
 			return false;
 	return true;
 }
 
 static void
-ask(const struct q2si_ahead *ahead, struct q2s_file *file, uint64_t at, uint64_t len, uint32_t step,
-    uint32_t peek)
+ask(const struct q2si_ahead *ahead, struct q2s_store *file, uint64_t at, uint64_t len,
+    uint32_t step, uint32_t peek)
 {
 	if (peek == step || afford(ahead->budget, len)) {
-		q2s_file_will_need(file, at, len);
+		q2s_store_will_need(file, at, len);
 		return;
 	}
 	for (uint64_t done = 0; done < len; done += step)
-		q2s_file_will_need(file, at + done, q2si_min(peek, len - done));
+		q2s_store_will_need(file, at + done, q2si_min(peek, len - done));
 }
 
 void
@@ -59,7 +59,7 @@ q2si_ahead(struct q2si_ahead *ahead, const struct q2s_extent *extent, uint64_t s
 	const uint64_t at = extent->at + skip, end = at + len;
 	const bool goes_on = ahead->file == extent->file && at >= ahead->from && at <= ahead->until;
 
-	if (!extent->file || q2s_file_is_arriving(extent->file))
+	if (!extent->file)
 		return;
 	if (goes_on && (ahead->until >= end || ahead->until - at >= WINDOW / 2))
 		return;

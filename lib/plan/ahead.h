@@ -19,7 +19,7 @@ struct q2si_ahead_budget {
 /** What one thread has seen to. Zero-initialise, then set @budget. */
 struct q2si_ahead {
 	struct q2si_ahead_budget *budget;
-	const struct q2s_file *file;
+	const struct q2s_store *file;
 	uint64_t from, until; /* of @file: in the cache, or on its way */
 };
 

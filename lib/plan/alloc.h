@@ -30,6 +30,7 @@ struct q2s_alloc {
 	size_t table_count, table_room;
 	uint64_t clusters; /* host clusters of the data area */
 	uint64_t streams;  /* bytes of compressed streams */
+	uint64_t spare;    /* host clusters that q2s_alloc_fill() added: nothing is in them yet */
 	struct q2si_owners owners; /* whose clusters are shared */
 	uint64_t references_max;   /* that streams in one host cluster may have together */
 	bool shares;               /* there is a slot that shares */

@@ -21,9 +21,22 @@ put_ext(struct cluster0 *at, uint32_t type, struct q2s_bytes data, struct q2s_di
 			      diag);
 }
 
+static bool
+is_marked(const struct q2s_spec *spec)
+{
+	return !q2s_id_is_none(&spec->mark.id);
+}
+
+/* What is no part of the format is named only where it is used. */
+static bool
+is_named(const struct q2s_spec *spec, unsigned kind, unsigned bit)
+{
+	return kind != 2 || 1ull << bit != Q2S_AUTOCLEAR_MARK || is_marked(spec);
+}
+
 /* All names that we know: they only serve messages, so a full cluster goes without them. */
 static size_t
-feature_table(uint8_t *raw, size_t cap)
+feature_table(const struct q2s_spec *spec, uint8_t *raw, size_t cap)
 {
 	size_t len = 0;
 
@@ -32,7 +45,7 @@ feature_table(uint8_t *raw, size_t cap)
 			const char *name = q2s_feature_name(kind, bit);
 			struct q2s_feature_item item = { .kind = kind, .bit = bit };
 
-			if (!name)
+			if (!name || !is_named(spec, kind, bit))
 				continue;
 			(void)snprintf(item.name, sizeof(item.name), "%s", name);
 			q2s_feature_item_encode(&item, raw + len);
@@ -43,10 +56,11 @@ feature_table(uint8_t *raw, size_t cap)
 }
 
 static enum q2s_err
-put_feature_names(struct cluster0 *at, size_t reserve, struct q2s_diag *diag)
+put_feature_names(struct cluster0 *at, const struct q2s_spec *spec, size_t reserve,
+		  struct q2s_diag *diag)
 {
 	uint8_t raw[16 * Q2S_FEATURE_NAME_SIZE];
-	const size_t len = feature_table(raw, sizeof(raw));
+	const size_t len = feature_table(spec, raw, sizeof(raw));
 
 	if (at->pos + Q2S_EXT_HEAD_SIZE + len + reserve > at->cap)
 		return Q2S_OK;
@@ -76,9 +90,36 @@ put_luks(struct cluster0 *at, q2s_host luks, uint64_t length, struct q2s_diag *d
 }
 
 static enum q2s_err
+put_bitmaps(struct cluster0 *at, const struct q2s_spec *spec, const struct q2s_layout *layout,
+	    struct q2s_diag *diag)
+{
+	const struct q2s_ext_bitmaps bitmaps = {
+		.count = (uint32_t)spec->bitmap_count,
+		.directory_size = layout->bitmap_directory_bytes,
+		.directory_offset = layout->bitmap_directory,
+	};
+	uint8_t raw[Q2S_EXT_BITMAPS_SIZE];
+
+	q2s_ext_bitmaps_encode(&bitmaps, raw);
+	return put_ext(at, Q2S_EXT_BITMAPS, (struct q2s_bytes){ raw, sizeof(raw) }, diag);
+}
+
+static enum q2s_err
+put_mark(struct cluster0 *at, const struct q2s_mark *mark, struct q2s_diag *diag)
+{
+	uint8_t raw[Q2S_EXT_MARK_SIZE];
+
+	q2s_ext_mark_encode(mark, raw);
+	return put_ext(at, Q2S_EXT_MARK, (struct q2s_bytes){ raw, sizeof(raw) }, diag);
+}
+
+static enum q2s_err
 put_extensions(const struct q2s_spec *spec, const struct q2s_layout *layout, struct cluster0 *at,
 	       struct q2s_diag *diag)
 {
+	const size_t bitmaps = spec->bitmap_count ? Q2S_EXT_HEAD_SIZE + Q2S_EXT_BITMAPS_SIZE : 0;
+	const size_t mark = is_marked(spec) ? Q2S_EXT_HEAD_SIZE + Q2S_EXT_MARK_SIZE : 0;
+
 	if (spec->backing_format.data)
 		Q2SI_TRY(put_ext(at, Q2S_EXT_BACKING_FORMAT, spec->backing_format, diag));
 	if (spec->data_file_name.data)
@@ -86,7 +127,13 @@ put_extensions(const struct q2s_spec *spec, const struct q2s_layout *layout, str
 	if (spec->luks.data)
 		Q2SI_TRY(put_luks(at, layout->luks, spec->luks.len, diag));
 	if (spec->geom.version >= 3)
-		Q2SI_TRY(put_feature_names(at, Q2S_EXT_HEAD_SIZE + spec->backing_name.len, diag));
+		Q2SI_TRY(put_feature_names(at, spec,
+					   Q2S_EXT_HEAD_SIZE + spec->backing_name.len + bitmaps + mark,
+					   diag));
+	if (spec->bitmap_count)
+		Q2SI_TRY(put_bitmaps(at, spec, layout, diag));
+	if (is_marked(spec))
+		Q2SI_TRY(put_mark(at, &spec->mark, diag));
 	return put_ext(at, Q2S_EXT_END, (struct q2s_bytes){ 0 }, diag);
 }
 
@@ -102,6 +149,14 @@ incompatible_features(const struct q2s_spec *spec)
 	if (spec->geom.extended)
 		bits |= Q2S_INCOMPAT_EXTENDED_L2;
 	return bits;
+}
+
+static uint64_t
+autoclear_features(const struct q2s_spec *spec)
+{
+	return (spec->data_file_raw ? Q2S_AUTOCLEAR_DATA_FILE_RAW : 0) |
+	       (spec->bitmap_count ? Q2S_AUTOCLEAR_BITMAPS : 0) |
+	       (is_marked(spec) ? Q2S_AUTOCLEAR_MARK : 0);
 }
 
 static struct q2s_header
@@ -120,7 +175,7 @@ header_of(const struct q2s_spec *spec, const struct q2s_layout *layout)
 		.refcount_table_clusters = (uint32_t)layout->refcount_table_clusters,
 		.incompatible_features = incompatible_features(spec),
 		.compatible_features = spec->lazy_refcounts ? Q2S_COMPAT_LAZY_REFCOUNTS : 0,
-		.autoclear_features = spec->data_file_raw ? Q2S_AUTOCLEAR_DATA_FILE_RAW : 0,
+		.autoclear_features = autoclear_features(spec),
 		.refcount_order = geom->refcount_order,
 		.header_length = geom->version >= 3 ? Q2S_HEADER_V3_SIZE : Q2S_HEADER_V2_SIZE,
 		.compression_type = spec->compression_type,

@@ -21,16 +21,18 @@ q2s_plan_measure(const struct q2s_plan *plan, struct q2s_measure *out, struct q2
 	const struct q2s_geom *geom = &plan->spec.geom;
 	/* With a data file, or over a backing file, QEMU counts as if all were allocated. */
 	const bool all = plan->spec.backing_name.data != NULL;
-	const uint64_t data = all ? geom->clusters : plan->alloc->clusters;
+	const uint64_t data = all ? geom->clusters : plan->alloc->clusters - plan->alloc->spare;
 	const uint64_t metadata = full_metadata(geom);
 	/* A fully allocated image may be one that nobody could write: it is measured all the same. */
 	const struct q2s_refcount_size refs = q2si_refcount_size(geom, metadata + geom->clusters);
-	const uint64_t fixed = metadata + refs.blocks + refs.table_clusters;
+	const uint64_t fixed =
+		metadata + refs.blocks + refs.table_clusters + plan->layout.luks_clusters;
 
 	(void)diag;
 	*out = (struct q2s_measure){
 		.required = (fixed + data) << geom->cluster_bits,
 		.fully_allocated = (fixed + geom->clusters) << geom->cluster_bits,
+		.bitmaps = plan->bitmaps.full_bytes,
 		.length = plan->layout.length,
 	};
 	return Q2S_OK;

@@ -122,6 +122,23 @@ count_owners(const struct q2s_plan *plan, size_t rank, const struct block *block
 	return Q2S_OK;
 }
 
+/* What was reserved behind the header and is not needed is free. */
+static enum q2s_err
+clear_front(const struct q2s_plan *plan, const struct block *block, struct q2s_diag *diag)
+{
+	const struct q2s_layout *layout = &plan->layout;
+	const uint32_t bits = block->geom->cluster_bits;
+	const bool has_l1 = layout->l1.v < layout->data.v;
+	const uint64_t first = 1 + (has_l1 ? layout->l1_clusters : 0);
+	const uint64_t from = q2si_max(first, block->first);
+	const uint64_t end = q2si_min(layout->data.v >> bits, block->first + block->used);
+
+	if (!plan->spec.data_first || from >= end)
+		return Q2S_OK;
+	return q2s_refcount_fill(block->geom, block->counts, (uint32_t)(from - block->first),
+				 (uint32_t)(end - from), 0, diag);
+}
+
 /* Every host cluster of the file is used once, but for those that streams or entries share. */
 static enum q2s_err
 refblock_cluster(const struct q2s_plan *plan, uint64_t index, uint8_t *buf, struct q2s_diag *diag)
@@ -136,6 +153,7 @@ refblock_cluster(const struct q2s_plan *plan, uint64_t index, uint8_t *buf, stru
 		block.used = (uint32_t)q2si_min(total - block.first, geom->block_entries);
 	memset(buf, 0, geom->cluster_size);
 	Q2SI_TRY(q2s_refcount_fill(geom, buf, 0, block.used, 1, diag));
+	Q2SI_TRY(clear_front(plan, &block, diag));
 	if (alloc->streams == 0 && alloc->owners.count == 0)
 		return Q2S_OK;
 	for (size_t rank = q2si_alloc_find_data(alloc, q2si_max(block.first, data) - data);
@@ -293,10 +311,16 @@ q2si_metadata_cluster(const struct q2s_plan *plan, uint64_t cluster, uint8_t *bu
 	const uint64_t at = cluster << geom->cluster_bits;
 	const uint32_t bits = geom->cluster_bits;
 
+	if (at >= layout->l1.v && (at - layout->l1.v) >> bits < layout->l1_clusters)
+		return l1_cluster(plan, (at - layout->l1.v) >> bits, buf, diag);
+	if (plan->spec.data_first && cluster > 0 && at < layout->data.v) {
+		memset(buf, 0, geom->cluster_size);
+		return Q2S_OK;
+	}
 	if (at >= layout->l2.v)
 		return l2_cluster(plan, (size_t)((at - layout->l2.v) >> bits), buf, diag);
-	if (at >= layout->l1.v)
-		return l1_cluster(plan, (at - layout->l1.v) >> bits, buf, diag);
+	if (at >= layout->bitmaps.v)
+		return q2si_bitmaps_cluster(plan, (at - layout->bitmaps.v) >> bits, buf, diag);
 	if (at >= layout->luks.v)
 		return luks_cluster(plan, (at - layout->luks.v) >> bits, buf);
 	if (at >= layout->refcount_blocks.v)

@@ -142,14 +142,16 @@ stretch(struct q2s_pieces *pieces, struct q2s_piece *out)
 
 /*
  * The last guest cluster may be partial. Nothing but zeros can follow it in the data area, so what
- * is cut off here is made up for at the very end.
+ * is cut off here is made up for at the very end. In an encrypted image these zeros are encrypted
+ * like those before: they are what a guest sees should the disk become larger.
  */
 static void
 clip(const struct q2s_pieces *pieces, struct q2s_piece *piece)
 {
 	const uint64_t size = geom_of(pieces)->size;
 
-	if (piece->kind != Q2S_PIECE_GUEST || piece->guest.v + piece->len <= size)
+	if (piece->kind != Q2S_PIECE_GUEST || piece->guest.v + piece->len <= size ||
+	    pieces->plan->spec.luks.data)
 		return;
 	if (piece->guest.v >= size)
 		piece->kind = Q2S_PIECE_ZERO;

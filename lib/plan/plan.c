@@ -42,7 +42,8 @@ make(struct q2s_plan *plan, struct q2s_alloc *alloc, struct q2s_diag *diag)
 	Q2SI_TRY(q2s_spec_check(&plan->spec, diag));
 	Q2SI_TRY(keep_strings(plan, diag));
 	Q2SI_TRY(q2si_alloc_finish(alloc, diag));
-	Q2SI_TRY(q2si_layout_make(&plan->spec, alloc, &plan->layout, diag));
+	Q2SI_TRY(q2si_bitmaps_make(&plan->spec, &plan->bitmaps, diag));
+	Q2SI_TRY(q2si_layout_make(&plan->spec, alloc, &plan->bitmaps, &plan->layout, diag));
 	plan->header = malloc(plan->spec.geom.cluster_size);
 	if (!plan->header)
 		return q2si_fail_nomem(diag, "header cluster");
@@ -76,8 +77,10 @@ q2s_plan_free(struct q2s_plan *plan)
 		return;
 	q2s_alloc_free(plan->alloc);
 	free(plan->strings);
+	q2si_bitmaps_free(&plan->bitmaps);
 	free(plan->header);
 	q2si_sums_free(&plan->sums);
+	q2s_bits_unref(plan->scope);
 	free(plan);
 }
 

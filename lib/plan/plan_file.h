@@ -8,13 +8,13 @@
 
 #define Q2SI_PLAN_MAGIC "q2s-plan"
 #define Q2SI_PLAN_MAGIC_SIZE 8u
-#define Q2SI_PLAN_VERSION 3u
+#define Q2SI_PLAN_VERSION 5u
 
 /* Head: magic, u32 version, u32 zero, u64 bytes of the body; then the body, then u32 CRC-32. */
 #define Q2SI_PLAN_HEAD_SIZE 24u
 #define Q2SI_PLAN_TAIL_SIZE 4u
 /* A plan is read whole. One for a full disk of 2 EiB is smaller than this. */
-#define Q2SI_PLAN_MAX_BYTES (1ull << 32)
+#define Q2SI_PLAN_MAX_BYTES (SIZE_MAX / 2 < 1ull << 32 ? SIZE_MAX / 2 : 1ull << 32)
 
 /* Strings and lists have a count in front; nothing that a correct plan holds is longer. */
 #define Q2SI_PLAN_STRING_MAX 65536u

@@ -12,16 +12,31 @@
 #include "base/cleanup.h"
 #include "base/diag.h"
 #include "disk/disk.h"
+#include "plan/bits.h"
 #include "plan/plan.h"
 #include "plan/plan_body.h"
 #include "plan/plan_file.h"
 
 static enum q2s_err
+get_mark(struct q2si_body *body, struct q2s_mark *out)
+{
+	struct q2s_bytes raw;
+
+	Q2SI_TRY(q2si_body_string(body, &raw));
+	if (!raw.data)
+		return Q2S_OK;
+	const struct q2s_ext ext = { .type = Q2S_EXT_MARK, .len = (uint32_t)raw.len,
+				     .at = Q2S_NOWHERE, .data = raw.data };
+
+	return q2s_ext_mark_decode(&ext, out, body->diag);
+}
+
+static enum q2s_err
 get_spec(struct q2si_body *body, struct q2s_spec *out)
 {
-	uint64_t v[9];
+	uint64_t v[10];
 
-	for (size_t i = 0; i < 9; i++)
+	for (size_t i = 0; i < 10; i++)
 		Q2SI_TRY(q2si_body_number(body, i == 5 ? UINT64_MAX : UINT8_MAX, &v[i]));
 	const struct q2s_geom_params params = {
 		.version = (uint32_t)v[0],
@@ -36,11 +51,75 @@ get_spec(struct q2si_body *body, struct q2s_spec *out)
 		.compression_type = (uint8_t)v[6],
 		.lazy_refcounts = v[7] != 0,
 		.data_file_raw = v[8] != 0,
+		.difference = v[9] != 0,
 	};
 	Q2SI_TRY(q2s_geom_init(&params, &out->geom, body->diag));
 	Q2SI_TRY(q2si_body_string(body, &out->backing_name));
 	Q2SI_TRY(q2si_body_string(body, &out->backing_format));
-	return q2si_body_string(body, &out->data_file_name);
+	Q2SI_TRY(q2si_body_string(body, &out->data_file_name));
+	return get_mark(body, &out->mark);
+}
+
+/* Bitmaps, in order; free with free_bitmaps(), also on failure. */
+struct bitmaps {
+	struct q2s_spec_bitmap *list;
+	size_t count;
+};
+
+static void
+free_bitmaps(struct bitmaps *bitmaps)
+{
+	for (size_t i = 0; i < bitmaps->count; i++)
+		q2s_bits_unref(bitmaps->list[i].bits);
+	free(bitmaps->list);
+}
+
+static enum q2s_err
+get_bits(struct q2si_body *body, struct q2s_bits *bits)
+{
+	uint64_t count, start, len, end = 0;
+
+	Q2SI_TRY(q2si_body_number(body, UINT64_MAX, &count));
+	for (uint64_t i = 0; i < count; i++) {
+		Q2SI_TRY(q2si_body_number(body, bits->count, &start));
+		Q2SI_TRY(q2si_body_number(body, bits->count - start, &len));
+		if (len == 0 || start < end)
+			return q2si_plan_damaged(body->diag, "the bits of a bitmap are not in order");
+		end = start + len;
+		Q2SI_TRY(q2si_bits_set(bits, start, end, body->diag));
+	}
+	return Q2S_OK;
+}
+
+static enum q2s_err
+get_bitmap(struct q2si_body *body, uint64_t size, struct q2s_spec_bitmap *out)
+{
+	uint64_t granularity_bits, enabled;
+
+	Q2SI_TRY(q2si_body_string(body, &out->name));
+	Q2SI_TRY(q2si_body_number(body, UINT8_MAX, &granularity_bits));
+	Q2SI_TRY(q2si_body_number(body, 1, &enabled));
+	out->granularity_bits = (uint32_t)granularity_bits;
+	out->enabled = enabled != 0;
+	Q2SI_TRY(q2s_bits_new(size, out->granularity_bits, &out->bits, body->diag));
+	return get_bits(body, out->bits);
+}
+
+static enum q2s_err
+get_bitmaps(struct q2si_body *body, struct q2s_spec *spec, struct bitmaps *out)
+{
+	uint64_t count;
+
+	/* Each takes 32 bytes, so that no number in the file asks for more memory than it has. */
+	Q2SI_TRY(q2si_body_number(body, body->left / 32, &count));
+	out->list = calloc(count + 1, sizeof(*out->list));
+	if (!out->list)
+		return q2si_fail_nomem(body->diag, "plan");
+	while (out->count < count)
+		Q2SI_TRY(get_bitmap(body, spec->geom.size, &out->list[out->count++]));
+	spec->bitmaps = out->list;
+	spec->bitmap_count = out->count;
+	return Q2S_OK;
 }
 
 static enum q2s_err
@@ -65,22 +144,22 @@ get_note(struct q2si_body *body, struct q2s_plan_note *out)
 /* ---- is it the source that was planned for? ------------------------------------------------ */
 
 static enum q2s_err
-changed(struct q2s_diag *diag, const struct q2s_file *file, const char *what)
+changed(struct q2s_diag *diag, const struct q2s_store *file, const char *what)
 {
 	const enum q2s_err err = q2si_fail_at(diag, Q2S_E_CHANGED, "source", Q2S_NOWHERE,
 					      "%s is not what it was when the plan was made", what);
 
-	return file ? q2si_in_file(diag, err, q2s_file_name(file)) : err;
+	return file ? q2si_in_file(diag, err, q2s_store_name(file)) : err;
 }
 
 static enum q2s_err
-get_ident(struct q2si_body *body, struct q2s_file_ident *out)
+get_ident(struct q2si_body *body, struct q2s_store_ident *out)
 {
 	uint64_t v[7];
 
 	for (size_t i = 0; i < 7; i++)
 		Q2SI_TRY(q2si_body_number(body, i == 2 || i == 6 ? UINT32_MAX : UINT64_MAX, &v[i]));
-	*out = (struct q2s_file_ident){
+	*out = (struct q2s_store_ident){
 		.size = v[0],
 		.mtime_sec = (int64_t)v[1],
 		.mtime_nsec = (uint32_t)v[2],
@@ -94,25 +173,39 @@ get_ident(struct q2si_body *body, struct q2s_file_ident *out)
 
 /*
  * @proved: it is the same file, and its change time says that nobody touched it. A copy, or what
- * another machine has, has a change time of its own. A device has no times, which prove nothing.
+ * another machine has, has a change time of its own. What has no times, as a device, proves
+ * nothing.
  */
 static enum q2s_err
-match_file(struct q2si_body *body, const struct q2s_file *file, bool *proved)
+match_file(struct q2si_body *body, const struct q2s_store *file, bool *proved)
 {
-	struct q2s_file_ident was = { 0 }, is;
+	struct q2s_store_ident was = { 0 }, is;
 
 	Q2SI_TRY(get_ident(body, &was));
 	if (!file)
 		return changed(body->diag, NULL, "the number of its files");
-	q2s_file_ident(file, &is);
+	q2s_store_ident(file, &is);
 	if (is.size != was.size)
 		return changed(body->diag, file, "its size");
 	if (is.mtime_sec != was.mtime_sec || is.mtime_nsec != was.mtime_nsec)
 		return changed(body->diag, file, "its modification time");
-	*proved = is.dev == was.dev && is.ino == was.ino && !q2s_file_is_block_device(file);
+	*proved = is.dev == was.dev && is.ino == was.ino && (is.ctime_sec || is.ctime_nsec);
 	if (*proved && (is.ctime_sec != was.ctime_sec || is.ctime_nsec != was.ctime_nsec))
 		return changed(body->diag, file, "its change time");
 	return Q2S_OK;
+}
+
+/* Which part of the disk the sums are about; none for all of it. */
+static enum q2s_err
+get_scope(struct q2si_body *body, uint64_t size, struct q2s_bits **out)
+{
+	uint64_t granularity_bits;
+
+	Q2SI_TRY(q2si_body_number(body, UINT8_MAX, &granularity_bits));
+	if (granularity_bits == 0)
+		return Q2S_OK;
+	Q2SI_TRY(q2s_bits_new(size, (uint32_t)granularity_bits, out, body->diag));
+	return get_bits(body, *out);
 }
 
 /* @out: what the data was. */
@@ -255,28 +348,48 @@ make_plan(struct q2si_body *body, const struct q2s_spec *spec, struct q2s_plan *
 	return err;
 }
 
+/* What follows the specification. */
+static enum q2s_err
+get_rest(struct q2si_body *body, const struct q2s_spec *spec, struct q2s_disk *disk,
+	 struct q2s_plan **out, struct q2s_plan_note *note)
+{
+	struct q2si_sums sums = { 0 };
+	struct q2s_bits *scope = NULL;
+	bool proved = false;
+	enum q2s_err err;
+
+	Q2SI_TRY(get_note(body, note));
+	Q2SI_TRY(match_source(body, disk, &proved));
+	err = get_scope(body, q2s_disk_size(disk), &scope);
+	if (err == Q2S_OK)
+		err = get_sums(body, q2s_disk_size(disk), &sums);
+	if (err == Q2S_OK)
+		err = make_plan(body, spec, out);
+	if (err != Q2S_OK) {
+		q2si_sums_free(&sums);
+		q2s_bits_unref(scope);
+		return err;
+	}
+	(*out)->sums = sums;
+	(*out)->scope = scope;
+	(*out)->doubtful = !proved && !spec->data_file_raw;
+	return Q2S_OK;
+}
+
 static enum q2s_err
 get_plan(struct q2si_body *body, struct q2s_disk *disk, struct q2s_plan **out,
 	 struct q2s_plan_note *note)
 {
-	struct q2si_sums sums = { 0 };
+	struct bitmaps bitmaps = { 0 };
 	struct q2s_spec spec;
-	bool proved = false;
 	enum q2s_err err;
 
 	Q2SI_TRY(get_spec(body, &spec));
-	Q2SI_TRY(get_note(body, note));
-	Q2SI_TRY(match_source(body, disk, &proved));
-	err = get_sums(body, q2s_disk_size(disk), &sums);
+	err = get_bitmaps(body, &spec, &bitmaps);
 	if (err == Q2S_OK)
-		err = make_plan(body, &spec, out);
-	if (err != Q2S_OK) {
-		q2si_sums_free(&sums);
-		return err;
-	}
-	(*out)->sums = sums;
-	(*out)->doubtful = !proved && !spec.data_file_raw;
-	return Q2S_OK;
+		err = get_rest(body, &spec, disk, out, note);
+	free_bitmaps(&bitmaps);
+	return err;
 }
 
 /* The head says how long the body is; the checksum covers both. */
@@ -302,10 +415,10 @@ check_frame(const uint8_t *raw, uint64_t size, struct q2s_diag *diag)
 }
 
 enum q2s_err
-q2s_plan_load(struct q2s_file *file, struct q2s_disk *disk, struct q2s_plan **out,
+q2s_plan_load(struct q2s_store *file, struct q2s_disk *disk, struct q2s_plan **out,
 	      struct q2s_plan_note *note, struct q2s_diag *diag)
 {
-	const uint64_t size = q2s_file_size(file);
+	const uint64_t size = q2s_store_size(file);
 	Q2SI_AUTO_FREE uint8_t *raw = NULL;
 	struct q2si_body body = { .diag = diag };
 	enum q2s_err err;
@@ -315,7 +428,7 @@ q2s_plan_load(struct q2s_file *file, struct q2s_disk *disk, struct q2s_plan **ou
 	raw = malloc(size + 1);
 	if (!raw)
 		return q2si_fail_nomem(diag, "plan");
-	Q2SI_TRY(q2s_file_read(file, 0, raw, size, diag));
+	Q2SI_TRY(q2s_store_read(file, 0, raw, size, diag));
 	err = check_frame(raw, size, diag);
 	if (err == Q2S_OK) {
 		body.at = raw + Q2SI_PLAN_HEAD_SIZE;
@@ -323,5 +436,5 @@ q2s_plan_load(struct q2s_file *file, struct q2s_disk *disk, struct q2s_plan **ou
 		err = get_plan(&body, disk, out, note);
 	}
 	/* what is wrong is wrong with the plan, unless it is the source that changed */
-	return err == Q2S_E_CHANGED ? err : q2si_in_file(diag, err, q2s_file_name(file));
+	return err == Q2S_E_CHANGED ? err : q2si_in_file(diag, err, q2s_store_name(file));
 }

@@ -7,8 +7,11 @@
 
 #include "base/bytes.h"
 #include "base/diag.h"
+#include "base/options.h"
+#include "plan/bits.h"
 #include "plan/plan.h"
 #include "plan/plan_file.h"
+#include "plan/scope.h"
 
 /* The body while it grows. */
 struct body {
@@ -41,6 +44,50 @@ put_string(struct body *body, struct q2s_bytes string)
 	return string.data ? put_bytes(body, string.data, string.len) : Q2S_OK;
 }
 
+/* The dirty runs, in granules; how many there are comes first. */
+static enum q2s_err
+put_bits(struct body *body, const struct q2s_bits *bits)
+{
+	uint64_t count = 0, start, end = 0;
+
+	if (!bits)
+		return put_number(body, 0);
+	while (q2si_bits_next(bits, end, &start, &end))
+		count++;
+	Q2SI_TRY(put_number(body, count));
+	for (end = 0; q2si_bits_next(bits, end, &start, &end);) {
+		Q2SI_TRY(put_number(body, start));
+		Q2SI_TRY(put_number(body, end - start));
+	}
+	return Q2S_OK;
+}
+
+static enum q2s_err
+put_bitmaps(struct body *body, const struct q2s_spec *spec)
+{
+	Q2SI_TRY(put_number(body, spec->bitmap_count));
+	for (size_t i = 0; i < spec->bitmap_count; i++) {
+		const struct q2s_spec_bitmap *bitmap = &spec->bitmaps[i];
+
+		Q2SI_TRY(put_string(body, bitmap->name));
+		Q2SI_TRY(put_number(body, bitmap->granularity_bits));
+		Q2SI_TRY(put_number(body, bitmap->enabled));
+		Q2SI_TRY(put_bits(body, bitmap->bits));
+	}
+	return Q2S_OK;
+}
+
+/* As it stands in the image, or no string. */
+static enum q2s_err
+put_mark(struct body *body, const struct q2s_mark *mark)
+{
+	uint8_t raw[Q2S_EXT_MARK_SIZE];
+	const bool marked = !q2s_id_is_none(&mark->id);
+
+	q2s_ext_mark_encode(mark, raw);
+	return put_string(body, (struct q2s_bytes){ marked ? raw : NULL, sizeof(raw) });
+}
+
 static enum q2s_err
 put_spec(struct body *body, const struct q2s_spec *spec)
 {
@@ -48,13 +95,16 @@ put_spec(struct body *body, const struct q2s_spec *spec)
 		spec->geom.version,  spec->geom.cluster_bits, spec->geom.refcount_order,
 		spec->geom.extended, spec->geom.data_file,    spec->geom.size,
 		spec->compression_type, spec->lazy_refcounts, spec->data_file_raw,
+		spec->difference,
 	};
 
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
 		Q2SI_TRY(put_number(body, numbers[i]));
 	Q2SI_TRY(put_string(body, spec->backing_name));
 	Q2SI_TRY(put_string(body, spec->backing_format));
-	return put_string(body, spec->data_file_name);
+	Q2SI_TRY(put_string(body, spec->data_file_name));
+	Q2SI_TRY(put_mark(body, &spec->mark));
+	return put_bitmaps(body, spec);
 }
 
 static enum q2s_err
@@ -74,11 +124,11 @@ put_note(struct body *body, const struct q2s_plan_note *note)
 }
 
 static enum q2s_err
-put_file(struct body *body, const struct q2s_file *file)
+put_file(struct body *body, const struct q2s_store *file)
 {
-	struct q2s_file_ident ident;
+	struct q2s_store_ident ident;
 
-	q2s_file_ident(file, &ident);
+	q2s_store_ident(file, &ident);
 	const uint64_t numbers[] = {
 		ident.size, (uint64_t)ident.mtime_sec, ident.mtime_nsec,
 		ident.dev,  ident.ino, (uint64_t)ident.ctime_sec, ident.ctime_nsec,
@@ -100,18 +150,45 @@ put_sums(struct body *body, const struct q2si_sums *sums)
 	return Q2S_OK;
 }
 
-/* What no times can prove to be the same elsewhere. */
+/* The sums of what @disk holds, of all or in @scope. */
+static enum q2s_err
+put_data(struct body *body, struct q2s_disk *disk, const struct q2s_bits *scope,
+	 const struct q2s_plan_look *look)
+{
+	struct q2si_scoped scoped = { 0 };
+	struct q2si_sums sums = { 0 };
+	enum q2s_err err = Q2S_OK;
+
+	if (scope)
+		err = q2si_scoped_open(&scoped, disk, scope, body->diag);
+	if (err == Q2S_OK)
+		err = q2si_sums_take(scope ? scoped.disk : disk, look, &sums, body->diag);
+	if (err == Q2S_OK)
+		err = put_sums(body, &sums);
+	q2si_sums_free(&sums);
+	q2si_scoped_close(&scoped);
+	return err;
+}
+
+/* What no times can prove to be the same elsewhere. With a raw data file the image says nothing of it. */
 static enum q2s_err
 put_content(struct body *body, const struct q2s_spec *spec, struct q2s_disk *disk,
 	    const struct q2s_plan_look *look)
 {
-	struct q2si_sums sums = { 0 };
-	enum q2s_err err;
+	static const struct q2si_sums none = { 0 };
+	struct q2s_bits *scope = NULL;
+	enum q2s_err err = Q2S_OK;
 
-	if (!spec->data_file_raw) /* with one the image says nothing of the content */
-		Q2SI_TRY(q2si_sums_take(disk, look, &sums, body->diag));
-	err = put_sums(body, &sums);
-	q2si_sums_free(&sums);
+	if (look->scope && !spec->data_file_raw)
+		err = q2si_scope_take(look->scope, spec->geom.sub_size, &scope, body->diag);
+	if (err == Q2S_OK)
+		err = put_number(body, scope ? scope->granularity_bits : 0);
+	if (err == Q2S_OK && scope)
+		err = put_bits(body, scope);
+	if (err == Q2S_OK)
+		err = spec->data_file_raw ? put_sums(body, &none) :
+					    put_data(body, disk, scope, look);
+	q2s_bits_unref(scope);
 	return err;
 }
 
@@ -119,7 +196,7 @@ static enum q2s_err
 put_source(struct body *body, const struct q2s_spec *spec, struct q2s_disk *disk,
 	   const struct q2s_plan_look *look)
 {
-	struct q2s_file *file;
+	struct q2s_store *file;
 	size_t count = 0;
 
 	while (q2s_disk_file(disk, count))
@@ -195,12 +272,14 @@ write_all(const struct q2si_store *store, struct q2s_sink *sink, struct q2s_diag
 
 enum q2s_err
 q2s_plan_save(const struct q2s_plan *plan, const struct q2s_plan_note *note,
-	      struct q2s_disk *disk, const struct q2s_plan_look *look, struct q2s_sink *sink,
+	      struct q2s_disk *disk, const struct q2s_plan_look *given, struct q2s_sink *sink,
 	      struct q2s_diag *diag)
 {
+	struct q2s_plan_look look = Q2S_PLAN_LOOK_INIT;
 	struct body body = { .diag = diag };
 	enum q2s_err err;
 
+	Q2SI_TRY(q2si_options_copy(&look, given, diag));
 	if (plan->spec.luks.data)
 		return q2si_fail_at(diag, Q2S_E_UNSUPPORTED, "plan", Q2S_NOWHERE,
 				    "that of an encrypted image is not kept");
@@ -211,7 +290,7 @@ q2s_plan_save(const struct q2s_plan *plan, const struct q2s_plan_note *note,
 	if (err == Q2S_OK)
 		err = put_note(&body, note);
 	if (err == Q2S_OK)
-		err = put_source(&body, &plan->spec, disk, look);
+		err = put_source(&body, &plan->spec, disk, &look);
 	if (err == Q2S_OK)
 		err = put_owners(&body, &plan->alloc->owners);
 	if (err == Q2S_OK)

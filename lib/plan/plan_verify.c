@@ -5,7 +5,9 @@
 #include "base/arith.h"
 #include "base/cleanup.h"
 #include "base/diag.h"
+#include "base/options.h"
 #include "plan/plan.h"
+#include "plan/scope.h"
 
 /* Stretches that are looked at in any case. */
 #define SAMPLES 8u
@@ -71,20 +73,39 @@ mark_samples(const struct q2s_plan *plan, bool *marks)
 		marks[i * count / samples] = true;
 }
 
+static enum q2s_err
+check_sums(const struct q2s_plan *plan, struct q2s_disk *disk, const struct q2s_plan_look *look,
+	   const bool *wanted, struct q2s_diag *diag)
+{
+	struct q2si_scoped scoped = { 0 };
+	enum q2s_err err = Q2S_OK;
+
+	if (plan->scope)
+		err = q2si_scoped_open(&scoped, disk, plan->scope, diag);
+	if (err == Q2S_OK)
+		err = q2si_sums_check(plan->scope ? scoped.disk : disk, look, &plan->sums, wanted,
+				      look->from == 0, diag);
+	q2si_scoped_close(&scoped);
+	return err;
+}
+
 enum q2s_err
 q2s_plan_verify(const struct q2s_plan *plan, struct q2s_disk *disk,
-		const struct q2s_plan_look *look, struct q2s_diag *diag)
+		const struct q2s_plan_look *given, struct q2s_diag *diag)
 {
 	Q2SI_AUTO_FREE bool *wanted = NULL;
+	struct q2s_plan_look look = Q2S_PLAN_LOOK_INIT;
 
-	if (!plan->doubtful || look->from == look->until)
+	Q2SI_TRY(q2si_options_copy(&look, given, diag));
+	look.until = q2si_min(look.until, plan->layout.length);
+	if (!plan->doubtful || look.from >= look.until)
 		return Q2S_OK;
 	wanted = calloc(plan->sums.count + 1, sizeof(*wanted));
 	if (!wanted)
 		return q2si_fail_nomem(diag, "plan");
 	mark_samples(plan, wanted);
-	Q2SI_TRY(mark_range(plan, look->from, look->until, wanted, diag));
-	if (look->from == 0)
+	Q2SI_TRY(mark_range(plan, look.from, look.until, wanted, diag));
+	if (look.from == 0)
 		Q2SI_TRY(mark_unused(plan, wanted, diag));
-	return q2si_sums_check(disk, look, &plan->sums, wanted, look->from == 0, diag);
+	return check_sums(plan, disk, &look, wanted, diag);
 }

@@ -30,6 +30,7 @@ q2si_prober_open(struct q2si_prober *prober, struct q2s_disk *disk, const struct
 		.size = q2si_min(q2s_disk_size(disk), geom->size),
 		.trust_holes = options->trust_holes,
 		.keep_zeros = options->keep_zeros,
+		.store_zeros = options->store_zeros || geom->version < 3,
 		.ahead = { .budget = budget },
 		.buf_size = WINDOW,
 	};
@@ -173,7 +174,7 @@ unit_state(struct q2si_prober *prober, uint64_t at, uint64_t end, enum q2s_state
 	}
 	if (!prober->keep_zeros || !zero)
 		*out = Q2S_ABSENT;
-	else if (!absent && prober->geom->version >= 3)
+	else if (!absent && !prober->store_zeros)
 		*out = Q2S_ZERO;
 	return Q2S_OK;
 }
@@ -210,7 +211,7 @@ known_clusters(const struct q2si_prober *prober, uint64_t cluster, uint64_t end)
 
 	if (prober->extent.state == Q2S_DATA && !prober->trust_holes)
 		return 0;
-	if (prober->extent.state == Q2S_ZERO && prober->geom->version < 3)
+	if (prober->extent.state == Q2S_ZERO && prober->store_zeros)
 		return 0;
 	return q2si_min(until >> bits, end) - q2si_min(cluster, until >> bits);
 }

@@ -4,6 +4,7 @@
 
 #include "base/arith.h"
 #include "base/diag.h"
+#include "base/options.h"
 #include "base/ordered.h"
 #include "disk/disk.h"
 #include "plan/scan.h"
@@ -151,14 +152,16 @@ thread_count(const struct scan *scan)
 
 enum q2s_err
 q2s_scan(struct q2s_disk *disk, const struct q2s_geom *geom,
-	 const struct q2s_scan_options *options, struct q2s_alloc **out, struct q2s_diag *diag)
+	 const struct q2s_scan_options *given, struct q2s_alloc **out, struct q2s_diag *diag)
 {
-	struct scan scan = { .disk = disk, .geom = geom, .options = options, .step = STRETCH };
+	struct q2s_scan_options options = Q2S_SCAN_OPTIONS_INIT;
+	struct scan scan = { .disk = disk, .geom = geom, .options = &options, .step = STRETCH };
 	enum q2s_err err;
 
+	Q2SI_TRY(q2si_options_copy(&options, given, diag));
 	Q2SI_TRY(q2s_alloc_new(geom, &scan.alloc, diag));
-	q2si_ahead_budget_init(&scan.ahead, options->read_again);
-	err = q2si_prober_open(&scan.skipper, disk, geom, options, &scan.ahead, diag);
+	q2si_ahead_budget_init(&scan.ahead, options.read_again);
+	err = q2si_prober_open(&scan.skipper, disk, geom, &options, &scan.ahead, diag);
 	if (err == Q2S_OK)
 		err = q2si_ordered_run(&scan_ops, &scan, thread_count(&scan), diag);
 	q2si_prober_close(&scan.skipper);

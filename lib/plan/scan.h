@@ -16,6 +16,7 @@ struct q2si_prober {
 	uint64_t end;        /* of what this thread is looking at now */
 	bool trust_holes;
 	bool keep_zeros;
+	bool store_zeros; /* asked for, or all that version 2 can do */
 	struct q2si_ahead ahead;
 	struct q2s_extent extent; /* that covers @extent_at.. ; len 0: none yet */
 	uint64_t extent_at;

@@ -9,6 +9,7 @@
 
 #include "base/arith.h"
 #include "base/diag.h"
+#include "base/options.h"
 #include "base/hash.h"
 #include "base/ordered.h"
 #include "base/pages.h"
@@ -330,14 +331,14 @@ run(struct sharing *sharing, struct q2s_diag *diag)
 }
 
 enum q2s_err
-q2s_share(struct q2s_disk *disk, struct q2s_alloc *plain, const struct q2s_share_options *options,
+q2s_share(struct q2s_disk *disk, struct q2s_alloc *plain, const struct q2s_share_options *given,
 	  struct q2s_alloc **out, struct q2s_diag *diag)
 {
-	static const struct q2s_share_options none = { 0 };
-	struct sharing sharing = { .plain = plain, .disk = disk };
+	struct q2s_share_options options = Q2S_SHARE_OPTIONS_INIT;
+	struct sharing sharing = { .plain = plain, .disk = disk, .options = &options };
 	enum q2s_err err;
 
-	sharing.options = options ? options : &none;
+	Q2SI_TRY(q2si_options_copy(&options, given, diag));
 	sharing.references_max = q2si_min(plain->geom.refcount_max, Q2S_SHARERS_MAX);
 	sharing.candidates.max = sharing.options->candidates ? sharing.options->candidates :
 							       Q2S_CANDIDATES_MAX;

@@ -6,6 +6,31 @@
 #include "base/diag.h"
 #include "plan/plan.h"
 
+enum q2s_err
+q2s_spec_init(struct q2s_spec *spec, uint64_t size, struct q2s_diag *diag)
+{
+	const struct q2s_geom_params params = {
+		.version = 3,
+		.cluster_bits = Q2S_CLUSTER_BITS_DEFAULT,
+		.refcount_order = Q2S_REFCOUNT_ORDER_DEFAULT,
+		.size = size,
+	};
+
+	*spec = (struct q2s_spec){ 0 };
+	return q2s_geom_init(&params, &spec->geom, diag);
+}
+
+struct q2s_slot
+q2s_spec_space(const struct q2s_spec *spec)
+{
+	const bool visible = !spec->geom.extended || spec->data_file_raw;
+	const uint32_t mask = visible ? spec->geom.sub_mask : 0;
+
+	if (spec->luks.data)
+		return (struct q2s_slot){ .host = true, .zero = mask };
+	return (struct q2s_slot){ .host = true, .alloc = mask };
+}
+
 static enum q2s_err
 conflict(struct q2s_diag *diag, const char *what, const char *why)
 {
@@ -18,9 +43,31 @@ check_version(const struct q2s_spec *spec, struct q2s_diag *diag)
 	if (spec->geom.version >= 3)
 		return Q2S_OK;
 	if (spec->lazy_refcounts)
-		return conflict(diag, "lazy_refcounts", "needs version 3 (compat=1.1)");
+		return conflict(diag, "lazy_refcounts", "needs version 3");
 	if (spec->compression_type != Q2S_COMPRESSION_ZLIB)
-		return conflict(diag, "compression_type", "zstd needs version 3 (compat=1.1)");
+		return conflict(diag, "compression_type", "zstd needs version 3");
+	if (spec->bitmap_count)
+		return conflict(diag, "bitmap", "needs version 3");
+	if (!q2s_id_is_none(&spec->mark.id))
+		return conflict(diag, "mark", "needs version 3");
+	return Q2S_OK;
+}
+
+/* The content of a data file can change without a word in the image. */
+static enum q2s_err
+check_mark(const struct q2s_spec *spec, struct q2s_diag *diag)
+{
+	const struct q2s_mark *const mark = &spec->mark;
+
+	if (q2s_id_is_none(&mark->id))
+		return q2s_id_is_none(&mark->parent) ?
+			       Q2S_OK :
+			       q2si_fail_at(diag, Q2S_E_USAGE, "mark", Q2S_NOWHERE,
+					    "a parent, but no id");
+	if (q2s_id_equal(&mark->id, &mark->parent))
+		return conflict(diag, "mark", "the layer would be its own parent");
+	if (spec->geom.data_file)
+		return conflict(diag, "mark", "says nothing of what is in an external data file");
 	return Q2S_OK;
 }
 
@@ -70,6 +117,8 @@ q2s_spec_check(const struct q2s_spec *spec, struct q2s_diag *diag)
 	Q2SI_TRY(check_version(spec, diag));
 	Q2SI_TRY(check_data_file(spec, diag));
 	Q2SI_TRY(check_backing(spec, diag));
+	Q2SI_TRY(check_mark(spec, diag));
+	Q2SI_TRY(q2si_bitmaps_check(spec, diag));
 	if (spec->compression_type > Q2S_COMPRESSION_ZSTD)
 		return q2si_fail(diag, Q2S_E_UNSUPPORTED, "compression_type", Q2S_NOWHERE,
 				 spec->compression_type, "unknown");

@@ -3,6 +3,7 @@
 #include "common/cleanup.h"
 
 #include <errno.h>
+#include <ftw.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,14 +15,15 @@
 #define WAIT_STEP_MS 20
 #define WAIT_STEPS 150 /* three seconds until SIGKILL */
 
-/* A path, or without one a process. */
+/* A path, of a file or of a folder with all that is in it, or without one a process. */
 struct entry {
 	struct entry *next;
 	char *path;
+	bool whole_folder;
 	pid_t pid;
 };
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
 static struct entry *newest;
 
 static void
@@ -32,13 +34,15 @@ free_entry(struct entry *entry)
 }
 
 static bool
-add(const char *path, pid_t pid)
+add(const char *path, bool whole_folder, pid_t pid)
 {
 	struct entry *const entry = malloc(sizeof(*entry));
 
 	if (!entry)
 		return false;
-	*entry = (struct entry){ .path = path ? strdup(path) : NULL, .pid = pid };
+	*entry = (struct entry){
+		.path = path ? strdup(path) : NULL, .whole_folder = whole_folder, .pid = pid
+	};
 	if (path && !entry->path) {
 		free(entry);
 		return false;
@@ -78,7 +82,13 @@ drop(const char *path, pid_t pid)
 bool
 cleanup_add_path(const char *path)
 {
-	return add(path, 0);
+	return add(path, false, 0);
+}
+
+bool
+cleanup_add_folder(const char *path)
+{
+	return add(path, true, 0);
 }
 
 void
@@ -91,13 +101,24 @@ cleanup_drop_path(const char *path)
 bool
 cleanup_add_pid(pid_t pid)
 {
-	return add(NULL, pid);
+	return add(NULL, false, pid);
 }
 
 void
 cleanup_drop_pid(pid_t pid)
 {
 	drop(NULL, pid);
+}
+
+/* What is gone already, or cannot be removed, is no reason to leave the rest. */
+static int
+remove_one(const char *path, const struct stat *st, int kind, struct FTW *where)
+{
+	(void)st;
+	(void)kind;
+	(void)where;
+	(void)remove(path);
+	return 0;
 }
 
 static void
@@ -146,7 +167,9 @@ cleanup_run(void)
 		struct entry *const entry = newest;
 
 		newest = entry->next;
-		if (entry->path)
+		if (entry->path && entry->whole_folder)
+			(void)nftw(entry->path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+		else if (entry->path)
 			remove(entry->path); /* nothing is left to do when it is gone already */
 		else
 			end_process(entry->pid);

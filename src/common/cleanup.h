@@ -12,6 +12,8 @@
 
 /** Remove this file or empty folder. The path is copied. False when memory is short. */
 bool cleanup_add_path(const char *path);
+/** Remove this folder with all that is in it; dropped as a path is. */
+bool cleanup_add_folder(const char *path);
 void cleanup_drop_path(const char *path); /* NULL is fine */
 
 /** End this child: SIGTERM, then SIGKILL when it does not end within a few seconds. */
@@ -26,7 +28,7 @@ void cleanup_run(void);
 
 /**
  * Let cleanup_run() wait until the release: for short work after which something else is to be
- * removed than before, or nothing. Nothing may be added or dropped meanwhile.
+ * removed than before, or nothing. Only the thread that holds it may add and drop meanwhile.
  */
 void cleanup_hold(void);
 void cleanup_release(void);

@@ -32,7 +32,7 @@ enum option {
 };
 
 static const struct keyval_key table[] = {
-	{ "encrypt.format", KEYVAL_CHOICE, NULL, "encrypt guest data; needs --key-file", formats,
+	{ "encrypt.format", KEYVAL_CHOICE, NULL, "encrypt guest data; needs a key file", formats,
 	  ALL_TOOLS },
 	{ "encrypt.key-secret", KEYVAL_TEXT, NULL, "of QEMU: here --key-file names the passphrase",
 	  NULL, ALL_TOOLS },

@@ -12,9 +12,11 @@
 #define CREATE IMAGE_OPTIONS_CREATE
 #define STREAM IMAGE_OPTIONS_STREAM
 #define BOTH (IMAGE_OPTIONS_CREATE | IMAGE_OPTIONS_STREAM)
+#define ALL (BOTH | IMAGE_OPTIONS_RAW)
 
 static const char *const compat_choices[] = { "0.10", "1.1", "v2", "v3", NULL };
 static const char *const compression_choices[] = { "zlib", "zstd", NULL };
+static const char *const profile_choices[] = { "portable", NULL };
 static const char *const preallocation_choices[] = { "off", "metadata", "falloc", "full", NULL };
 
 /* In the order of the table; the rows from the last one on are QEMU's, and not supported yet. */
@@ -31,13 +33,15 @@ enum option {
 	OPTION_BACKING_FMT,
 	OPTION_DATA_FILE,
 	OPTION_DATA_FILE_RAW,
+	OPTION_KEEP_DATA_FILE,
 	OPTION_NOCOW,
 	OPTION_EXTENT_SIZE_HINT,
+	OPTION_PROFILE,
 	OPTION_UNSUPPORTED,
 };
 
 static const struct keyval_key table[] = {
-	{ "size", KEYVAL_SIZE, NULL, "virtual disk size, rounded up to 512 bytes", NULL, BOTH },
+	{ "size", KEYVAL_SIZE, NULL, "virtual disk size, rounded up to 512 bytes", NULL, ALL },
 	{ "compat", KEYVAL_CHOICE, "v3", "format version: v2 is 0.10, v3 is 1.1", compat_choices,
 	  BOTH },
 	{ "cluster_size", KEYVAL_SIZE, "64k", "a power of two from 512 to 2M", NULL, BOTH },
@@ -51,7 +55,7 @@ static const struct keyval_key table[] = {
 	  compression_choices, BOTH },
 	{ "preallocation", KEYVAL_CHOICE, "off",
 	  "what is allocated in advance: the metadata, and the space for data, full: by writing it",
-	  preallocation_choices, CREATE },
+	  preallocation_choices, ALL },
 	{ "backing_file", KEYVAL_TEXT, NULL,
 	  "what unallocated clusters show; looked up from the new image's folder", NULL, CREATE },
 	{ "backing_fmt", KEYVAL_TEXT, NULL, "format of the backing file; goes with it", NULL,
@@ -59,11 +63,17 @@ static const struct keyval_key table[] = {
 	{ "data_file", KEYVAL_TEXT, NULL, "keep guest data in this file", NULL, BOTH },
 	{ "data_file_raw", KEYVAL_BOOL, "off", "the data file alone must be a valid raw image",
 	  NULL, BOTH },
+	{ "keep_data_file", KEYVAL_BOOL, "off",
+	  "the data file exists: use it as it is, write nothing to it", NULL, CREATE },
 	{ "nocow", KEYVAL_BOOL, "off", "no copy-on-write for the file, on file systems that do it",
 	  NULL, CREATE },
 	{ "extent_size_hint", KEYVAL_SIZE, "1M",
 	  "how much a file system may allocate at a time; 0: as it likes", NULL, CREATE },
-	{ "encryption", KEYVAL_BOOL, NULL, "not supported by this version", NULL, CREATE },
+	{ "profile", KEYVAL_CHOICE, NULL,
+	  "portable: only what other readers than QEMU read too; options against that are refused",
+	  profile_choices, BOTH },
+	{ "encryption", KEYVAL_BOOL, NULL, "not taken: encrypt.format=luks encrypts", NULL,
+	  BOTH },
 };
 
 #define TABLE_SIZE (sizeof(table) / sizeof(table[0]))
@@ -105,7 +115,7 @@ static enum q2s_err
 set_unsupported(const char *key, struct q2s_diag *diag)
 {
 	return fault(diag, Q2S_E_UNSUPPORTED, key,
-		     "this option is not supported by this version");
+		     "this older way of QEMU is not taken; encrypt.format=luks encrypts");
 }
 
 static enum q2s_err
@@ -159,11 +169,17 @@ set_value(struct image_options *options, enum option option, const struct keyval
 	case OPTION_DATA_FILE_RAW:
 		options->data_file_raw = value->number != 0;
 		break;
+	case OPTION_KEEP_DATA_FILE:
+		options->keep_data_file = value->number != 0;
+		break;
 	case OPTION_NOCOW:
 		options->nocow = value->number != 0;
 		break;
 	case OPTION_EXTENT_SIZE_HINT:
 		return set_extent_size_hint(options, value->number, diag);
+	case OPTION_PROFILE:
+		options->portable = true;
+		break;
 	case OPTION_UNSUPPORTED:
 		break;
 	}
@@ -182,6 +198,19 @@ is_negated(const char *key, const char *value)
 	return false;
 }
 
+bool
+image_options_takes(enum image_options_tool tool, const char *key)
+{
+	if (is_negated(key, NULL))
+		key += 2;
+	if (tool != IMAGE_OPTIONS_RAW && encrypt_options_knows(key))
+		return true;
+	for (size_t i = 0; i < TABLE_SIZE; i++)
+		if ((table[i].tools & tool) && strcmp(table[i].name, key) == 0)
+			return true;
+	return false;
+}
+
 enum q2s_err
 image_options_set(struct image_options *options, enum image_options_tool tool, const char *key,
 		  const char *value, struct q2s_diag *diag)
@@ -194,7 +223,7 @@ image_options_set(struct image_options *options, enum image_options_tool tool, c
 		key += 2;
 		value = "off";
 	}
-	if (tool == IMAGE_OPTIONS_CREATE && encrypt_options_knows(key))
+	if (tool != IMAGE_OPTIONS_RAW && encrypt_options_knows(key))
 		return encrypt_options_set(&options->encrypt, key, value, diag);
 	err = keyval_find(table, TABLE_SIZE, tool, key, &row, diag);
 	if (err == Q2S_OK)
@@ -224,7 +253,7 @@ image_options_help(FILE *out, enum image_options_tool tool)
 {
 	fputs("Options for -o:\n", out);
 	keyval_help(out, table, TABLE_SIZE, tool);
-	if (tool == IMAGE_OPTIONS_CREATE)
+	if (tool != IMAGE_OPTIONS_RAW)
 		encrypt_options_help(out);
 }
 
@@ -260,8 +289,12 @@ image_options_print(FILE *out, const struct image_options *options)
 	print_text(out, "data_file", options->data_file);
 	if (options->data_file)
 		fprintf(out, " data_file_raw=%s", on_off(options->data_file_raw));
+	if (options->keep_data_file)
+		fputs(" keep_data_file=on", out);
 	if (options->nocow)
 		fputs(" nocow=on", out);
+	if (options->portable)
+		fputs(" profile=portable", out);
 	if (options->has_extent_size_hint)
 		fprintf(out, " extent_size_hint=%" PRIu32, options->extent_size_hint);
 	encrypt_options_print(out, &options->encrypt);

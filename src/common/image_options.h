@@ -17,6 +17,7 @@
 enum image_options_tool {
 	IMAGE_OPTIONS_CREATE = 1 << 0,
 	IMAGE_OPTIONS_STREAM = 1 << 1,
+	IMAGE_OPTIONS_RAW = 1 << 2, /* q2s-stream, for a raw image */
 };
 
 enum image_preallocation {
@@ -36,6 +37,8 @@ struct image_options {
 	bool extended_l2;
 	bool lazy_refcounts;
 	bool data_file_raw;
+	bool portable; /* only what every reader of the format reads */
+	bool keep_data_file; /* the data file exists and is used as it is */
 	uint8_t compression_type; /* enum q2s_compression_type */
 	bool compression_type_given;
 	enum image_preallocation preallocation;
@@ -60,6 +63,9 @@ void image_options_free(struct image_options *options);
 enum q2s_err image_options_set(struct image_options *options, enum image_options_tool tool,
 			       const char *key, const char *value, struct q2s_diag *diag);
 
+/** Does @tool take an option of this name, of which QEMU's "noNAME" is another way to say "off"? */
+bool image_options_takes(enum image_options_tool tool, const char *key);
+
 /** Set all items of a list. */
 enum q2s_err image_options_apply(struct image_options *options, enum image_options_tool tool,
 				 const struct keyval_list *list, struct q2s_diag *diag);
@@ -75,6 +81,9 @@ void image_options_help(FILE *out, enum image_options_tool tool);
  */
 enum q2s_err image_options_spec(const struct image_options *options, uint64_t size,
 				struct q2s_spec *out, struct q2s_diag *diag);
+
+/** What preallocation makes of the space for zeros: flags for output_open(). */
+unsigned image_options_sink_flags(const struct image_options *options);
 
 /** Print the options in force as " key=value" each, in the order of the table. */
 void image_options_print(FILE *out, const struct image_options *options);

@@ -8,6 +8,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include <q2s/io.h>
+
 #include "common/fault.h"
 
 /* log2 of a power of two within limits; false for anything else. */
@@ -121,11 +123,66 @@ check_backing(const struct image_options *options, struct q2s_diag *diag)
 	return Q2S_OK;
 }
 
+/* Elsewhere nothing of the kept file would be seen, or something would have to be written to it. */
+static enum q2s_err
+check_keep_data_file(const struct image_options *options, struct q2s_diag *diag)
+{
+	if (!options->keep_data_file)
+		return Q2S_OK;
+	if (!options->data_file)
+		return fault(diag, Q2S_E_CONFLICT, "keep_data_file", "needs data_file");
+	if (options->preallocation == IMAGE_PREALLOCATION_FALLOC ||
+	    options->preallocation == IMAGE_PREALLOCATION_FULL)
+		return fault(diag, Q2S_E_CONFLICT, "keep_data_file",
+			     "cannot be used with preallocation=falloc or full, which write to "
+			     "the data file");
+	if (!options->data_file_raw && options->preallocation != IMAGE_PREALLOCATION_METADATA)
+		return fault(diag, Q2S_E_CONFLICT, "keep_data_file",
+			     "needs data_file_raw=on or preallocation=metadata: else nothing of "
+			     "the data file is seen");
+	return Q2S_OK;
+}
+
 static enum q2s_err
 check_data_file(const struct image_options *options, struct q2s_diag *diag)
 {
 	if (options->data_file_raw && !options->data_file)
 		return fault(diag, Q2S_E_CONFLICT, "data_file_raw", "needs data_file");
+	return check_keep_data_file(options, diag);
+}
+
+/*
+ * What some readers do not read, or read wrongly (doc/readers): the profile takes the defaults, and
+ * nothing beside them.
+ */
+static enum q2s_err
+check_portable(const struct image_options *options, struct q2s_diag *diag)
+{
+	const struct {
+		bool wanted;
+		const char *what;
+	} others[] = {
+		{ options->version != 3, "compat=0.10" },
+		{ options->cluster_size != 1u << Q2S_CLUSTER_BITS_DEFAULT,
+		  "a cluster_size other than 64k" },
+		{ options->refcount_bits != 1u << Q2S_REFCOUNT_ORDER_DEFAULT,
+		  "a refcount_bits other than 16" },
+		{ options->extended_l2, "extended_l2" },
+		{ options->lazy_refcounts, "lazy_refcounts" },
+		{ options->compression_type != Q2S_COMPRESSION_ZLIB,
+		  "a compression_type other than zlib" },
+		{ options->backing_file != NULL, "a backing file" },
+		{ options->data_file != NULL, "data_file" },
+		{ options->encrypt.any, "encryption" },
+	};
+
+	if (!options->portable)
+		return Q2S_OK;
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		if (others[i].wanted)
+			return fault(diag, Q2S_E_CONFLICT, "profile",
+				     "portable does not go with %s, which not every reader takes",
+				     others[i].what);
 	return Q2S_OK;
 }
 
@@ -154,10 +211,27 @@ image_options_spec(const struct image_options *options, uint64_t size, struct q2
 	if (err == Q2S_OK)
 		err = check_data_file(options, diag);
 	if (err == Q2S_OK)
+		err = check_portable(options, diag);
+	if (err == Q2S_OK)
 		err = geometry(options, size, &spec.geom, diag);
 	if (err == Q2S_OK)
 		err = q2s_spec_check(&spec, diag);
 	if (err == Q2S_OK)
 		*out = spec;
 	return err;
+}
+
+unsigned
+image_options_sink_flags(const struct image_options *options)
+{
+	switch (options->preallocation) {
+	case IMAGE_PREALLOCATION_FALLOC:
+		return Q2S_SINK_ALLOCATE;
+	case IMAGE_PREALLOCATION_FULL:
+		return Q2S_SINK_FULL;
+	case IMAGE_PREALLOCATION_OFF:
+	case IMAGE_PREALLOCATION_METADATA:
+		break;
+	}
+	return 0;
 }

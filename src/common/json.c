@@ -13,7 +13,7 @@
 #define REPLACEMENT_SIZE (sizeof(REPLACEMENT) - 1)
 
 json_t *
-json_bytes(const void *data, size_t len)
+utf8_json(const void *data, size_t len)
 {
 	const uint8_t *at = data;
 	char *text, *to;
@@ -38,13 +38,13 @@ json_bytes(const void *data, size_t len)
 }
 
 json_t *
-json_text(const char *text)
+text_json(const char *text)
 {
-	return json_bytes(text, strlen(text));
+	return utf8_json(text, strlen(text));
 }
 
 json_t *
-json_u64(uint64_t value)
+u64_json(uint64_t value)
 {
 	char digits[24];
 
@@ -55,7 +55,7 @@ json_u64(uint64_t value)
 }
 
 int
-json_print(FILE *out, json_t *value)
+output_json(FILE *out, json_t *value)
 {
 	const int failed =
 		!value || json_dumpf(value, out, JSON_INDENT(INDENT) | JSON_ENCODE_ANY) != 0;
@@ -67,14 +67,14 @@ json_print(FILE *out, json_t *value)
 }
 
 void
-json_stream_begin(struct json_stream *stream, FILE *out)
+jstream_begin(struct jstream *stream, FILE *out)
 {
-	*stream = (struct json_stream){ .out = out, .empty[0] = true };
+	*stream = (struct jstream){ .out = out, .empty[0] = true };
 }
 
 /* What goes before a value or a closer: the comma and the start of its line. */
 static void
-lead_in(struct json_stream *stream, bool comma)
+lead_in(struct jstream *stream, bool comma)
 {
 	if (comma)
 		fputc(',', stream->out);
@@ -83,7 +83,7 @@ lead_in(struct json_stream *stream, bool comma)
 }
 
 static void
-put_key(struct json_stream *stream, const char *key)
+put_key(struct jstream *stream, const char *key)
 {
 	json_t *name;
 
@@ -91,7 +91,7 @@ put_key(struct json_stream *stream, const char *key)
 	stream->empty[stream->depth] = false;
 	if (!key)
 		return;
-	name = json_text(key);
+	name = text_json(key);
 	if (!name || json_dumpf(name, stream->out, JSON_ENCODE_ANY) != 0)
 		stream->failed = true;
 	json_decref(name);
@@ -99,9 +99,9 @@ put_key(struct json_stream *stream, const char *key)
 }
 
 static void
-open_level(struct json_stream *stream, const char *key, const char *brackets)
+open_level(struct jstream *stream, const char *key, const char *brackets)
 {
-	if (stream->depth == JSON_STREAM_DEPTH) {
+	if (stream->depth == JSTREAM_DEPTH) {
 		stream->failed = true;
 		return;
 	}
@@ -112,19 +112,19 @@ open_level(struct json_stream *stream, const char *key, const char *brackets)
 }
 
 void
-json_stream_open_array(struct json_stream *stream, const char *key)
+jstream_open_array(struct jstream *stream, const char *key)
 {
 	open_level(stream, key, "[]");
 }
 
 void
-json_stream_open_object(struct json_stream *stream, const char *key)
+jstream_open_object(struct jstream *stream, const char *key)
 {
 	open_level(stream, key, "{}");
 }
 
 void
-json_stream_value(struct json_stream *stream, const char *key, json_t *value)
+jstream_value(struct jstream *stream, const char *key, json_t *value)
 {
 	put_key(stream, key);
 	if (!value || json_dumpf(value, stream->out, JSON_ENCODE_ANY) != 0)
@@ -133,13 +133,13 @@ json_stream_value(struct json_stream *stream, const char *key, json_t *value)
 }
 
 void
-json_stream_raw(struct json_stream *stream, const char *key)
+jstream_raw(struct jstream *stream, const char *key)
 {
 	put_key(stream, key);
 }
 
 void
-json_stream_close(struct json_stream *stream)
+jstream_close(struct jstream *stream)
 {
 	if (stream->depth == 0) {
 		stream->failed = true;
@@ -155,10 +155,10 @@ json_stream_close(struct json_stream *stream)
 }
 
 int
-json_stream_finish(struct json_stream *stream)
+jstream_finish(struct jstream *stream)
 {
 	while (stream->depth > 0)
-		json_stream_close(stream);
+		jstream_close(stream);
 	fputc('\n', stream->out);
 	return stream->failed || ferror(stream->out) ? -1 : 0;
 }

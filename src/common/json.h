@@ -17,13 +17,13 @@
  * A string of arbitrary bytes. Each byte that is not part of valid UTF-8 becomes U+FFFD, as QEMU
  * does it; NUL and control characters are kept (JSON escapes them).
  */
-json_t *json_bytes(const void *data, size_t len);
-json_t *json_text(const char *text);
+json_t *utf8_json(const void *data, size_t len);
+json_t *text_json(const char *text);
 
 /**
  * An integer, or for 2^63 and above, which jansson cannot hold, a string of decimal digits.
  */
-json_t *json_u64(uint64_t value);
+json_t *u64_json(uint64_t value);
 
 /**
  * Print @value, indented by 4 spaces a level as qemu-img does, and a newline.
@@ -31,38 +31,38 @@ json_t *json_u64(uint64_t value);
  * @value  taken over, also on failure; NULL (a constructor ran out of memory) is a failure
  * Returns 0, or -1: out of memory, or the stream's error indicator is set.
  */
-int json_print(FILE *out, json_t *value);
+int output_json(FILE *out, json_t *value);
 
-#define JSON_STREAM_DEPTH 8
+#define JSTREAM_DEPTH 8
 
 /**
  * Prints nested arrays and objects piece by piece. Fields are private; zero-initialised by
- * json_stream_begin(). A failure sticks and is returned by json_stream_finish().
+ * jstream_begin(). A failure sticks and is returned by jstream_finish().
  */
-struct json_stream {
+struct jstream {
 	FILE *out;
 	unsigned depth;
-	char closer[JSON_STREAM_DEPTH];
-	bool empty[JSON_STREAM_DEPTH + 1];
+	char closer[JSTREAM_DEPTH];
+	bool empty[JSTREAM_DEPTH + 1];
 	bool failed;
 };
 
-void json_stream_begin(struct json_stream *stream, FILE *out);
+void jstream_begin(struct jstream *stream, FILE *out);
 
 /** Open an array or object; @key is NULL in arrays and at the top. */
-void json_stream_open_array(struct json_stream *stream, const char *key);
-void json_stream_open_object(struct json_stream *stream, const char *key);
+void jstream_open_array(struct jstream *stream, const char *key);
+void jstream_open_object(struct jstream *stream, const char *key);
 
 /** One value, on one line. @key is NULL in arrays. @value is taken over, also on failure. */
-void json_stream_value(struct json_stream *stream, const char *key, json_t *value);
+void jstream_value(struct jstream *stream, const char *key, json_t *value);
 
-/** As json_stream_value() for a caller in a hurry, who then prints one value, as JSON, to @out. */
-void json_stream_raw(struct json_stream *stream, const char *key);
+/** As jstream_value() for a caller in a hurry, who then prints one value, as JSON, to @out. */
+void jstream_raw(struct jstream *stream, const char *key);
 
 /** Close the innermost array or object. */
-void json_stream_close(struct json_stream *stream);
+void jstream_close(struct jstream *stream);
 
 /** Close all that is open and end the line. Returns 0, or -1 when anything failed. */
-int json_stream_finish(struct json_stream *stream);
+int jstream_finish(struct jstream *stream);
 
 #endif

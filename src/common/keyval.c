@@ -7,6 +7,7 @@
 
 #include "common/fault.h"
 #include "common/size.h"
+#include "common/words.h"
 
 static enum q2s_err
 append(struct keyval_list *list, char *key, char *value, struct q2s_diag *diag)
@@ -24,9 +25,8 @@ append(struct keyval_list *list, char *key, char *value, struct q2s_diag *diag)
 	return Q2S_OK;
 }
 
-/* Copy up to the first comma that is not doubled; *@text is left on that comma or on the end. */
-static char *
-take_value(const char **text)
+char *
+keyval_take_value(const char **text)
 {
 	char *const value = malloc(strlen(*text) + 1);
 	char *to = value;
@@ -59,7 +59,7 @@ take_item(struct keyval_list *list, const char **text, struct q2s_diag *diag)
 	*text += len;
 	if (**text == '=') {
 		(*text)++;
-		value = take_value(text);
+		value = keyval_take_value(text);
 		if (!value) {
 			free(key);
 			return fault_nomem(diag, "option list");
@@ -85,6 +85,19 @@ keyval_add(struct keyval_list *list, const char *text, struct q2s_diag *diag)
 			return err;
 		text++; /* the comma */
 	}
+}
+
+enum q2s_err
+keyval_add_pair(struct keyval_list *list, const char *key, const char *value,
+		struct q2s_diag *diag)
+{
+	char *const key_copy = strdup(key), *const value_copy = strdup(value);
+
+	if (key_copy && value_copy)
+		return append(list, key_copy, value_copy, diag);
+	free(key_copy);
+	free(value_copy);
+	return fault_nomem(diag, "option list");
 }
 
 void
@@ -117,11 +130,15 @@ join_names(const struct keyval_key *keys, size_t count, unsigned tool, char *buf
 	}
 }
 
+#define NAMES_MAX 32
+
 enum q2s_err
 keyval_find(const struct keyval_key *keys, size_t count, unsigned tool, const char *name,
 	    const struct keyval_key **out, struct q2s_diag *diag)
 {
-	char known[Q2S_DIAG_TEXT - 48];
+	const char *near[NAMES_MAX + 1] = { NULL };
+	char known[Q2S_DIAG_TEXT - 48], hint[WORDS_HINT];
+	size_t names = 0;
 
 	for (size_t i = 0; i < count; i++) {
 		if ((keys[i].tools & tool) && strcmp(keys[i].name, name) == 0) {
@@ -129,8 +146,14 @@ keyval_find(const struct keyval_key *keys, size_t count, unsigned tool, const ch
 			return Q2S_OK;
 		}
 	}
-	join_names(keys, count, tool, known, sizeof(known));
-	return fault(diag, Q2S_E_USAGE, "-o", "unknown key '%.24s'; known: %s", name, known);
+	for (size_t i = 0; i < count && names < NAMES_MAX; i++) {
+		if (keys[i].tools & tool)
+			near[names++] = keys[i].name;
+	}
+	words_hint(name, near, hint);
+	join_names(keys, count, tool, known, sizeof(known) - strlen(hint));
+	return fault(diag, Q2S_E_USAGE, "-o", "unknown key '%.24s'; known: %s%s", name,
+		     known, hint);
 }
 
 static enum q2s_err
@@ -166,7 +189,7 @@ judge_bool(const struct keyval_key *key, const char *value, uint64_t *out, struc
 static enum q2s_err
 judge_choice(const struct keyval_key *key, const char *value, uint64_t *out, struct q2s_diag *diag)
 {
-	char known[128] = "";
+	char known[128] = "", hint[WORDS_HINT];
 
 	for (size_t i = 0; key->choices[i]; i++) {
 		if (strcmp(value, key->choices[i]) == 0) {
@@ -177,7 +200,8 @@ judge_choice(const struct keyval_key *key, const char *value, uint64_t *out, str
 			strncat(known, ", ", sizeof(known) - strlen(known) - 1);
 		strncat(known, key->choices[i], sizeof(known) - strlen(known) - 1);
 	}
-	return fault(diag, Q2S_E_USAGE, key->name, "'%.48s' is none of %s", value, known);
+	return fault(diag, Q2S_E_USAGE, key->name, "'%.48s' is none of %s%s", value, known,
+		     words_hint(value, key->choices, hint));
 }
 
 enum q2s_err

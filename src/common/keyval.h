@@ -27,6 +27,10 @@ struct keyval_list {
  * items and keys are Q2S_E_USAGE; keys are judged later.
  */
 enum q2s_err keyval_add(struct keyval_list *list, const char *text, struct q2s_diag *diag);
+
+/** Append KEY=VALUE as they are, for an option that is short for it: its place counts, as -o's. */
+enum q2s_err keyval_add_pair(struct keyval_list *list, const char *key, const char *value,
+			     struct q2s_diag *diag);
 void keyval_free(struct keyval_list *list);
 
 enum keyval_type {
@@ -73,5 +77,11 @@ enum q2s_err keyval_judge(const struct keyval_key *key, const char *value, struc
 
 /** Print the keys that @tool takes: name, values, default, meaning. */
 void keyval_help(FILE *out, const struct keyval_key *keys, size_t count, unsigned tool);
+
+/**
+ * Copy up to the first comma that is not doubled, of a doubled one half; *@text is left on that comma
+ * or on the end. Returns NULL without memory; free() it.
+ */
+char *keyval_take_value(const char **text);
 
 #endif

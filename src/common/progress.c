@@ -17,7 +17,7 @@
 #include "common/tool.h"
 
 #define BAR_MS 200
-#define JSON_MS 500
+#define LINE_MS 500
 #define LINE_SIZE 256
 #define COLUMNS_DEFAULT 80
 
@@ -182,7 +182,7 @@ attend(int signal_number)
 static void *
 attendant_main(void *arg)
 {
-	const long ms = progress.mode == PROGRESS_BAR ? BAR_MS : JSON_MS;
+	const long ms = progress.mode == PROGRESS_BAR ? BAR_MS : LINE_MS;
 	const struct timespec pause = { .tv_nsec = ms * 1000000L };
 	const bool draws = progress.mode == PROGRESS_BAR || progress.mode == PROGRESS_JSON;
 	int got;

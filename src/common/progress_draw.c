@@ -33,11 +33,17 @@ fraction(const struct progress_state *state)
 	return state->done >= state->total ? 1 : (double)state->done / (double)state->total;
 }
 
-/* Bytes a second since the phase began; 0 when no time has passed. */
+/*
+ * What is skipped at once, or was in the cache, makes the first figures absurd: there is none before
+ * this many seconds.
+ */
+#define RATE_AFTER 1.0
+
+/* Bytes a second since the phase began; 0 as long as that says nothing. */
 static uint64_t
 rate(const struct progress_state *state)
 {
-	const double value = state->seconds > 0 ? (double)state->done / state->seconds : 0;
+	const double value = state->seconds >= RATE_AFTER ? (double)state->done / state->seconds : 0;
 
 	return value < 1e18 ? (uint64_t)value : 0;
 }
@@ -45,15 +51,16 @@ rate(const struct progress_state *state)
 const char *
 progress_line(const struct progress_state *state, char *buf, size_t size)
 {
-	char done[SIZE_TEXT], total[SIZE_TEXT], per_second[SIZE_TEXT];
+	char done[SIZE_TEXT], total[SIZE_TEXT], per_second[SIZE_TEXT + 4] = "";
 
 	size_human(state->done, done);
-	size_human(rate(state), per_second);
+	if (rate(state) > 0)
+		snprintf(per_second, sizeof(per_second), ", %s/s", size_human(rate(state), total));
 	if (state->total == 0)
-		snprintf(buf, size, "%s: %s, %s/s", progress_phase_name(state->phase), done,
+		snprintf(buf, size, "%s: %s%s", progress_phase_name(state->phase), done,
 			 per_second);
 	else
-		snprintf(buf, size, "%s: %.0f%% (%s of %s), %s/s",
+		snprintf(buf, size, "%s: %.0f%% (%s of %s)%s",
 			 progress_phase_name(state->phase), fraction(state) * 100, done,
 			 size_human(state->total, total), per_second);
 	return buf;

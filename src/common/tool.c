@@ -4,9 +4,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <jansson.h>
 #include <locale.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,11 +16,15 @@
 #include <zlib.h>
 #include <zstd.h>
 
+#include <q2s/http.h>
+#include <q2s/image.h>
 #include <q2s/version.h>
 
 #include "common/escape.h"
+#include "common/words.h"
 
 static const char *the_name = "q2s";
+static unsigned the_options;
 
 /*
  * A standard descriptor that came closed would be given to the next file that is opened, and what
@@ -43,6 +47,12 @@ tool_begin(const char *name)
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
 	opterr = 0; /* tool_option_error() says it, on one line */
+}
+
+void
+tool_options(unsigned has)
+{
+	the_options = has;
 }
 
 const char *
@@ -115,18 +125,86 @@ tool_usage_fail(const struct q2s_diag *diag)
 	return tool_usage_error("%s", line);
 }
 
-int
-tool_fail(const char *file, const struct q2s_diag *diag)
+/* The library does not know our options; its code tells which of them fits. */
+static const char *
+advice(const struct q2s_diag *diag)
 {
-	const char *const named = diag->file[0] ? diag->file : file;
-	char line[DIAG_LINE];
-
-	q2s_diag_format(diag, line, sizeof(line));
-	return tool_error("%s%s%s", named ? named : "", named ? ": " : "", line);
+	if (diag->err == Q2S_E_POLICY && the_options & TOOL_HAS_FOLLOW)
+		return diag->follow == Q2S_FOLLOW_BESIDE ? "; --follow beside would allow it" :
+		       diag->follow == Q2S_FOLLOW_ANY	 ? "; --follow any would allow it" :
+							   "";
+	if (diag->err == Q2S_E_BUSY && the_options & TOOL_HAS_FORCE_SHARE)
+		return "; -U reads it all the same";
+	if (diag->err == Q2S_E_EXISTS && the_options & TOOL_HAS_FORCE)
+		return "; --force replaces it";
+	if (diag->err == Q2S_E_KEY && the_options & TOOL_HAS_KEY_FILE)
+		return "; give --key-file";
+	return "";
 }
 
 int
-tool_option_error(char *const *argv, int got)
+tool_fail(const char *file, const struct q2s_diag *diag)
+{
+	const char *named = diag->file[0] ? diag->file : file;
+	char line[DIAG_LINE], shown[Q2S_DIAG_FILE];
+
+	if (named && q2s_http_is_url(named)) {
+		q2s_http_name(named, shown, sizeof(shown));
+		named = shown;
+	}
+	q2s_diag_format(diag, line, sizeof(line));
+	return tool_error("%s%s%s%s", named ? named : "", named ? ": " : "", line, advice(diag));
+}
+
+#define LONGS_MAX 64
+
+/* The long options that begin with @word, separated by ", "; how many. */
+static unsigned
+list_prefixed(const char *word, const struct option *longs, char *buf, size_t size)
+{
+	const size_t len = strlen(word);
+	unsigned count = 0;
+	size_t used = 0;
+
+	buf[0] = '\0';
+	for (; longs->name; longs++) {
+		if (strncmp(longs->name, word, len) != 0)
+			continue;
+		count++;
+		if (used + strlen(longs->name) + 5 < size)
+			used += (size_t)snprintf(buf + used, size - used, "%s--%s",
+						 used ? ", " : "", longs->name);
+	}
+	return count;
+}
+
+/* A long option that is none, without what stands behind its "=". */
+static int
+unknown_long(const char *given, const struct option *longs)
+{
+	char *const word = strndup(given + 2, strcspn(given + 2, "="));
+	const char *known[LONGS_MAX + 1] = { NULL };
+	char begin[WORDS_LIST];
+	const char *nearest;
+	int status;
+
+	if (!word)
+		return tool_usage_error("unknown option %s", given);
+	for (size_t i = 0; longs[i].name && i < LONGS_MAX; i++)
+		known[i] = longs[i].name;
+	nearest = words_nearest(word, known);
+	if (*word && list_prefixed(word, longs, begin, sizeof(begin)) > 1)
+		status = tool_usage_error("option --%s is ambiguous: %s", word, begin);
+	else if (nearest)
+		status = tool_usage_error("unknown option --%s; did you mean '--%s'?", word, nearest);
+	else
+		status = tool_usage_error("unknown option --%s", word);
+	free(word);
+	return status;
+}
+
+int
+tool_option_error(char *const *argv, int got, const struct option *longs)
 {
 	const char *const word = argv[optind - 1];
 	const bool is_long = strncmp(word, "--", 2) == 0;
@@ -137,7 +215,7 @@ tool_option_error(char *const *argv, int got)
 		return tool_usage_error("option %s needs an argument", word);
 	if (optopt != 0)
 		return tool_usage_error("option %s takes no argument", word);
-	return tool_usage_error("unknown or ambiguous option %s", word);
+	return unknown_long(word, longs);
 }
 
 int
@@ -149,10 +227,18 @@ tool_version(void)
 	return tool_finish(0);
 }
 
+bool
+tool_reader_is_gone(void)
+{
+	struct pollfd out = { .fd = STDOUT_FILENO };
+
+	return poll(&out, 1, 0) > 0 && (out.revents & POLLERR);
+}
+
 int
 tool_finish(int status)
 {
-	if (fflush(stdout) == 0 && !ferror(stdout))
+	if ((fflush(stdout) == 0 && !ferror(stdout)) || tool_reader_is_gone())
 		return status;
 	return tool_error("standard output: %s", strerror(errno ? errno : EIO));
 }

@@ -6,6 +6,8 @@
 #ifndef COMMON_TOOL_H
 #define COMMON_TOOL_H
 
+#include <getopt.h>
+
 #include <q2s/base.h>
 
 /** The exit code of everything that did not work out; the others belong to single verbs. */
@@ -21,8 +23,15 @@ void tool_begin(const char *name);
 /** The name given to tool_begin(). */
 const char *tool_name(void);
 
+/** The options by which a user may allow what failed: TOOL_HAS_*, or 0 at first. */
+#define TOOL_HAS_FOLLOW (1u << 0)      /* --follow, for Q2S_E_POLICY */
+#define TOOL_HAS_FORCE_SHARE (1u << 1) /* -U, for Q2S_E_BUSY */
+#define TOOL_HAS_KEY_FILE (1u << 2)    /* --key-file, for Q2S_E_KEY, and it was not given */
+#define TOOL_HAS_FORCE (1u << 3)       /* --force, for Q2S_E_EXISTS */
+void tool_options(unsigned has);
+
 /**
- * Print `q2s-TOOL: FILE: message` on stderr.
+ * Print `q2s-TOOL: FILE: message` on stderr, with the option that would allow it, if one would.
  *
  * @file  as the user named it; NULL for none; diag->file wins
  * Returns TOOL_FAILED.
@@ -51,13 +60,23 @@ int tool_usage_fail(const struct q2s_diag *diag);
  *
  * @argv  as given to getopt_long()
  * @got   its result: '?', or ':' for a missing argument (the option string starts with ':')
+ * @longs its long options: the one that was probably meant is named
  */
-int tool_option_error(char *const *argv, int got);
+int tool_option_error(char *const *argv, int got, const struct option *longs);
 
 /** Print name, version and libraries on stdout. Returns tool_finish(0). */
 int tool_version(void);
 
-/** Flush stdout. Returns @status, or TOOL_FAILED with a message when that does not work. */
+/**
+ * Is standard output a pipe whose reader has seen enough, as in `| head`? For what is printed for
+ * people that is no error; an image that went into such a pipe is not complete.
+ */
+bool tool_reader_is_gone(void);
+
+/**
+ * Flush stdout. Returns @status, also when its reader is gone; or TOOL_FAILED with a message when
+ * flushing does not work.
+ */
 int tool_finish(int status);
 
 #endif

@@ -10,7 +10,12 @@
 #include "common/fault.h"
 #include "common/progress.h"
 
-#define SPOOL_BUDGET (8u << 20)
+/* What the builder is given, for what it asks. */
+struct content {
+	const struct q2s_spec *image;
+	const struct q2s_slot *base;
+	const struct regions *regions;
+};
 
 /* ---- slots ------------------------------------------------------------------------------- */
 
@@ -132,16 +137,17 @@ add_region(struct filler *filler, const struct region *region, struct q2s_diag *
 }
 
 static enum q2s_err
-make_slots(const struct q2s_spec *image, const struct q2s_slot *base,
-	   const struct regions *regions, struct q2s_alloc *alloc, struct q2s_diag *diag)
+allocate(void *opaque, struct q2s_alloc *alloc, struct q2s_diag *diag)
 {
-	struct filler filler = { .image = image, .base = base, .alloc = alloc };
+	const struct content *const content = opaque;
+	const struct regions *const regions = content->regions;
+	struct filler filler = { .image = content->image, .base = content->base, .alloc = alloc };
 	enum q2s_err err = Q2S_OK;
 
 	for (size_t i = 0; i < regions->count && err == Q2S_OK; i++)
 		err = add_region(&filler, &regions->list[i], diag);
 	if (err == Q2S_OK)
-		err = move_to(&filler, image->geom.clusters, diag);
+		err = move_to(&filler, content->image->geom.clusters, diag);
 	return err;
 }
 
@@ -183,19 +189,14 @@ make_disk(const struct q2s_spec *image, const struct regions *regions, struct q2
 	return err;
 }
 
-/* ---- compression ------------------------------------------------------------------------- */
-
-struct choice {
-	const struct regions *regions;
-	uint32_t cluster_bits;
-};
+/* ---- the image ---------------------------------------------------------------------------- */
 
 static bool
 is_wanted(void *opaque, uint64_t cluster)
 {
-	const struct choice *const choice = opaque;
+	const struct content *const content = opaque;
 	const struct region *const region =
-		regions_at(choice->regions, cluster << choice->cluster_bits);
+		regions_at(content->regions, cluster << content->image->geom.cluster_bits);
 
 	return region && region->kind == REGION_COMPRESSED;
 }
@@ -209,54 +210,25 @@ has_compressed(const struct regions *regions)
 	return false;
 }
 
-static enum q2s_err
-compress(const struct q2s_spec *image, const struct regions *regions, struct fill *fill,
-	 struct q2s_diag *diag)
-{
-	struct choice choice = { regions, image->geom.cluster_bits };
-	struct q2s_compress_options how = {
-		.how = { .type = image->compression_type },
-		.wanted = is_wanted,
-		.opaque = &choice,
-		.observer = progress_observer(),
-	};
-	struct q2s_alloc *compressed = NULL;
-	enum q2s_err err = q2s_spool_new(NULL, SPOOL_BUDGET, &fill->spool, diag);
-
-	how.spool = fill->spool;
-	if (err == Q2S_OK)
-		err = q2s_compress(fill->disk, fill->alloc, &how, &compressed, diag);
-	if (err == Q2S_OK) {
-		q2s_alloc_free(fill->alloc);
-		fill->alloc = compressed;
-	}
-	return err;
-}
-
 enum q2s_err
-fill_make(const struct q2s_spec *image, const struct q2s_slot *base,
-	  const struct regions *regions, struct fill *out, struct q2s_diag *diag)
+fill_make(const struct q2s_spec *image, const struct q2s_crypt *crypt, const struct q2s_slot *base,
+	  const struct regions *regions, struct q2s_builder **out, struct q2s_diag *diag)
 {
-	enum q2s_err err;
+	const struct q2s_compression compression = { .type = image->compression_type };
+	struct content content = { image, base, regions };
+	struct q2s_builder_options how = Q2S_BUILDER_OPTIONS_INIT;
+	struct q2s_disk *disk = NULL;
+	enum q2s_err err = make_disk(image, regions, &disk, diag);
 
-	*out = (struct fill){ 0 };
-	err = make_disk(image, regions, &out->disk, diag);
+	how.spec = image;
+	how.crypt = crypt;
+	how.allocate = allocate;
+	how.wanted = is_wanted;
+	how.opaque = &content;
+	how.compression = has_compressed(regions) ? &compression : NULL;
+	how.observer = progress_observer();
 	if (err == Q2S_OK)
-		err = q2s_alloc_new(&image->geom, &out->alloc, diag);
-	if (err == Q2S_OK)
-		err = make_slots(image, base, regions, out->alloc, diag);
-	if (err == Q2S_OK && has_compressed(regions))
-		err = compress(image, regions, out, diag);
-	if (err != Q2S_OK)
-		fill_free(out);
+		err = q2s_builder_new(disk, &how, out, diag);
+	q2s_disk_close(disk);
 	return err;
-}
-
-void
-fill_free(struct fill *fill)
-{
-	q2s_disk_close(fill->disk);
-	q2s_alloc_free(fill->alloc);
-	q2s_spool_free(fill->spool);
-	*fill = (struct fill){ 0 };
 }

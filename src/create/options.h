@@ -3,20 +3,21 @@
 #ifndef CREATE_OPTIONS_H
 #define CREATE_OPTIONS_H
 
+#include "common/bitmap_options.h"
 #include "common/image_options.h"
-#include "create/spec.h"
+#include "common/spec.h"
 
 /** What was asked for. SIZE and -b, -F are found in @image, as if they had come by -o. */
 struct create_options {
 	const char *file;
-	const char *corpus; /* make this folder instead of an image, or NULL */
+	const char *corpus; /* the folder for q2s-corpus, instead of an image, or NULL */
 	struct image_options image;
+	struct bitmap_options bitmaps;
 	struct spec_list writes; /* -w and --write-file, in the order of the command line */
 	const char *key_file; /* with the passphrase of an encrypted image, or NULL */
 	bool unsafe; /* do not open the backing file */
 	bool force;  /* replace what exists */
 	bool quiet;
-	bool fast; /* do not wait until it is on disk */
 };
 
 /** The work is to be done; any other value of options_parse() is the exit code. */

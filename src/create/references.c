@@ -3,44 +3,41 @@
 #include "create/references.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <q2s/image.h>
+#include <q2s/chain.h>
 
 #include "common/fault.h"
-#include "create/chain.h"
-#include "create/names.h"
+#include "common/guard.h"
+#include "common/names.h"
 
 /* ---- backing file ------------------------------------------------------------------------ */
 
-static enum q2s_err
-qcow2_size(struct q2s_file *file, uint64_t *out, struct q2s_diag *diag)
+/* Is there a file of this name where the new image looks for its backing file? */
+static bool
+is_file_here(const struct create_options *options, const char *name)
 {
-	struct q2s_image *image = NULL;
-	const enum q2s_err err = q2s_image_open(file, Q2S_IMAGE_DAMAGED, &image, diag);
+	char *const path = name_beside(options->file, name);
+	const bool found = path && access(path, F_OK) == 0;
 
-	if (err == Q2S_OK)
-		*out = q2s_image_geom(image)->size;
-	q2s_image_close(image);
-	return err;
-}
-
-/* The guest size of the disk in @file, whose format is believed. */
-static enum q2s_err
-disk_size(struct q2s_file *file, const char *format, uint64_t *out, struct q2s_diag *diag)
-{
-	if (strcmp(format, "qcow2") == 0)
-		return qcow2_size(file, out, diag);
-	*out = q2s_file_size(file);
-	return Q2S_OK;
+	free(path);
+	return found;
 }
 
 static enum q2s_err
-check_can_open(const struct image_options *image, struct q2s_diag *diag)
+check_can_open(const struct create_options *options, struct q2s_diag *diag)
 {
+	const struct image_options *const image = &options->image;
+
+	if (!name_is_plain(image->backing_file) && is_file_here(options, image->backing_file))
+		return fault(diag, Q2S_E_UNSUPPORTED, "backing file",
+			     "a name with a colon is one of a protocol to QEMU, and would not be "
+			     "found; './%.128s' is this file",
+			     image->backing_file);
 	if (!name_is_plain(image->backing_file))
 		return fault(diag, Q2S_E_UNSUPPORTED, "backing file",
 			     "'%.128s' is no plain file name and cannot be opened here; "
@@ -53,36 +50,59 @@ check_can_open(const struct image_options *image, struct q2s_diag *diag)
 	return Q2S_OK;
 }
 
-/* Neither of the files that we are going to write may be below the new image. */
-static enum q2s_err
-spare_layers(const struct create_options *options, struct q2s_file *file, struct q2s_diag *diag)
-{
-	const struct image_options *const image = &options->image;
-	enum q2s_err err = chain_spare(file, image->backing_fmt, options->file, "new image", diag);
-
-	if (err == Q2S_OK && image->data_file)
-		err = chain_spare(file, image->backing_fmt, image->data_file, "data_file", diag);
-	return err;
-}
-
 static enum q2s_err
 open_backing(struct create_options *options, const char *path, struct q2s_diag *diag)
 {
 	struct image_options *const image = &options->image;
-	struct q2s_file *file = NULL;
-	uint64_t size = 0;
-	enum q2s_err err = q2s_file_open(path, &file, diag);
+	const struct q2s_chain_options how = {
+		.size = sizeof(how),
+		.format = image->backing_fmt,
+		.follow = Q2S_FOLLOW_ANY,
+		.partial = true,
+	};
+	struct q2s_chain *chain = NULL;
+	struct q2s_store *file = NULL;
+	enum q2s_err err = q2s_store_open(path, &file, diag);
 
 	if (err == Q2S_OK)
-		err = disk_size(file, image->backing_fmt, &size, diag);
+		err = q2s_chain_open(file, &how, &chain, diag);
 	fault_in(diag, err, path);
+	/* a reader of the new image opens them all */
 	if (err == Q2S_OK)
-		err = spare_layers(options, file, diag);
+		err = guard_read_chain(chain, diag);
+	if (err == Q2S_OK)
+		err = q2s_chain_end(chain, diag); /* nobody could open the new image either */
 	if (err == Q2S_OK && !image->has_size) {
-		image->size = size;
+		image->size = q2s_chain_layer(chain, 0)->size;
 		image->has_size = true;
 	}
-	q2s_file_close(file);
+	q2s_chain_unref(chain);
+	q2s_store_unref(file);
+	return err;
+}
+
+/* ---- backing file that is not opened ------------------------------------------------------ */
+
+/*
+ * -u opens nothing for the new image, but the file that its name denotes is spared all the same, and
+ * what lies below that as far as it can be found.
+ */
+static enum q2s_err
+spare_unopened(const struct create_options *options, struct q2s_diag *diag)
+{
+	struct q2s_store *file = NULL;
+	char *name = NULL, *path;
+	enum q2s_err err;
+
+	if (q2s_reference_path(options->image.backing_file, &name, NULL) != Q2S_OK)
+		return Q2S_OK; /* of a protocol: no file here */
+	path = name_beside(options->file, name);
+	err = path ? guard_read_path(path, diag) : fault_nomem(diag, "backing file");
+	if (err == Q2S_OK && q2s_store_open(path, &file, NULL) == Q2S_OK)
+		err = guard_read_layers(file, options->image.backing_fmt, diag);
+	q2s_store_unref(file);
+	free(path);
+	free(name);
 	return err;
 }
 
@@ -102,9 +122,10 @@ references_backing(struct create_options *options, struct q2s_diag *diag)
 	    name_is_same_file(path, options->file))
 		err = fault(diag, Q2S_E_CONFLICT, "backing file", "is the new image itself");
 	else
-		err = options->unsafe ? Q2S_OK : check_can_open(image, diag);
-	if (err == Q2S_OK && !options->unsafe)
-		err = open_backing(options, path, diag);
+		err = options->unsafe ? Q2S_OK : check_can_open(options, diag);
+	if (err == Q2S_OK)
+		err = options->unsafe ? spare_unopened(options, diag)
+				      : open_backing(options, path, diag);
 	free(path);
 	return err;
 }
@@ -151,22 +172,49 @@ check_data_file_alone(const struct create_options *options, struct q2s_diag *dia
 	return Q2S_OK;
 }
 
+/*
+ * A data file that is used as it is. A regular one may be shorter than the disk: what lies behind
+ * its end reads as zero, and a guest that writes there makes it longer. A device cannot grow.
+ */
+static enum q2s_err
+check_kept(const struct create_options *options, struct q2s_diag *diag)
+{
+	const struct image_options *const image = &options->image;
+	struct q2s_store *file = NULL;
+	enum q2s_err err = Q2S_OK;
+
+	if (options->writes.count > 0)
+		return fault(diag, Q2S_E_CONFLICT, "keep_data_file",
+			     "what --write says would change the data file");
+	err = q2s_store_open(image->data_file, &file, diag);
+	if (err != Q2S_OK)
+		return fault_in(diag, err, image->data_file);
+	if (q2s_store_is_block_device(file) && image->has_size &&
+	    q2s_store_size(file) < image->size)
+		err = fault(diag, Q2S_E_LIMIT, "data_file",
+			    "the device has %" PRIu64 " bytes, the disk %" PRIu64,
+			    q2s_store_size(file), image->size);
+	q2s_store_unref(file);
+	return fault_in(diag, err, image->data_file);
+}
+
 enum q2s_err
 references_data_file(struct create_options *options, struct q2s_diag *diag)
 {
 	char **const name = &options->image.data_file;
+	enum q2s_err err;
 
 	if (!*name)
-		return Q2S_OK;
+		return Q2S_OK; /* image_options_spec() refuses keep_data_file without one */
 	if (!name_is_plain(*name))
 		return fault(diag, Q2S_E_USAGE, "data_file",
 			     "'%.128s' is no plain file name; put ./ before a name with a colon",
 			     *name);
 	if (**name != '/' && !name_is_here(options->file)) {
-		const enum q2s_err err = make_absolute(name, diag);
-
+		err = make_absolute(name, diag);
 		if (err != Q2S_OK)
 			return err;
 	}
-	return check_data_file_alone(options, diag);
+	err = check_data_file_alone(options, diag);
+	return err == Q2S_OK && options->image.keep_data_file ? check_kept(options, diag) : err;
 }

@@ -5,7 +5,7 @@
 
 #include <q2s/plan.h>
 
-#include "create/spec.h"
+#include "common/spec.h"
 
 /** Sorted by start, disjoint, not empty. The texts stay the spec list's. */
 struct regions {

@@ -4,48 +4,25 @@
 
 #include <sys/stat.h>
 
-#include <q2s/emit.h>
-
 #include "common/fault.h"
 #include "common/output.h"
-#include "common/progress.h"
+#include "common/tool.h"
 #include "create/attributes.h"
 #include "create/fill.h"
 
-/*
- * Space that is kept for a cluster. A standard entry can only say that it has data (of a hole in
- * the file, so zeros); an extended one keeps the space and lets the backing file show through.
- * Where the data file alone is the disk, all of it must be seen. In an encrypted image a hole is
- * noise for the guest, so there the entry says that it reads as zero.
- */
-static struct q2s_slot
-kept_space(const struct q2s_spec *spec)
-{
-	const bool visible = !spec->geom.extended || spec->data_file_raw;
-
-	if (spec->luks.data)
-		return (struct q2s_slot){ .host = true,
-					  .zero = visible ? spec->geom.sub_mask : 0 };
-	return (struct q2s_slot){ .host = true, .alloc = visible ? spec->geom.sub_mask : 0 };
-}
-
 static enum q2s_err
-make_plan(const struct create_options *options, const struct q2s_spec *spec, struct fill *fill,
-	  struct q2s_plan **out, struct q2s_diag *diag)
+make_builder(const struct create_options *options, const struct q2s_spec *spec,
+	     const struct q2s_crypt *crypt, struct q2s_builder **out, struct q2s_diag *diag)
 {
 	const bool keep =
 		spec->data_file_raw || options->image.preallocation != IMAGE_PREALLOCATION_OFF;
-	const struct q2s_slot base = keep ? kept_space(spec) : (struct q2s_slot){ 0 };
+	const struct q2s_slot base = keep ? q2s_spec_space(spec) : (struct q2s_slot){ 0 };
 	struct regions regions;
 	enum q2s_err err = regions_make(&options->writes, spec, &regions, diag);
 
 	if (err != Q2S_OK)
 		return err;
-	err = fill_make(spec, &base, &regions, fill, diag);
-	if (err == Q2S_OK)
-		err = q2s_plan_new(spec, fill->alloc, out, diag);
-	if (err == Q2S_OK)
-		fill->alloc = NULL; /* the plan's now */
+	err = fill_make(spec, crypt, &base, &regions, out, diag);
 	regions_free(&regions);
 	return err;
 }
@@ -58,32 +35,16 @@ check_device(const struct create_options *options, const char *path, struct q2s_
 
 	if (options->force || stat(path, &st) != 0 || !S_ISBLK(st.st_mode))
 		return Q2S_OK;
-	return fault(diag, Q2S_E_EXISTS, "output", "is a block device");
-}
-
-/* How the output treats space that holds nothing but zeros. */
-static unsigned
-space_flags(enum image_preallocation preallocation)
-{
-	switch (preallocation) {
-	case IMAGE_PREALLOCATION_FALLOC:
-		return Q2S_SINK_ALLOCATE;
-	case IMAGE_PREALLOCATION_FULL:
-		return Q2S_SINK_FULL;
-	case IMAGE_PREALLOCATION_OFF:
-	case IMAGE_PREALLOCATION_METADATA:
-		break;
-	}
-	return 0;
+	return fault_in(diag, fault(diag, Q2S_E_EXISTS, "output", "is a block device"), path);
 }
 
 static enum q2s_err
 open_output(const struct create_options *options, const char *path, uint64_t length,
 	    struct output *out, struct q2s_diag *diag)
 {
-	const unsigned flags = (options->fast ? 0 : Q2S_SINK_SYNC) |
+	const unsigned flags = Q2S_SINK_SYNC |
 			       (options->force ? Q2S_SINK_REPLACE : 0) |
-			       space_flags(options->image.preallocation);
+			       image_options_sink_flags(&options->image);
 	enum q2s_err err = check_device(options, path, diag);
 
 	if (err == Q2S_OK)
@@ -93,35 +54,44 @@ open_output(const struct create_options *options, const char *path, uint64_t len
 	return err;
 }
 
+/* --force is about the image; whose data file is replaced with it may not have thought of that. */
+static void
+warn_of_data(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) == 0 && (S_ISBLK(st.st_mode) || (S_ISREG(st.st_mode) && st.st_size > 0)))
+		tool_warn("%s: the data file is there already, and --force replaces what it holds; "
+			  "-o keep_data_file=on would use it as it is", path);
+}
+
 /* The data file is the disk itself. */
 static enum q2s_err
-write_data(const struct create_options *options, const struct fill *fill, struct output *out,
+write_data(const struct create_options *options, struct q2s_builder *builder, struct output *out,
 	   struct q2s_diag *diag)
 {
-	const struct q2s_emit_options emit = { .observer = progress_observer() };
+	const uint64_t size = q2s_plan_spec(q2s_builder_plan(builder))->geom.size;
 	enum q2s_err err;
 
-	if (!options->image.data_file)
+	if (!options->image.data_file || options->image.keep_data_file)
 		return Q2S_OK;
-	err = open_output(options, options->image.data_file, q2s_disk_size(fill->disk), out, diag);
+	err = open_output(options, options->image.data_file, size, out, diag);
 	if (err == Q2S_OK)
-		err = q2s_emit_raw(fill->disk, out->sink, &emit, diag);
+		warn_of_data(options->image.data_file);
+	if (err == Q2S_OK)
+		err = q2s_builder_emit_data(builder, out->sink, diag);
 	return err;
 }
 
 static enum q2s_err
-write_metadata(const struct create_options *options, const struct q2s_plan *plan,
-	       const struct fill *fill, const struct q2s_crypt *crypt, struct output *out,
-	       struct q2s_diag *diag)
+write_metadata(const struct create_options *options, struct q2s_builder *builder,
+	       struct output *out, struct q2s_diag *diag)
 {
-	const struct q2s_emit_options emit = { .spool = fill->spool,
-					       .crypt = crypt,
-					       .observer = progress_observer() };
-	enum q2s_err err =
-		open_output(options, options->file, q2s_plan_layout(plan)->length, out, diag);
+	enum q2s_err err = open_output(options, options->file,
+				       q2s_builder_measure(builder)->length, out, diag);
 
 	if (err == Q2S_OK)
-		err = q2s_emit(plan, fill->disk, out->sink, &emit, diag);
+		err = q2s_builder_emit(builder, out->sink, 0, Q2S_TO_END, diag);
 	return err;
 }
 
@@ -130,22 +100,20 @@ write_image(const struct create_options *options, const struct q2s_spec *spec,
 	    const struct q2s_crypt *crypt, struct q2s_diag *diag)
 {
 	struct output image = { 0 }, data = { 0 };
-	struct fill fill = { 0 };
-	struct q2s_plan *plan = NULL;
-	enum q2s_err err = make_plan(options, spec, &fill, &plan, diag);
+	struct q2s_builder *builder = NULL;
+	enum q2s_err err = make_builder(options, spec, crypt, &builder, diag);
 
 	/* Both are written before either gets its name; the image last, as it needs the other. */
 	if (err == Q2S_OK)
-		err = write_metadata(options, plan, &fill, crypt, &image, diag);
+		err = write_metadata(options, builder, &image, diag);
 	if (err == Q2S_OK)
-		err = write_data(options, &fill, &data, diag);
+		err = write_data(options, builder, &data, diag);
 	if (err == Q2S_OK)
 		err = output_commit(&data, diag);
 	if (err == Q2S_OK)
 		err = output_commit(&image, diag);
 	output_abort(&data);
 	output_abort(&image);
-	q2s_plan_free(plan);
-	fill_free(&fill);
+	q2s_builder_free(builder);
 	return err;
 }

@@ -4,8 +4,11 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/escape.h"
+#include "common/fault.h"
+#include "common/remote.h"
 #include "common/tool.h"
 #include "inspect/check_report.h"
 #include "inspect/options.h"
@@ -17,19 +20,9 @@ enum { EXIT_SOUND = 0, EXIT_CORRUPT = 2, EXIT_LEAKS = 3, EXIT_NOT_SUPPORTED = 63
 
 #define MAX_FINDINGS 1000
 
-enum { OPTION_DECODE = OPTION_OWN, OPTION_MAX_FINDINGS };
+/* So often is a file that changes under our eyes looked at. */
+#define LOOKS_MAX 3u
 
-static const char help_text[] =
-	"Usage: q2s-inspect check [OPTIONS] FILE\n"
-	"Count all references of a qcow2 image again, compare them with its refcounts, and judge\n"
-	"each structure on the way. Writes to nothing. The ids are explained in doc/findings.\n\n"
-	"      --decode                   also try to decode all compressed clusters\n"
-	"      --max-findings=N           show no more than N findings (default: 1000); all count\n"
-	"  -f, --format=raw|qcow2         what FILE is (default: qcow2 if it says so, else raw)\n"
-	"  -q, --quiet                    say nothing: the exit code is the "
-	"answer\n" OPTIONS_COMMON_HELP
-	"\nExit code: 0 sound, 1 could not be checked, 2 corruption, 3 leaks only,\n"
-	"63 not a format that can be checked.\n";
 
 struct check_options {
 	struct options common;
@@ -49,25 +42,26 @@ exit_code(const struct q2s_check_result *result)
 	return result->leaks ? EXIT_LEAKS : EXIT_SOUND;
 }
 
+/* One pass over the image, told to @out. */
 static int
-check_image(const struct check_options *options, struct q2s_image *image)
+check_image(const struct check_options *options, struct q2s_image *image, FILE *out,
+	    struct q2s_diag *diag)
 {
-	struct check_report report = { .out = stdout,
-				       .name = options->name,
+	struct check_report report = { .out = out,
+				       .name = remote_shown(options->name),
 				       .json = options->common.json,
 				       .quiet = options->quiet,
 				       .max = options->max };
-	const struct q2s_check_options how = { .finding = check_report_finding,
+	const struct q2s_check_options how = { .size = sizeof(how), .finding = check_report_finding,
 					       .opaque = &report,
 					       .decode = options->decode };
 	struct q2s_check_result result;
-	struct q2s_diag diag = { 0 };
 	enum q2s_err err;
 
 	check_report_begin(&report);
-	err = q2s_check(image, &how, &result, &diag);
-	check_report_end(&report, &result, err == Q2S_OK ? NULL : &diag);
-	return err == Q2S_OK ? exit_code(&result) : tool_fail(options->name, &diag);
+	err = q2s_check(image, &how, &result, diag);
+	check_report_end(&report, &result, err == Q2S_OK ? NULL : diag);
+	return err == Q2S_OK ? exit_code(&result) : TOOL_FAILED;
 }
 
 static int
@@ -80,60 +74,143 @@ refuse_format(const char *name)
 	return EXIT_NOT_SUPPORTED;
 }
 
+/* Is somebody else writing to it? Only -U lets it come that far. */
+static void
+warn_of_writer(const struct subject *subject)
+{
+	static bool done;
+
+	if (done || q2s_store_lock_probe(subject->file, 0, Q2S_LOCK_WRITE | Q2S_LOCK_RESIZE,
+					 NULL) == Q2S_OK)
+		return;
+	done = true;
+	tool_warn("%s: another program has it open for writing: it may change while it is "
+		  "checked, and what is found may be a change in progress",
+		  subject->name);
+}
+
+/*
+ * A file that is written to while it is read shows tables of different times. What was found in it
+ * means nothing, so it is not told.
+ */
+static enum q2s_err
+check_once(const struct check_options *options, FILE *out, int *status, struct q2s_diag *diag)
+{
+	struct subject subject = { 0 };
+	enum q2s_err err = subject_open_sound(options->name, &options->common, &subject, diag);
+
+	if (err != Q2S_OK)
+		return err;
+	if (!subject.image) {
+		*status = refuse_format(remote_shown(options->name));
+	} else {
+		warn_of_writer(&subject);
+		*status = check_image(options, subject.image, out, diag);
+		err = q2s_store_verify(subject.file, diag);
+	}
+	subject_close(&subject);
+	return err;
+}
+
+/* One look, kept in memory until it is known to be of one state of the file. */
+static enum q2s_err
+look(const struct check_options *options, int *status, struct q2s_diag *failure)
+{
+	struct q2s_diag diag = { 0 };
+	char *text = NULL;
+	size_t len = 0;
+	FILE *const out = open_memstream(&text, &len);
+	enum q2s_err err;
+
+	if (!out)
+		return fault_nomem(failure, "report");
+	err = check_once(options, out, status, &diag);
+	if (fclose(out) != 0)
+		err = fault_nomem(&diag, "report");
+	if (err == Q2S_OK) {
+		(void)fwrite(text, 1, len, stdout); /* tool_finish() sees a failure */
+		if (diag.err != Q2S_OK)
+			*status = tool_fail(options->name, &diag);
+	}
+	*failure = diag;
+	free(text);
+	return err;
+}
+
+/* Was it refused for a format that is not checked, and not for what it holds? */
+static bool
+is_container(const struct q2s_diag *diag)
+{
+	return diag->err == Q2S_E_UNSUPPORTED && strcmp(diag->what, "format") == 0;
+}
+
 static int
 check_run(const struct check_options *options)
 {
-	const enum subject_format format = subject_format(options->common.format);
-	struct subject subject = { 0 };
 	struct q2s_diag diag = { 0 };
-	int status;
+	enum q2s_err err;
+	int status = 0;
 
-	if (subject_open_sound(options->name, format, &subject, &diag) != Q2S_OK)
-		return tool_finish(tool_fail(options->name, &diag));
-	status = subject.image ? check_image(options, subject.image) : refuse_format(options->name);
-	subject_close(&subject);
-	return tool_finish(status);
+	for (unsigned i = 0; i < LOOKS_MAX; i++) {
+		diag = (struct q2s_diag){ 0 };
+		err = look(options, &status, &diag);
+		if (err == Q2S_OK)
+			return tool_finish(status);
+		if (err != Q2S_E_CHANGED) {
+			status = tool_fail(options->name, &diag);
+			return tool_finish(is_container(&diag) ? EXIT_NOT_SUPPORTED : status);
+		}
+	}
+	return tool_finish(tool_error("%s: it was written to during each of %u checks, so nothing "
+				      "can be said of it",
+				      remote_shown(options->name), LOOKS_MAX));
 }
 
-static int
-take_max(const char *word, uint64_t *out)
-{
-	char *end;
+static const struct option_row rows[] = {
+	{ .name = "decode",
+	  .help = "also try to decode all compressed clusters",
+	  .kind = OPTION_FLAG,
+	  .offset = offsetof(struct check_options, decode) },
+	{ .name = "max-findings",
+	  .arg = "N",
+	  .help = "show no more than N findings (default: 1000); all count",
+	  .kind = OPTION_NUMBER,
+	  .offset = offsetof(struct check_options, max) },
+	{ .name = "format",
+	  .letter = 'f',
+	  .arg = "raw|qcow2",
+	  .help = "what FILE is (default: qcow2 if it says so, else raw)",
+	  .kind = OPTION_TAKE,
+	  .take = options_take_format },
+	{ .name = "quiet",
+	  .letter = 'q',
+	  .help = "say nothing: the exit code is the answer",
+	  .kind = OPTION_FLAG,
+	  .offset = offsetof(struct check_options, quiet) },
+};
+static const struct option_rows own = OPTION_ROWS(rows);
 
-	errno = 0;
-	*out = strtoull(word, &end, 10);
-	if (errno || end == word || *end || *word < '0' || *word > '9')
-		return tool_usage_error("--max-findings must be a number");
-	return OPTIONS_GO_ON;
-}
+static const char usage[] =
+	"Usage: q2s-inspect check [OPTIONS] FILE\n"
+	"Count all references of a qcow2 image again, compare them with its refcounts, and judge\n"
+	"each structure on the way. Writes to nothing. The ids are explained in doc/findings.\n\n";
+
+static const char tail[] =
+	"\nExit code: 0 sound, 1 could not be checked, 2 corruption, 3 leaks only,\n"
+	"63 not a format that can be checked.\n";
+
+static const struct option_table table = {
+	.usage = usage,
+	.tail = tail,
+	.parts = { &own, &options_common },
+};
 
 int
 check_main(int argc, char **argv)
 {
-	static const struct option longs[] = {
-		{ "decode", no_argument, NULL, OPTION_DECODE },
-		{ "max-findings", required_argument, NULL, OPTION_MAX_FINDINGS },
-		{ "quiet", no_argument, NULL, 'q' },
-		{ "format", required_argument, NULL, 'f' },
-		OPTIONS_COMMON,
-	};
 	struct check_options options = { .max = MAX_FINDINGS };
-	int got, status;
+	int status = options_read(&table, argc, argv, &options, 1, "FILE");
 
-	while ((got = getopt_long(argc, argv, ":f:q", longs, NULL)) != -1) {
-		status = OPTIONS_GO_ON;
-		if (got == OPTION_DECODE)
-			options.decode = true;
-		else if (got == OPTION_MAX_FINDINGS)
-			status = take_max(optarg, &options.max);
-		else if (got == 'q')
-			options.quiet = true;
-		else
-			status = options_take(&options.common, got, argv, help_text);
-		if (status != OPTIONS_GO_ON)
-			return status;
-	}
-	status = options_operands(argc, argv, 1, "FILE");
 	if (status != OPTIONS_GO_ON)
 		return status;
 	options.name = argv[optind];

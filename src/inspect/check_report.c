@@ -8,62 +8,48 @@
 
 /* ---- JSON -------------------------------------------------------------------------------- */
 
-static const char *
-severity_name(enum q2s_severity severity)
+json_t *
+finding_json(const struct q2s_finding *finding, json_t *(*number)(uint64_t))
 {
-	static const char *const names[] = {
-		[Q2S_SEVERITY_CORRUPTION] = "corruption",
-		[Q2S_SEVERITY_LEAK] = "leak",
-		[Q2S_SEVERITY_NOTE] = "note",
-		[Q2S_SEVERITY_UNREADABLE] = "unreadable",
-	};
-
-	return names[severity];
-}
-
-/* What is not known is not there. */
-static json_t *
-finding_json(const struct q2s_finding *finding)
-{
-	json_t *object =
-		json_pack("{s:s, s:s, s:s}", "id", finding->id, "severity",
-			  severity_name(finding->severity), "structure", finding->structure);
+	json_t *object = json_pack("{s:s, s:s, s:s}", "id", finding->id, "severity",
+				   q2s_severity_name(finding->severity), "structure",
+				   finding->structure);
 
 	if (finding->host.v != Q2S_NOWHERE.v)
-		json_object_set_new(object, "host-offset", json_u64(finding->host.v));
+		json_object_set_new(object, "host-offset", number(finding->host.v));
 	if (finding->has_guest)
-		json_object_set_new(object, "guest-offset", json_u64(finding->guest.v));
+		json_object_set_new(object, "guest-offset", number(finding->guest.v));
 	if (finding->has_values) {
-		json_object_set_new(object, "found", json_u64(finding->found));
-		json_object_set_new(object, "expected", json_u64(finding->expected));
+		json_object_set_new(object, "found", number(finding->found));
+		json_object_set_new(object, "expected", number(finding->expected));
 	}
-	json_object_set_new(object, "text", json_text(finding->text));
+	json_object_set_new(object, "text", text_json(finding->text));
 	return object;
 }
 
 /* As qemu-img does with its own: what is zero is left out, so that nothing is added to a sound
  * image. */
 static void
-value_if(struct json_stream *stream, const char *key, uint64_t value)
+value_if(struct jstream *stream, const char *key, uint64_t value)
 {
 	if (value)
-		json_stream_value(stream, key, json_u64(value));
+		jstream_value(stream, key, u64_json(value));
 }
 
 static void
 end_json(struct check_report *report, const struct q2s_check_result *result,
 	 const struct q2s_diag *failure)
 {
-	struct json_stream *stream = &report->stream;
+	struct jstream *stream = &report->stream;
 	char text[512];
 
-	json_stream_close(stream);
+	jstream_close(stream);
 	value_if(stream, "findings-omitted", report->omitted);
 	if (failure) {
 		q2s_diag_format(failure, text, sizeof(text));
-		json_stream_value(stream, "error", json_text(text));
+		jstream_value(stream, "error", text_json(text));
 	}
-	json_stream_value(stream, "check-errors", json_u64(result->check_errors));
+	jstream_value(stream, "check-errors", u64_json(result->check_errors));
 	value_if(stream, "corruptions", result->corruptions);
 	value_if(stream, "leaks", result->leaks);
 	value_if(stream, "image-end-offset", result->image_end_offset);
@@ -71,7 +57,7 @@ end_json(struct check_report *report, const struct q2s_check_result *result,
 	value_if(stream, "allocated-clusters", result->allocated_clusters);
 	value_if(stream, "fragmented-clusters", result->fragmented_clusters);
 	value_if(stream, "compressed-clusters", result->compressed_clusters);
-	json_stream_finish(stream);
+	jstream_finish(stream);
 }
 
 /* ---- text -------------------------------------------------------------------------------- */
@@ -115,6 +101,21 @@ percent(uint64_t part, uint64_t whole)
 	return whole ? (double)part * 100.0 / (double)whole : 0.0;
 }
 
+/* More leaks than mapped clusters are rarely waste: a table with zeros in it leaves just that. */
+static const char *
+leaks_mean(const struct q2s_check_result *result)
+{
+	if (result->leaks <= result->allocated_clusters)
+		return "This means waste of disk space, but no harm to data.\n";
+	return result->allocated_clusters
+		       ? "That is more than the disk has mapped: an L1 or L2 table may have been\n"
+			 "overwritten with zeros, and these clusters may be what is left of the data.\n"
+			 "Do not free them before that is known.\n"
+		       : "Nothing is mapped: if the disk is not meant to be empty, its L1 or L2 tables\n"
+			 "were overwritten with zeros, and these clusters are what is left of the data.\n"
+			 "Do not free them before that is known.\n";
+}
+
 static void
 counts_text(FILE *out, const struct q2s_check_result *result)
 {
@@ -128,9 +129,9 @@ counts_text(FILE *out, const struct q2s_check_result *result)
 			show_plural(result->corruptions, "error was", "errors were"));
 	if (result->leaks)
 		fprintf(out,
-			"\n%" PRIu64 " leaked %s found on the image.\n"
-			"This means waste of disk space, but no harm to data.\n",
-			result->leaks, show_plural(result->leaks, "cluster was", "clusters were"));
+			"\n%" PRIu64 " leaked %s found on the image.\n%s",
+			result->leaks, show_plural(result->leaks, "cluster was", "clusters were"),
+			leaks_mean(result));
 	if (result->check_errors)
 		fprintf(out, "\n%" PRIu64 " %s could not be read: the check is not complete.\n",
 			result->check_errors,
@@ -167,11 +168,11 @@ check_report_begin(struct check_report *report)
 {
 	if (!report->json || report->quiet)
 		return;
-	json_stream_begin(&report->stream, report->out);
-	json_stream_open_object(&report->stream, NULL);
-	json_stream_value(&report->stream, "filename", json_text(report->name));
-	json_stream_value(&report->stream, "format", json_text("qcow2"));
-	json_stream_open_array(&report->stream, "findings");
+	jstream_begin(&report->stream, report->out);
+	jstream_open_object(&report->stream, NULL);
+	jstream_value(&report->stream, "filename", text_json(report->name));
+	jstream_value(&report->stream, "format", text_json("qcow2"));
+	jstream_open_array(&report->stream, "findings");
 }
 
 void
@@ -187,7 +188,7 @@ check_report_finding(void *opaque, const struct q2s_finding *finding)
 	if (report->quiet)
 		return;
 	if (report->json)
-		json_stream_value(&report->stream, NULL, finding_json(finding));
+		jstream_value(&report->stream, NULL, finding_json(finding, u64_json));
 	else
 		finding_text(report->out, finding);
 }

@@ -22,8 +22,11 @@ struct check_report {
 	uint64_t max;
 	uint64_t shown;
 	uint64_t omitted;
-	struct json_stream stream;
+	struct jstream stream;
 };
+
+/** A finding as JSON, wherever it appears; @number: how offsets and values are written. */
+json_t *finding_json(const struct q2s_finding *finding, json_t *(*number)(uint64_t));
 
 void check_report_begin(struct check_report *report);
 

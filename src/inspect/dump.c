@@ -7,23 +7,13 @@
 
 #include "base/arith.h"
 #include "common/escape.h"
-#include "common/fault.h"
 #include "common/size.h"
 #include "common/tool.h"
+#include "common/words.h"
 #include "inspect/options.h"
 #include "inspect/show.h"
 #include "inspect/verbs.h"
 
-/* clang-format off */
-static const char help_text[] =
-	"Usage: q2s-inspect dump [OPTIONS] FILE\n"
-	"Every structure of the image, decoded. Entries that are all zeros are left out. What is\n"
-	"damaged is shown as far as possible, with what is wrong beside it (and exit code 1).\n\n"
-	"      --only=SECTION[,...]       of: header extensions luks l1 l2 reftable refcounts\n"
-	"                                 snapshots bitmaps\n"
-	"      --guest=OFFSET[+LEN]       of L1 and L2 only the entries for these guest bytes\n"
-	OPTIONS_COMMON_HELP;
-/* clang-format on */
 
 /** @geom: needs the geometry, so it is left out when the header does not give one. */
 static const struct {
@@ -56,7 +46,8 @@ struct dump_options {
 static int
 take_section(struct dump_options *options, const char *word, size_t len)
 {
-	char *shown;
+	const char *names[SECTION_COUNT + 1] = { NULL };
+	char known[WORDS_LIST], hint[WORDS_HINT], *shown;
 
 	for (size_t i = 0; i < SECTION_COUNT; i++) {
 		if (strlen(sections[i].name) == len && strncmp(word, sections[i].name, len) == 0) {
@@ -65,13 +56,16 @@ take_section(struct dump_options *options, const char *word, size_t len)
 		}
 	}
 	shown = escape_bytes(word, len);
-	tool_usage_error("--only: unknown section '%s'", shown ? shown : "?");
+	for (size_t i = 0; i < SECTION_COUNT; i++)
+		names[i] = sections[i].name;
+	tool_usage_error("--only: unknown section '%s'; known: %s%s", shown ? shown : "?",
+			 words_list(names, known), words_hint(shown ? shown : "", names, hint));
 	free(shown);
 	return TOOL_FAILED;
 }
 
 static int
-take_only(struct dump_options *options, const char *words)
+take_only(void *options, const char *words)
 {
 	for (;;) {
 		const size_t len = strcspn(words, ",");
@@ -84,8 +78,9 @@ take_only(struct dump_options *options, const char *words)
 }
 
 static int
-take_guest(struct dump_options *options, const char *text)
+take_guest(void *chosen, const char *text)
 {
+	struct dump_options *const options = chosen;
 	const char *const plus = strchr(text, '+');
 	char *const start = plus ? strndup(text, (size_t)(plus - text)) : strdup(text);
 	int status = start ? options_size("--guest", start, &options->guest)
@@ -100,28 +95,6 @@ take_guest(struct dump_options *options, const char *text)
 
 /* ---- running ----------------------------------------------------------------------------- */
 
-enum q2s_err
-dump_fault(struct dump *dump, enum q2s_err err, struct q2s_diag *diag)
-{
-	if (err == Q2S_OK || q2s_err_class(err) == Q2S_CLASS_IO)
-		return err;
-	sheet_fault(&dump->sheet, diag);
-	*diag = (struct q2s_diag){ 0 };
-	return Q2S_OK;
-}
-
-struct q2s_diag
-dump_past_end(const char *what, q2s_host at, q2s_host target)
-{
-	struct q2s_diag diag = { 0 };
-
-	fault(&diag, Q2S_E_TRUNCATED, what, "points past the end of the file");
-	diag.at = at;
-	diag.has_value = true;
-	diag.value = target.v;
-	return diag;
-}
-
 static void
 begin(struct dump *dump, const struct dump_options *options)
 {
@@ -129,11 +102,11 @@ begin(struct dump *dump, const struct dump_options *options)
 	char *const shown = escape_text(subject->name);
 
 	sheet_begin(&dump->sheet, stdout, options->common.json);
-	sheet_fact(&dump->sheet, "filename", json_text(subject->name));
-	sheet_fact(&dump->sheet, "file-size", json_u64(q2s_file_size(subject->file)));
+	sheet_fact(&dump->sheet, "filename", text_json(subject->name));
+	sheet_fact(&dump->sheet, "file-size", u64_json(q2s_store_size(subject->file)));
 	if (!options->common.json)
 		printf("%s: %llu bytes\n", shown ? shown : "?",
-		       (unsigned long long)q2s_file_size(subject->file));
+		       (unsigned long long)q2s_store_size(subject->file));
 	free(shown);
 }
 
@@ -162,7 +135,7 @@ dump_run(const struct dump_options *options)
 						  ? UINT64_MAX
 						  : options->guest + options->guest_len };
 	const unsigned only = options->only ? options->only : ~0u;
-	enum q2s_err err = subject_open(options->name, SUBJECT_QCOW2, &subject, &diag);
+	enum q2s_err err = subject_open(options->name, &options->common, &subject, &diag);
 	int status = 0;
 
 	if (err != Q2S_OK)
@@ -173,8 +146,8 @@ dump_run(const struct dump_options *options)
 			err = sections[i].show(&dump, &diag);
 	}
 	if (err == Q2S_OK)
-		sheet_fact(&dump.sheet, "faults", json_u64(dump.sheet.faults));
-	if (sheet_end(&dump.sheet) != 0)
+		sheet_fact(&dump.sheet, "faults", u64_json(dump.sheet.faults));
+	if (sheet_end(&dump.sheet) != 0 && !tool_reader_is_gone())
 		status = TOOL_FAILED;
 	if (err != Q2S_OK)
 		status = tool_fail(options->name, &diag);
@@ -184,29 +157,37 @@ dump_run(const struct dump_options *options)
 	return tool_finish(status);
 }
 
+static const struct option_row rows[] = {
+	{ .name = "only",
+	  .arg = "SECTION[,...]",
+	  .help = "of: header extensions luks l1 l2 reftable refcounts\n"
+		  "snapshots bitmaps",
+	  .kind = OPTION_TAKE,
+	  .take = take_only },
+	{ .name = "guest",
+	  .arg = "OFFSET[+LEN]",
+	  .help = "of L1 and L2 only the entries for these guest bytes",
+	  .kind = OPTION_TAKE,
+	  .take = take_guest },
+};
+static const struct option_rows own = OPTION_ROWS(rows);
+
+static const char usage[] =
+	"Usage: q2s-inspect dump [OPTIONS] FILE\n"
+	"Every structure of the image, decoded. Entries that are all zeros are left out. What is\n"
+	"damaged is shown as far as possible, with what is wrong beside it (and exit code 1).\n\n";
+
+static const struct option_table table = {
+	.usage = usage,
+	.parts = { &own, &options_common },
+};
+
 int
 dump_main(int argc, char **argv)
 {
-	enum { OPTION_ONLY = OPTION_OWN, OPTION_GUEST };
-	static const struct option longs[] = {
-		{ "only", required_argument, NULL, OPTION_ONLY },
-		{ "guest", required_argument, NULL, OPTION_GUEST },
-		OPTIONS_COMMON,
-	};
-	struct dump_options options = { .guest_len = UINT64_MAX };
-	int got, status;
+	struct dump_options options = { .common = { .format = "qcow2" }, .guest_len = UINT64_MAX };
+	int status = options_read(&table, argc, argv, &options, 1, "FILE");
 
-	while ((got = getopt_long(argc, argv, ":", longs, NULL)) != -1) {
-		if (got == OPTION_ONLY)
-			status = take_only(&options, optarg);
-		else if (got == OPTION_GUEST)
-			status = take_guest(&options, optarg);
-		else
-			status = options_take(&options.common, got, argv, help_text);
-		if (status != OPTIONS_GO_ON)
-			return status;
-	}
-	status = options_operands(argc, argv, 1, "FILE");
 	if (status != OPTIONS_GO_ON)
 		return status;
 	options.name = argv[optind];

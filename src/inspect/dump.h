@@ -3,17 +3,21 @@
 #ifndef INSPECT_DUMP_H
 #define INSPECT_DUMP_H
 
-#include "inspect/seen.h"
 #include "inspect/sheet.h"
 #include "inspect/subject.h"
-#include "inspect/table.h"
 
-/** One dump in progress. @guest, @guest_end: the part of the disk that L1 and L2 are shown for. */
+/**
+ * One dump in progress.
+ *
+ * @guest, @guest_end  the part of the disk that L1 and L2 are shown for
+ * @drawn              the subclusters of the row in progress
+ */
 struct dump {
 	const struct subject *subject;
 	struct sheet sheet;
 	uint64_t guest;
 	uint64_t guest_end;
+	char drawn[Q2S_SUBCLUSTERS + 1];
 };
 
 /**
@@ -33,12 +37,6 @@ enum q2s_err dump_snapshots(struct dump *dump, struct q2s_diag *diag);
 enum q2s_err dump_bitmaps(struct dump *dump, struct q2s_diag *diag);
 
 /**
- * Pass on what keeps the tool from working; show everything else as a fault of the structure that
- * is being shown, and clear it.
- */
-enum q2s_err dump_fault(struct dump *dump, enum q2s_err err, struct q2s_diag *diag);
-
-/**
  * The entries that lead to what is shown already, as an earlier entry leads there, too: shown once
  * and referred to, a dump is no longer than the tables in the file. Start with the first five. The
  * list is there only when it is not empty.
@@ -48,7 +46,7 @@ enum q2s_err dump_fault(struct dump *dump, enum q2s_err err, struct q2s_diag *di
  * @key      of the list, in JSON
  * @title    for people
  * @span     how much of the disk or of the file each entry stands for
- * @seen     what entries led to so far
+ * @end      what lies from here on is left out
  */
 #define REPEATS_COLUMNS 5
 struct repeats {
@@ -57,7 +55,7 @@ struct repeats {
 	const char *key;
 	const char *title;
 	uint64_t span;
-	struct seen seen;
+	uint64_t end;
 	/* The row in progress: @count entries from @first on, all leading to @at. */
 	bool has_table;
 	uint32_t table;
@@ -67,20 +65,33 @@ struct repeats {
 	bool begun;
 };
 
-/** Entry @index of @table (NULL: there is but one) leads to @at: told when it is not the first. */
-enum q2s_err repeats_add(struct repeats *repeats, const uint32_t *table, uint64_t index,
-			 q2s_host at, struct q2s_diag *diag);
-void repeats_end(struct repeats *repeats);
+/** Show all that entries lead to once more, of the structures of @kind, as @repeats. */
+enum q2s_err dump_repeats(struct dump *dump, struct repeats *repeats,
+			  enum q2s_structure_kind kind, struct q2s_diag *diag);
+
+/** More columns than a table of entries has. */
+#define ENTRY_CELLS 10
 
 /**
- * Say so if from entry @fresh on @table lies over a table of its kind, @kind, that was shown
- * already. (What lies past the end of the file is not there to be shown.) True when nothing is left
- * of it.
+ * One kind of table.
+ *
+ * @columns  of its entries, @column_count of them
+ * @lies_over  a table of its kind, for one that shares its clusters with an earlier one; or NULL
+ * @title    say where it is, for people and for scripts
+ * @cells    fill in the row of an entry
  */
-bool dump_shown_above(struct dump *dump, const struct table *table, uint64_t fresh,
-		      const char *kind);
+struct dump_table {
+	enum q2s_structure_kind kind;
+	const struct column *columns;
+	size_t column_count;
+	const char *lies_over;
+	void (*title)(struct dump *dump, const struct q2s_structure *it);
+	void (*cells)(struct dump *dump, const struct q2s_structure *in,
+		      const struct q2s_table_entry *it, struct cell *cells);
+};
 
-/** A fault of ours: "lies past the end of the file". */
-struct q2s_diag dump_past_end(const char *what, q2s_host at, q2s_host target);
+/** Show all tables of a kind that the walk over the image comes across, each once. */
+enum q2s_err dump_tables(struct dump *dump, const struct dump_table *table,
+			 struct q2s_diag *diag);
 
 #endif

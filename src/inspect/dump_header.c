@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "inspect/extensions.h"
-#include "inspect/fields.h"
 #include "inspect/show.h"
 
 #define NAME_WIDTH 24
@@ -15,18 +14,18 @@
 /* ---- header ------------------------------------------------------------------------------ */
 
 static void
-show_field(struct dump *dump, const struct header_field *field)
+show_field(struct dump *dump, const struct q2s_field *field)
 {
-	const uint64_t value = header_field_get(field, dump->subject->head);
+	const uint64_t value = q2s_field_get(field, dump->subject->head);
 	char hex[SHOW_HEX];
 
-	sheet_fact(&dump->sheet, field->name, json_u64(value));
+	sheet_fact(&dump->sheet, field->name, u64_json(value));
 	if (dump->sheet.json)
 		return;
 	show_hex(value, hex);
 	fprintf(dump->sheet.out, "  %3" PRIu32 "  %4" PRIu32 "  %-*s %20s", field->at, field->size,
 		NAME_WIDTH, field->name, hex);
-	if (field->kind == FIELD_COUNT || field->kind == FIELD_BYTES)
+	if (!field_is_hex(field))
 		fprintf(dump->sheet.out, "  %20" PRIu64, value);
 	else
 		fprintf(dump->sheet.out, "  %20s", "");
@@ -38,12 +37,12 @@ static void
 show_backing_name(struct dump *dump)
 {
 	const struct subject *const it = dump->subject;
-	const uint64_t at = it->header.backing_file_offset.v;
-	const struct q2s_bytes name = { it->head + at, it->header.backing_file_size };
+	const uint64_t at = it->header->backing_file_offset.v;
+	const struct q2s_bytes name = { it->head + at, it->header->backing_file_size };
 
 	if (at == 0 || at > it->head_size || name.len > it->head_size - at)
 		return;
-	sheet_fact(&dump->sheet, "backing_file_name", json_bytes(name.data, name.len));
+	sheet_fact(&dump->sheet, "backing_file_name", utf8_json(name.data, name.len));
 	if (dump->sheet.json)
 		return;
 	fprintf(dump->sheet.out, "  backing file name at 0x%" PRIx64 ", %zu bytes: ", at, name.len);
@@ -55,21 +54,21 @@ enum q2s_err
 dump_header(struct dump *dump, struct q2s_diag *diag)
 {
 	const struct subject *const subject = dump->subject;
+	const struct q2s_field *fields;
+	const size_t count = header_fields(&fields, subject->header->header_length);
 	struct q2s_diag tables = { 0 };
 
 	(void)diag;
-	sheet_title(&dump->sheet, "Header: %" PRIu32 " bytes", subject->header.header_length);
+	sheet_title(&dump->sheet, "Header: %" PRIu32 " bytes", subject->header->header_length);
 	sheet_note(&dump->sheet, "   at  size  %-*s %20s  %20s  meaning", NAME_WIDTH - 4, "field",
 		   "value", "decimal");
 	sheet_open(&dump->sheet, "header");
-	for (size_t i = 0; i < header_field_count; i++) {
-		if (header_field_present(&header_fields[i], subject->header.header_length))
-			show_field(dump, &header_fields[i]);
-	}
+	for (size_t i = 0; i < count; i++)
+		show_field(dump, &fields[i]);
 	show_backing_name(dump);
 	if (subject->fault.err != Q2S_OK)
 		sheet_fault(&dump->sheet, &subject->fault);
-	else if (q2s_header_check_tables(&subject->header, &tables) != Q2S_OK)
+	else if (q2s_header_check_tables(subject->header, &tables) != Q2S_OK)
 		sheet_fault(&dump->sheet, &tables);
 	sheet_close(&dump->sheet);
 	return Q2S_OK;
@@ -80,14 +79,15 @@ dump_header(struct dump *dump, struct q2s_diag *diag)
 static void
 show_extension(struct dump *dump, const struct q2s_ext *ext)
 {
-	const struct q2s_geom *const geom = &dump->subject->geom;
+	const struct q2s_header *const header = dump->subject->header;
+	const struct q2s_geom *const geom = dump->subject->geom;
 	char *text, hex[SHOW_HEX];
 
 	if (dump->sheet.json) {
-		json_stream_value(&dump->sheet.stream, NULL, extension_json(geom, ext));
+		jstream_value(&dump->sheet.stream, NULL, extension_json(header, geom, ext));
 		return;
 	}
-	text = extension_text(geom, ext);
+	text = extension_text(header, geom, ext);
 	fprintf(dump->sheet.out, "  %10s  0x%08" PRIx32 "  %6" PRIu32 "  %s%s%s\n",
 		show_hex(ext->at.v, hex), ext->type, ext->len, extension_name(ext->type),
 		text && *text ? ": " : "", text ? text : "");
@@ -107,17 +107,17 @@ enum q2s_err
 dump_extensions(struct dump *dump, struct q2s_diag *diag)
 {
 	const struct subject *const subject = dump->subject;
-	struct extension_walk walk =
-		extension_walk_begin(&subject->header, subject->head, subject->head_size);
+	struct q2s_extensions walk =
+		q2s_image_extensions(subject->opened);
 	struct q2s_diag fault = { 0 };
 	struct q2s_ext ext;
 
 	(void)diag;
 	sheet_title(&dump->sheet, "Header extensions: from 0x%" PRIx32 ", up to 0x%" PRIx64,
-		    subject->header.header_length, walk.end.v);
+		    subject->header->header_length, walk.end.v);
 	sheet_note(&dump->sheet, "      at        type   bytes  content");
 	sheet_open_list(&dump->sheet, "extensions");
-	while (extension_walk_next(&walk, &ext, &fault))
+	while (q2s_extensions_next(&walk, &ext, &fault))
 		show_extension(dump, &ext);
 	if (fault.err != Q2S_OK)
 		show_bad_extension(dump, &fault);
@@ -141,13 +141,13 @@ show_luks(struct dump *dump, const struct q2s_luks *luks)
 {
 	struct sheet *const sheet = &dump->sheet;
 
-	sheet_fact(sheet, "cipher-name", json_text(luks->cipher_name));
-	sheet_fact(sheet, "cipher-mode", json_text(luks->cipher_mode));
-	sheet_fact(sheet, "hash", json_text(luks->hash));
-	sheet_fact(sheet, "uuid", json_text(luks->uuid));
-	sheet_fact(sheet, "key-bytes", json_u64(luks->key_bytes));
-	sheet_fact(sheet, "payload-offset", json_u64(luks->payload_offset));
-	sheet_fact(sheet, "master-key-iterations", json_u64(luks->master_iterations));
+	sheet_fact(sheet, "cipher-name", text_json(luks->cipher_name));
+	sheet_fact(sheet, "cipher-mode", text_json(luks->cipher_mode));
+	sheet_fact(sheet, "hash", text_json(luks->hash));
+	sheet_fact(sheet, "uuid", text_json(luks->uuid));
+	sheet_fact(sheet, "key-bytes", u64_json(luks->key_bytes));
+	sheet_fact(sheet, "payload-offset", u64_json(luks->payload_offset));
+	sheet_fact(sheet, "master-key-iterations", u64_json(luks->master_iterations));
 	if (!sheet->json) {
 		fputs("  cipher ", sheet->out);
 		show_name(sheet->out, luks->cipher_name);
@@ -175,21 +175,6 @@ show_luks(struct dump *dump, const struct q2s_luks *luks)
 	sheet_table_end(sheet);
 }
 
-/* The pointer to the header; from the extensions, as a refused image has it only there. */
-static bool
-find_crypto(const struct subject *subject, struct q2s_ext_crypto *out, struct q2s_diag *fault)
-{
-	struct extension_walk walk =
-		extension_walk_begin(&subject->header, subject->head, subject->head_size);
-	struct q2s_ext ext;
-
-	while (extension_walk_next(&walk, &ext, NULL)) {
-		if (ext.type == Q2S_EXT_CRYPTO)
-			return q2s_ext_crypto_decode(&subject->geom, &ext, out, fault) == Q2S_OK;
-	}
-	return false;
-}
-
 enum q2s_err
 dump_luks(struct dump *dump, struct q2s_diag *diag)
 {
@@ -199,7 +184,7 @@ dump_luks(struct dump *dump, struct q2s_diag *diag)
 	uint8_t raw[Q2S_LUKS_SIZE];
 	struct q2s_luks luks;
 	enum q2s_err err = Q2S_OK;
-	const bool found = find_crypto(subject, &crypto, &fault);
+	const bool found = q2s_image_find_crypto(subject->opened, &crypto, &fault);
 
 	if (!found && fault.err == Q2S_OK)
 		return Q2S_OK;
@@ -207,9 +192,9 @@ dump_luks(struct dump *dump, struct q2s_diag *diag)
 	if (found) {
 		sheet_title(&dump->sheet, "LUKS header at 0x%" PRIx64 ", %" PRIu64 " bytes",
 			    crypto.offset.v, crypto.length);
-		sheet_fact(&dump->sheet, "offset", json_u64(crypto.offset.v));
-		sheet_fact(&dump->sheet, "length", json_u64(crypto.length));
-		err = q2s_file_read(subject->file, crypto.offset.v, raw, sizeof(raw), diag);
+		sheet_fact(&dump->sheet, "offset", u64_json(crypto.offset.v));
+		sheet_fact(&dump->sheet, "length", u64_json(crypto.length));
+		err = q2s_store_read(subject->file, crypto.offset.v, raw, sizeof(raw), diag);
 		if (err == Q2S_OK && q2s_luks_decode(raw, crypto.offset, &luks, &fault) == Q2S_OK)
 			show_luks(dump, &luks);
 	}

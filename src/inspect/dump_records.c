@@ -5,9 +5,6 @@
 #include <inttypes.h>
 
 #include "base/bytes.h"
-#include "inspect/extensions.h"
-#include "inspect/records.h"
-#include "inspect/table.h"
 
 /* ---- snapshots --------------------------------------------------------------------------- */
 
@@ -30,7 +27,7 @@ static const struct column snapshot_columns[] = {
 #define SNAPSHOT_COLUMNS (sizeof(snapshot_columns) / sizeof(snapshot_columns[0]))
 
 static void
-show_snapshot(struct dump *dump, uint32_t index, const struct record *record,
+show_snapshot(struct dump *dump, uint32_t index, const struct q2s_stored_record *record,
 	      const struct q2s_snapshot *it)
 {
 	const struct cell cells[SNAPSHOT_COLUMNS] = {
@@ -55,7 +52,7 @@ show_snapshot(struct dump *dump, uint32_t index, const struct record *record,
 
 /* A record of which nothing is known but its place and, perhaps, its length. */
 static void
-show_bad_record(struct dump *dump, uint32_t index, const struct record *record)
+show_bad_record(struct dump *dump, uint32_t index, const struct q2s_stored_record *record)
 {
 	const struct cell cells[SNAPSHOT_COLUMNS] = {
 		CELL_N(index),
@@ -69,21 +66,21 @@ show_bad_record(struct dump *dump, uint32_t index, const struct record *record)
 enum q2s_err
 dump_snapshots(struct dump *dump, struct q2s_diag *diag)
 {
-	struct record_walk walk = snapshot_walk_begin(dump->subject);
+	struct q2s_records walk = q2s_records_snapshots(dump->subject->opened);
 	const uint32_t count = walk.left;
 	struct q2s_snapshot snapshot;
-	struct record record;
+	struct q2s_stored_record record;
 	enum q2s_err err = Q2S_OK;
 
 	sheet_open(&dump->sheet, "snapshots");
-	sheet_fact(&dump->sheet, "offset", json_u64(walk.at.v));
-	sheet_fact(&dump->sheet, "count", json_u64(count));
+	sheet_fact(&dump->sheet, "offset", u64_json(walk.at.v));
+	sheet_fact(&dump->sheet, "count", u64_json(count));
 	if (count) {
 		sheet_title(&dump->sheet, "Snapshot table at 0x%" PRIx64 ", %" PRIu32 " records",
 			    walk.at.v, count);
 		sheet_table(&dump->sheet, "records", snapshot_columns, SNAPSHOT_COLUMNS);
-		for (uint32_t i = 0; snapshot_walk_next(&walk, &record, &snapshot, &err, diag);
-		     i++) {
+		for (uint32_t i = 0;
+		     q2s_records_next_snapshot(&walk, &record, &snapshot, &err, diag); i++) {
 			if (record.fault.err == Q2S_OK)
 				show_snapshot(dump, i, &record, &snapshot);
 			else
@@ -91,7 +88,7 @@ dump_snapshots(struct dump *dump, struct q2s_diag *diag)
 		}
 		sheet_table_end(&dump->sheet);
 	}
-	record_walk_end(&walk);
+	q2s_records_end(&walk);
 	sheet_close(&dump->sheet);
 	return err;
 }
@@ -123,7 +120,7 @@ static const struct column entry_columns[] = {
 #define ENTRY_COLUMNS (sizeof(entry_columns) / sizeof(entry_columns[0]))
 
 static void
-show_bitmap(struct dump *dump, uint32_t index, const struct record *record,
+show_bitmap(struct dump *dump, uint32_t index, const struct q2s_stored_record *record,
 	    const struct q2s_bitmap *it)
 {
 	const struct cell cells[BITMAP_COLUMNS] = {
@@ -147,155 +144,75 @@ show_bitmap(struct dump *dump, uint32_t index, const struct record *record,
 static enum q2s_err
 show_directory(struct dump *dump, const struct q2s_ext_bitmaps *bitmaps, struct q2s_diag *diag)
 {
-	struct record_walk walk = bitmap_walk_begin(dump->subject, bitmaps);
+	struct q2s_records walk = q2s_records_bitmaps(dump->subject->opened, bitmaps);
 	struct q2s_bitmap bitmap;
-	struct record record;
+	struct q2s_stored_record record;
 	enum q2s_err err = Q2S_OK;
 
 	sheet_table(&dump->sheet, "records", bitmap_columns, BITMAP_COLUMNS);
-	for (uint32_t i = 0; bitmap_walk_next(&walk, &record, &bitmap, &err, diag); i++) {
+	for (uint32_t i = 0; q2s_records_next_bitmap(&walk, &record, &bitmap, &err, diag); i++) {
 		if (record.fault.err == Q2S_OK)
 			show_bitmap(dump, i, &record, &bitmap);
 		else
 			show_bad_record(dump, i, &record);
 	}
 	sheet_table_end(&dump->sheet);
-	record_walk_end(&walk);
+	q2s_records_end(&walk);
 	return err;
 }
 
 static void
-show_table_entry(struct dump *dump, q2s_host at, uint64_t index, const uint8_t *raw)
+entry_cells(struct dump *dump, const struct q2s_structure *in,
+	    const struct q2s_table_entry *it, struct cell *cells)
 {
-	struct q2s_diag fault = { 0 };
-	struct q2s_bitmap_table_entry entry = { 0 };
-	const bool ok =
-		q2s_bitmap_table_decode(&dump->subject->geom, raw, at, &entry, &fault) == Q2S_OK;
-	const struct cell cells[ENTRY_COLUMNS] = {
-		CELL_N(index),
-		CELL_N(at.v),
-		CELL_N(q2si_get_be64(raw)),
-		CELL_W(!ok          ? "invalid"
-		       : entry.ones ? "all ones"
-				    : "stored"),
-		CELL_N_IF(ok && !entry.ones, entry.cluster.v),
-	};
-
-	if (ok && entry.cluster.v >= q2s_file_size(dump->subject->file))
-		fault = dump_past_end("bitmap table entry", at, entry.cluster);
-	sheet_row(&dump->sheet, cells, fault.err == Q2S_OK ? NULL : &fault);
+	(void)dump;
+	(void)in;
+	cells[0] = CELL_N(it->index);
+	cells[1] = CELL_N(it->at.v);
+	cells[2] = CELL_N(q2si_get_be64(it->raw));
+	cells[3] = CELL_W(!it->known ? "invalid" : it->ones ? "all ones" : "stored");
+	cells[4] = CELL_N_IF(it->known && !it->ones, it->to.v);
 }
 
-/* The first @count entries; behind them the table lies over one that is shown already. */
-static enum q2s_err
-show_entries(struct dump *dump, struct table *table, uint64_t count, struct q2s_diag *diag)
+static void
+table_title(struct dump *dump, const struct q2s_structure *it)
 {
-	uint64_t index = 0;
-	const uint8_t *raw;
-	enum q2s_err err;
-
-	if (dump_shown_above(dump, table, count, "a bitmap table"))
-		return Q2S_OK;
-	sheet_table(&dump->sheet, "entries", entry_columns, ENTRY_COLUMNS);
-	for (;; index++) {
-		err = table_next(table, index, &index, diag);
-		if (err != Q2S_OK || index >= count)
-			break;
-		err = table_get(table, index, &raw, diag);
-		if (err != Q2S_OK)
-			break;
-		show_table_entry(dump, table_at(table, index), index, raw);
-	}
-	sheet_table_end(&dump->sheet);
-	return err;
-}
-
-static enum q2s_err
-show_bitmap_table(struct dump *dump, struct seen *seen, uint32_t index,
-		  const struct q2s_bitmap *bitmap, struct q2s_diag *diag)
-{
-	const struct seen_table place = { .at = bitmap->table_offset,
-					  .count = bitmap->table_entries,
-					  .entry_size = Q2S_BITMAP_TABLE_ENTRY_SIZE };
-	struct table table = { 0 };
-	uint64_t fresh = 0;
-	enum q2s_err err;
-
 	sheet_title(&dump->sheet,
-		    "Table of bitmap %" PRIu32 " at 0x%" PRIx64 ", %" PRIu32 " entries", index,
-		    bitmap->table_offset.v, bitmap->table_entries);
+		    "Table of bitmap %" PRIu32 " at 0x%" PRIx64 ", %" PRIu64 " entries", it->owner,
+		    it->at.v, it->entries);
 	sheet_open(&dump->sheet, NULL);
-	sheet_fact(&dump->sheet, "bitmap", json_u64(index));
-	sheet_fact(&dump->sheet, "offset", json_u64(bitmap->table_offset.v));
-	err = seen_add_table(seen, dump->subject->file, &dump->subject->geom, &place, &fresh, diag);
-	if (err == Q2S_OK)
-		err = table_open(dump->subject->file, place.at, place.count, place.entry_size,
-				 "bitmap table", &table, diag);
-	if (err == Q2S_OK)
-		err = show_entries(dump, &table, fresh, diag);
-	err = dump_fault(dump, err, diag);
-	table_close(&table);
-	sheet_close(&dump->sheet);
-	return err;
+	sheet_fact(&dump->sheet, "bitmap", u64_json(it->owner));
+	sheet_fact(&dump->sheet, "offset", u64_json(it->at.v));
 }
 
-static enum q2s_err
-show_bitmap_tables(struct dump *dump, const struct q2s_ext_bitmaps *bitmaps, struct q2s_diag *diag)
-{
-	struct record_walk walk = bitmap_walk_begin(dump->subject, bitmaps);
-	struct q2s_bitmap bitmap;
-	struct seen seen = { 0 };
-	struct record record;
-	enum q2s_err err = Q2S_OK;
-
-	sheet_open_list(&dump->sheet, "tables");
-	for (uint32_t i = 0; bitmap_walk_next(&walk, &record, &bitmap, &err, diag); i++) {
-		if (record.fault.err != Q2S_OK)
-			continue;
-		err = show_bitmap_table(dump, &seen, i, &bitmap, diag);
-		if (err != Q2S_OK)
-			break;
-	}
-	record_walk_end(&walk);
-	seen_free(&seen);
-	sheet_close(&dump->sheet);
-	return err;
-}
-
-/* From the extensions, so that also bitmaps are shown that are not marked consistent. */
-static bool
-find_bitmaps(const struct subject *subject, struct q2s_ext_bitmaps *out, struct q2s_diag *fault)
-{
-	struct extension_walk walk =
-		extension_walk_begin(&subject->header, subject->head, subject->head_size);
-	struct q2s_ext ext;
-
-	while (extension_walk_next(&walk, &ext, NULL)) {
-		if (ext.type == Q2S_EXT_BITMAPS)
-			return q2s_ext_bitmaps_decode(&subject->geom, &ext, out, fault) == Q2S_OK;
-	}
-	return false;
-}
+static const struct dump_table bitmap_table = { Q2S_STRUCTURE_BITMAP_TABLE,
+						entry_columns,
+						ENTRY_COLUMNS,
+						"a bitmap table",
+						table_title,
+						entry_cells };
 
 enum q2s_err
 dump_bitmaps(struct dump *dump, struct q2s_diag *diag)
 {
-	const bool consistent = dump->subject->header.autoclear_features & Q2S_AUTOCLEAR_BITMAPS;
+	const bool consistent = dump->subject->header->autoclear_features & Q2S_AUTOCLEAR_BITMAPS;
 	struct q2s_ext_bitmaps bitmaps;
 	struct q2s_diag fault = { 0 };
 	enum q2s_err err = Q2S_OK;
 
-	if (find_bitmaps(dump->subject, &bitmaps, &fault)) {
+	if (q2s_image_find_bitmaps(dump->subject->opened, &bitmaps, &fault)) {
 		sheet_title(&dump->sheet, "Bitmap directory at 0x%" PRIx64 ", %" PRIu64 " bytes%s",
 			    bitmaps.directory_offset.v, bitmaps.directory_size,
 			    consistent ? "" : " (autoclear bit 0 is clear: not consistent)");
 		sheet_open(&dump->sheet, "bitmaps");
-		sheet_fact(&dump->sheet, "offset", json_u64(bitmaps.directory_offset.v));
-		sheet_fact(&dump->sheet, "length", json_u64(bitmaps.directory_size));
+		sheet_fact(&dump->sheet, "offset", u64_json(bitmaps.directory_offset.v));
+		sheet_fact(&dump->sheet, "length", u64_json(bitmaps.directory_size));
 		sheet_fact(&dump->sheet, "consistent", json_boolean(consistent));
 		err = show_directory(dump, &bitmaps, diag);
+		sheet_open_list(&dump->sheet, "tables");
 		if (err == Q2S_OK)
-			err = show_bitmap_tables(dump, &bitmaps, diag);
+			err = dump_tables(dump, &bitmap_table, diag);
+		sheet_close(&dump->sheet);
 		sheet_close(&dump->sheet);
 	} else if (fault.err != Q2S_OK) {
 		sheet_title(&dump->sheet, "Bitmaps");

@@ -23,43 +23,39 @@ flush(struct repeats *repeats)
 	repeats->count = 0;
 }
 
-enum q2s_err
-repeats_add(struct repeats *repeats, const uint32_t *table, uint64_t index, q2s_host at,
-	    struct q2s_diag *diag)
+static enum q2s_err
+add(void *opaque, const struct q2s_structure *it, struct q2s_diag *diag)
 {
-	bool again = false;
-	const enum q2s_err err = seen_add(&repeats->seen, at, 0, &again, diag);
+	struct repeats *const repeats = opaque;
 
-	if (err != Q2S_OK || !again)
-		return err;
-	if (at.v != repeats->at.v || index != repeats->first + repeats->count ||
-	    (table && *table != repeats->table)) {
+	(void)diag;
+	if (!it->again || it->at.v >= repeats->end)
+		return Q2S_OK;
+	if (it->at.v != repeats->at.v || it->index != repeats->first + repeats->count ||
+	    it->owner != repeats->table) {
 		flush(repeats);
-		repeats->has_table = table != NULL;
-		repeats->table = table ? *table : 0;
-		repeats->first = index;
-		repeats->at = at;
+		repeats->table = it->owner;
+		repeats->first = it->index;
+		repeats->at = it->at;
 	}
 	repeats->count++;
 	return Q2S_OK;
 }
 
-void
-repeats_end(struct repeats *repeats)
+enum q2s_err
+dump_repeats(struct dump *dump, struct repeats *repeats, enum q2s_structure_kind kind,
+	     struct q2s_diag *diag)
 {
+	const struct q2s_walk_options how = { .size = sizeof(how), .kinds = Q2S_WALK_KIND(kind),
+					      .guest = dump->guest,
+					      .guest_end = dump->guest_end,
+					      .all = true,
+					      .structure = add,
+					      .opaque = repeats };
+	const enum q2s_err err = q2s_walk(dump->subject->opened, &how, diag);
+
 	flush(repeats);
 	if (repeats->begun)
 		sheet_table_end(repeats->sheet);
-	seen_free(&repeats->seen);
-}
-
-bool
-dump_shown_above(struct dump *dump, const struct table *table, uint64_t fresh, const char *kind)
-{
-	if (fresh == table->count || table_at(table, fresh).v >= q2s_file_size(dump->subject->file))
-		return false;
-	sheet_note(&dump->sheet, "from entry %" PRIu64 " on it lies over %s that is shown above",
-		   fresh, kind);
-	sheet_fact(&dump->sheet, "shown-above-from", json_u64(fresh));
-	return fresh == 0;
+	return err;
 }

@@ -13,20 +13,22 @@
  * One qcow2 layer that is explained.
  *
  * @image  NULL when the library refuses it: then nothing is decompressed
- * @name   for people, escaped
+ * @geometry_step, @split_step, @l1_step, @l2_step  the numbers of the steps whose results later
+ *         ones use; 0: not told yet
  */
 struct explained_layer {
-	struct q2s_file *file;
+	struct q2s_store *file;
 	struct q2s_image *image;
 	const struct q2s_header *header;
 	const struct q2s_geom *geom;
 	struct q2s_bytes data_file_name;
+	unsigned geometry_step, split_step, l1_step, l2_step;
 };
 
 /**
  * Where the way ends.
  *
- * @word      "data", "compressed", "zero", "absent" or "invalid"
+ * @word      "data", "compressed", "zero", "unallocated" or "invalid"
  * @has_host  the guest's byte lies plainly at @host of this layer's file (or data file)
  */
 struct explained {
@@ -39,8 +41,23 @@ struct explained {
  * Tell the way of @guest through the tables of one layer. What is wrong is told; only what keeps
  * the tool from working is returned.
  */
-enum q2s_err explain_layer(struct story *story, const struct explained_layer *layer,
-			   q2s_guest guest, struct explained *out, struct q2s_diag *diag);
+enum q2s_err explain_layer(struct story *story, struct explained_layer *layer, q2s_guest guest,
+			   struct explained *out, struct q2s_diag *diag);
+
+/** Show the bytes of the header field @name, one of Q2S_RECORD_HEADER. */
+enum q2s_err explain_field(struct story *story, const struct explained_layer *layer,
+			   const char *name, struct q2s_diag *diag);
+
+/** Tell, within a step, where the cluster size comes from. */
+enum q2s_err explain_cluster_size(struct story *story, const struct explained_layer *layer,
+				  struct q2s_diag *diag);
+
+/** The first step: byte order, cluster size, and how many entries a table has. */
+enum q2s_err explain_geometry(struct story *story, struct explained_layer *layer,
+			      struct q2s_diag *diag);
+
+/** The second step: @guest as indexes of the tables. */
+void explain_split(struct story *story, struct explained_layer *layer, q2s_guest guest);
 
 /** The entry that was found in the L2 table. */
 struct explained_entry {
@@ -67,7 +84,7 @@ enum q2s_err explain_host(struct story *story, const struct subject *subject, q2
 			  uint64_t *owners, struct q2s_diag *diag);
 
 /** Read for the story: zeros past the end of the file. */
-enum q2s_err explain_read(struct story *story, struct q2s_file *file, const char *what, q2s_host at,
-			  uint8_t *raw, size_t len, struct q2s_diag *diag);
+enum q2s_err explain_read(struct story *story, struct q2s_store *file, const char *what,
+			  q2s_host at, uint8_t *raw, size_t len, struct q2s_diag *diag);
 
 #endif

@@ -6,7 +6,6 @@
 
 #include "base/arith.h"
 #include "inspect/spans.h"
-#include "inspect/table.h"
 
 /* Guest clusters that share a host cluster are all counted, but not all told. */
 #define TOLD_MAX 16u
@@ -24,42 +23,31 @@ struct search {
 
 /** L1 entries that lead to one L2 table. */
 struct references {
-	const struct subject *subject;
 	q2s_host l2;
 	uint64_t count;
 };
 
 static enum q2s_err
-count_in_table(void *opaque, const struct l1_ref *ref, struct q2s_diag *diag)
+count_reference(void *opaque, const struct q2s_structure *it, struct q2s_diag *diag)
 {
 	struct references *const references = opaque;
-	struct table table = { 0 };
-	const uint8_t *raw;
-	enum q2s_err err = Q2S_OK;
 
-	if (ref->fresh > 0)
-		err = table_open(references->subject->file, ref->at, ref->fresh, Q2S_L1_ENTRY_SIZE,
-				 "L1 table", &table, diag);
-	for (uint64_t i = 0; err == Q2S_OK; i++) {
-		q2s_host l2;
-
-		err = table_next(&table, i, &i, diag);
-		if (err != Q2S_OK || i >= table.count)
-			break;
-		err = table_get(&table, i, &raw, diag);
-		if (err == Q2S_OK && l1_target(&references->subject->geom, raw, &l2))
-			references->count += l2.v == references->l2.v;
-	}
-	table_close(&table);
-	return err;
+	(void)diag;
+	references->count += it->at.v == references->l2.v;
+	return Q2S_OK;
 }
 
 /* An L2 table is told for the first L1 entry that leads to it; here is how many more there are. */
 static enum q2s_err
 tell_way(const struct search *search, q2s_host l2, uint32_t owner, struct q2s_diag *diag)
 {
-	struct references references = { .subject = search->subject, .l2 = l2 };
-	const enum q2s_err err = l1_tables(search->subject, count_in_table, &references, diag);
+	struct references references = { .l2 = l2 };
+	const struct q2s_walk_options how = { .size = sizeof(how),
+					      .kinds = Q2S_WALK_KIND(Q2S_STRUCTURE_L2),
+					      .all = true,
+					      .structure = count_reference,
+					      .opaque = &references };
+	const enum q2s_err err = q2s_walk(search->subject->opened, &how, diag);
 
 	if (err != Q2S_OK)
 		return err;
@@ -96,34 +84,35 @@ look_at_span(void *opaque, const struct span *span, struct q2s_diag *diag)
 
 /* Byte @in of a table: which entry, and what does it cover? */
 static enum q2s_err
-tell_table(const struct search *search, const struct region *region, uint64_t in,
+tell_table(const struct search *search, const struct q2s_structure *it, uint64_t in,
 	   struct q2s_diag *diag)
 {
-	const struct q2s_geom *const geom = &search->subject->geom;
-	const uint32_t size = region->kind == REGION_L2 ? geom->l2_entry_size : Q2S_L1_ENTRY_SIZE;
+	const struct q2s_geom *const geom = search->subject->geom;
+	const uint32_t size =
+		it->kind == Q2S_STRUCTURE_L2 ? geom->l2_entry_size : Q2S_L1_ENTRY_SIZE;
 	const uint64_t entry = in / size;
 	uint64_t guest = entry * geom->l2_span;
 
 	story_formula(search->story,
 		      "entry = (0x%" PRIx64 " - 0x%" PRIx64 ") / %" PRIu32 " = %" PRIu64,
-		      search->host.v, region->at.v, size, entry);
+		      search->host.v, it->at.v, size, entry);
 	story_result(search->story, "entry", entry);
-	if (region->kind == REGION_REFTABLE)
+	if (it->kind == Q2S_STRUCTURE_REFCOUNT_TABLE)
 		return Q2S_OK;
-	if (region->kind == REGION_L2)
-		guest = region->index * geom->l2_span + (entry << geom->cluster_bits);
+	if (it->kind == Q2S_STRUCTURE_L2)
+		guest = it->index * geom->l2_span + (entry << geom->cluster_bits);
 	story_rule(search->story, "it maps guest bytes from 0x%" PRIx64, guest);
 	story_result(search->story, "guest-offset", guest);
-	return region->kind == REGION_L2 ? tell_way(search, region->at, region->owner, diag)
+	return it->kind == Q2S_STRUCTURE_L2 ? tell_way(search, it->at, it->owner, diag)
 					 : Q2S_OK;
 }
 
 static void
-tell_block(const struct search *search, const struct region *region, uint64_t in)
+tell_block(const struct search *search, const struct q2s_structure *it, uint64_t in)
 {
-	const struct q2s_geom *const geom = &search->subject->geom;
+	const struct q2s_geom *const geom = search->subject->geom;
 	const uint64_t slot = in * 8 / geom->refcount_bits;
-	const uint64_t cluster = (region->index << geom->block_bits) + slot;
+	const uint64_t cluster = (it->index << geom->block_bits) + slot;
 
 	story_formula(search->story, "slot = %" PRIu64 " * 8 / %" PRIu32 " = %" PRIu64, in,
 		      geom->refcount_bits, slot);
@@ -133,71 +122,72 @@ tell_block(const struct search *search, const struct region *region, uint64_t in
 }
 
 static enum q2s_err
-tell_region(struct search *search, const struct region *region, struct q2s_diag *diag)
+tell_structure(struct search *search, const struct q2s_structure *it, struct q2s_diag *diag)
 {
-	const uint64_t in = search->host.v - region->at.v;
+	const uint64_t in = search->host.v - it->at.v;
 	enum q2s_err err = Q2S_OK;
 
-	story_step(search->story, "owner", "%s at 0x%" PRIx64, region_name(region->kind),
-		   region->at.v);
-	story_result_text(search->story, "structure", region_name(region->kind));
-	story_result(search->story, "offset", region->at.v);
-	if (in < region->len && region->kind == REGION_REFBLOCK)
-		tell_block(search, region, in);
-	else if (in < region->len && (region->kind == REGION_REFTABLE ||
-				      region->kind == REGION_L1 || region->kind == REGION_L2))
-		err = tell_table(search, region, in, diag);
-	return err == Q2S_OK ? spans_visit(search->subject, region, look_at_span, search, diag)
+	story_step(search->story, "owner", "%s at 0x%" PRIx64, q2s_structure_name(it->kind),
+		   it->at.v);
+	story_result_text(search->story, "structure", q2s_structure_name(it->kind));
+	story_result(search->story, "offset", it->at.v);
+	if (in < it->len && it->kind == Q2S_STRUCTURE_REFCOUNT_BLOCK)
+		tell_block(search, it, in);
+	else if (in < it->len && (it->kind == Q2S_STRUCTURE_REFCOUNT_TABLE ||
+				      it->kind == Q2S_STRUCTURE_L1 || it->kind == Q2S_STRUCTURE_L2))
+		err = tell_table(search, it, in, diag);
+	return err == Q2S_OK ? spans_visit(search->subject, it, look_at_span, search, diag)
 			     : err;
 }
 
 /* A structure owns its clusters to their end. */
 static enum q2s_err
-look_at_region(void *opaque, const struct region *region, struct q2s_diag *diag)
+look_at_structure(void *opaque, const struct q2s_structure *it, struct q2s_diag *diag)
 {
 	struct search *const search = opaque;
-	const uint32_t size = search->subject->geom.cluster_size;
-	const uint64_t end = (region->len + size - 1) / size * size;
+	const uint32_t size = search->subject->geom->cluster_size;
+	const uint64_t end = (it->len + size - 1) / size * size;
 
-	if (search->host.v < region->at.v || search->host.v - region->at.v >= end)
+	if (search->host.v < it->at.v || search->host.v - it->at.v >= end)
 		return Q2S_OK;
 	search->owners++;
-	return search->told++ < TOLD_MAX ? tell_region(search, region, diag) : Q2S_OK;
+	return search->told++ < TOLD_MAX ? tell_structure(search, it, diag) : Q2S_OK;
 }
 
 /* ---- guest data -------------------------------------------------------------------------- */
 
 static enum q2s_err
-look_at_data(void *opaque, const struct data_range *range, struct q2s_diag *diag)
+look_at_data(void *opaque, const struct q2s_structure *table, const struct q2s_table_entry *it,
+	     struct q2s_diag *diag)
 {
 	struct search *const search = opaque;
-	const uint64_t in = search->host.v - range->at.v;
+	struct data_range range;
+	uint64_t in;
 
-	if (search->host.v < range->at.v || in >= range->len)
+	if (!data_range(search->subject, it, &range))
+		return Q2S_OK;
+	in = search->host.v - range.at.v;
+	if (search->host.v < range.at.v || in >= range.len)
 		return Q2S_OK;
 	search->owners++;
 	if (search->told++ >= TOLD_MAX)
 		return Q2S_OK;
-	story_step(search->story, "owner", "guest data, by the L2 entry at 0x%" PRIx64,
-		   range->where.v);
+	story_step(search->story, "owner", "guest data, by the L2 entry at 0x%" PRIx64, it->at.v);
 	story_result_text(search->story, "structure",
-			  range->compressed ? "compressed data" : "guest data");
-	story_result(search->story, "entry-offset", range->where.v);
-	if (range->compressed)
+			  it->l2.compressed ? "compressed data" : "guest data");
+	story_result(search->story, "entry-offset", it->at.v);
+	if (it->l2.compressed)
 		story_rule(search->story,
 			   "in the sectors of the compressed cluster at guest offset "
 			   "0x%" PRIx64,
-			   range->guest);
+			   it->guest);
 	else
 		story_formula(search->story,
 			      "guest offset = 0x%" PRIx64 " + (0x%" PRIx64 " - 0x%" PRIx64
 			      ") = 0x%" PRIx64,
-			      range->guest, search->host.v, range->at.v, range->guest + in);
-	story_result(search->story, "guest-offset", range->guest + (range->compressed ? 0 : in));
-	return tell_way(
-		search,
-		(q2s_host){ q2si_round_down(range->where.v, search->subject->geom.cluster_size) },
-		range->owner, diag);
+			      it->guest, search->host.v, range.at.v, it->guest + in);
+	story_result(search->story, "guest-offset", it->guest + (it->l2.compressed ? 0 : in));
+	return tell_way(search, table->at, table->owner, diag);
 }
 
 enum q2s_err
@@ -206,12 +196,14 @@ explain_host(struct story *story, const struct subject *subject, q2s_host host, 
 {
 	struct search search = { .story = story, .subject = subject, .host = host };
 	const struct explained_layer layer = { .file = subject->file,
-					       .header = &subject->header,
-					       .geom = &subject->geom };
-	enum q2s_err err = regions_visit(subject, look_at_region, &search, diag);
+					       .header = subject->header,
+					       .geom = subject->geom };
+	const struct q2s_walk_options how = { .size = sizeof(how),
+					      .structure = look_at_structure, .opaque = &search };
+	enum q2s_err err = q2s_walk(subject->opened, &how, diag);
 
 	if (err == Q2S_OK)
-		err = regions_visit_data(subject, look_at_data, &search, diag);
+		err = data_visit(subject, look_at_data, &search, diag);
 	if (err != Q2S_OK)
 		return err;
 	*owners = search.owners;

@@ -7,15 +7,16 @@
 
 #include "base/bytes.h"
 #include "common/escape.h"
-#include "format/header.h"
-#include "inspect/l1_tables.h"
+
+/* The low bits that L1 and L2 entries do not hold of an offset. */
+#define OFFSET_SHIFT 9
 
 enum q2s_err
-explain_read(struct story *story, struct q2s_file *file, const char *what, q2s_host at,
+explain_read(struct story *story, struct q2s_store *file, const char *what, q2s_host at,
 	     uint8_t *raw, size_t len, struct q2s_diag *diag)
 {
 	size_t got;
-	const enum q2s_err err = q2s_file_read_padded(file, at.v, raw, len, &got, diag);
+	const enum q2s_err err = q2s_store_read_padded(file, at.v, raw, len, &got, diag);
 
 	if (err != Q2S_OK)
 		return err;
@@ -23,57 +24,6 @@ explain_read(struct story *story, struct q2s_file *file, const char *what, q2s_h
 	if (got < len)
 		story_rule(story, "the file ends there: what is missing reads as zero");
 	return Q2S_OK;
-}
-
-/* ---- arithmetic -------------------------------------------------------------------------- */
-
-static enum q2s_err
-tell_geometry(struct story *story, const struct explained_layer *layer, struct q2s_diag *diag)
-{
-	const struct q2s_geom *const geom = layer->geom;
-	uint8_t raw[4];
-	enum q2s_err err;
-
-	story_step(story, "geometry", "How this image cuts the disk");
-	err = explain_read(story, layer->file, "cluster_bits", (q2s_host){ AT_CLUSTER_BITS }, raw,
-			   sizeof(raw), diag);
-	if (err != Q2S_OK)
-		return err;
-	story_formula(story, "cluster size = 1 << cluster_bits = 1 << %" PRIu32 " = %" PRIu32,
-		      geom->cluster_bits, geom->cluster_size);
-	story_formula(story, "L2 entries in a table = cluster size / %" PRIu32 " = %" PRIu32,
-		      geom->l2_entry_size, geom->l2_entries);
-	story_rule(story, "an L2 table is one cluster, and an entry has %s",
-		   geom->extended ? "16 bytes with extended L2 (incompatible bit 4)" : "8 bytes");
-	if (geom->extended)
-		story_formula(story, "subcluster size = cluster size / 32 = %" PRIu32,
-			      geom->sub_size);
-	story_result(story, "cluster-size", geom->cluster_size);
-	return Q2S_OK;
-}
-
-static void
-tell_split(struct story *story, const struct q2s_geom *geom, q2s_guest guest)
-{
-	const uint64_t cluster = guest.v >> geom->cluster_bits;
-	const uint32_t in_cluster = q2s_in_cluster(geom, guest);
-
-	story_step(story, "split", "The guest offset, taken apart");
-	story_formula(story, "guest cluster = 0x%" PRIx64 " / %" PRIu32 " = %" PRIu64, guest.v,
-		      geom->cluster_size, cluster);
-	story_formula(story, "L1 index = %" PRIu64 " / %" PRIu32 " = %" PRIu64, cluster,
-		      geom->l2_entries, q2s_l1_index(geom, guest));
-	story_formula(story, "L2 index = %" PRIu64 " %% %" PRIu32 " = %" PRIu32, cluster,
-		      geom->l2_entries, q2s_l2_index(geom, guest));
-	story_formula(story, "in cluster = 0x%" PRIx64 " %% %" PRIu32 " = %" PRIu32, guest.v,
-		      geom->cluster_size, in_cluster);
-	if (geom->extended)
-		story_formula(story, "subcluster = %" PRIu32 " / %" PRIu32 " = %" PRIu32,
-			      in_cluster, geom->sub_size, q2s_sub_index(geom, guest));
-	story_result(story, "l1-index", q2s_l1_index(geom, guest));
-	story_result(story, "l2-index", q2s_l2_index(geom, guest));
-	story_result(story, "in-cluster", in_cluster);
-	story_result(story, "subcluster", q2s_sub_index(geom, guest));
 }
 
 /* ---- tables ------------------------------------------------------------------------------ */
@@ -91,7 +41,7 @@ tell_copied(struct story *story, uint64_t raw, const char *what)
 
 /* @l2: where the L2 table lies, 0 for none. */
 static enum q2s_err
-tell_l1(struct story *story, const struct explained_layer *layer, q2s_guest guest, q2s_host *l2,
+tell_l1(struct story *story, struct explained_layer *layer, q2s_guest guest, q2s_host *l2,
 	struct q2s_diag *diag)
 {
 	const uint64_t index = q2s_l1_index(layer->geom, guest);
@@ -104,19 +54,25 @@ tell_l1(struct story *story, const struct explained_layer *layer, q2s_guest gues
 
 	*l2 = (q2s_host){ 0 };
 	story_step(story, "l1", "L1 entry %" PRIu64, index);
+	layer->l1_step = story->count;
+	err = explain_field(story, layer, "l1_table_offset", diag);
+	if (err != Q2S_OK)
+		return err;
+	story_rule(story, "an L1 entry has 8 bytes; the index is from step %u", layer->split_step);
 	story_formula(story,
-		      "entry at = l1_table_offset + index * 8 = 0x%" PRIx64 " + %" PRIu64
+		      "entry at = l1_table_offset + L1 index * 8 = 0x%" PRIx64 " + %" PRIu64
 		      " * 8 = 0x%" PRIx64,
 		      table.v, index, at.v);
 	err = explain_read(story, layer->file, "L1 entry", at, raw, sizeof(raw), diag);
 	if (err != Q2S_OK)
 		return err;
+	story_formula(story, "as a number = 0x%016" PRIx64, q2si_get_be64(raw));
 	tell_copied(story, q2si_get_be64(raw), "L2 table");
-	story_bits(story, "bits 9..55", q2si_get_be64(raw) & Q2S_ENTRY_HOST_MASK,
-		   "host offset of the L2 table");
+	story_offset(story, "bits 9..55", OFFSET_SHIFT, q2si_get_be64(raw) & Q2S_ENTRY_HOST_MASK,
+		     "host offset of the L2 table");
 	if (q2s_l1_decode(layer->geom, raw, at, &entry, &fault) != Q2S_OK)
 		story_fault(story, &fault);
-	if (l1_target(layer->geom, raw, l2))
+	if (q2s_l1_target(layer->geom, raw, l2))
 		story_rule(story, "the L2 table lies at 0x%" PRIx64, l2->v);
 	else if (fault.err == Q2S_OK)
 		story_rule(story,
@@ -140,14 +96,28 @@ tell_entry_bits(struct story *story, const struct explained_layer *layer, uint64
 	story_bits(story, "bit 62", is_compressed, is_compressed ? "compressed" : "not compressed");
 	if (is_compressed)
 		return;
-	story_bits(story, "bits 9..55", raw & Q2S_ENTRY_HOST_MASK, "host offset of the cluster");
+	story_offset(story, "bits 9..55", OFFSET_SHIFT, raw & Q2S_ENTRY_HOST_MASK,
+		     "host offset of the cluster");
 	if (!layer->geom->extended)
 		story_bits(story, "bit 0", raw & 1, raw & 1 ? "ZERO: reads as zero" : "not ZERO");
 }
 
+/* The two numbers of an extended entry; a standard one has only the first. */
+static void
+tell_words(struct story *story, const struct q2s_geom *geom, const uint8_t *raw)
+{
+	if (!geom->extended) {
+		story_formula(story, "as a number = 0x%016" PRIx64, q2si_get_be64(raw));
+		return;
+	}
+	story_formula(story, "bytes 0..7 = 0x%016" PRIx64 ", the descriptor", q2si_get_be64(raw));
+	story_formula(story, "bytes 8..15 = 0x%016" PRIx64 ", the subcluster bitmap",
+		      q2si_get_be64(raw + 8));
+}
+
 /* @ok: @it is filled, and is to be believed. */
 static enum q2s_err
-tell_l2(struct story *story, const struct explained_layer *layer, q2s_guest guest, q2s_host l2,
+tell_l2(struct story *story, struct explained_layer *layer, q2s_guest guest, q2s_host l2,
 	struct explained_entry *it, bool *ok, struct q2s_diag *diag)
 {
 	const struct q2s_geom *const geom = layer->geom;
@@ -157,14 +127,20 @@ tell_l2(struct story *story, const struct explained_layer *layer, q2s_guest gues
 
 	it->at.v = l2.v + (uint64_t)index * geom->l2_entry_size;
 	story_step(story, "l2", "L2 entry %" PRIu32, index);
+	layer->l2_step = story->count;
+	story_rule(story,
+		   "the L2 table is from step %u, the index from step %u, the size of an entry from "
+		   "step %u",
+		   layer->l1_step, layer->split_step, layer->geometry_step);
 	story_formula(story,
-		      "entry at = L2 table + index * %" PRIu32 " = 0x%" PRIx64 " + %" PRIu32
+		      "entry at = L2 table + L2 index * %" PRIu32 " = 0x%" PRIx64 " + %" PRIu32
 		      " * %" PRIu32 " = 0x%" PRIx64,
 		      geom->l2_entry_size, l2.v, index, geom->l2_entry_size, it->at.v);
 	err = explain_read(story, layer->file, "L2 entry", it->at, it->raw, geom->l2_entry_size,
 			   diag);
 	if (err != Q2S_OK)
 		return err;
+	tell_words(story, geom, it->raw);
 	tell_entry_bits(story, layer, q2si_get_be64(it->raw));
 	*ok = true;
 	if (q2s_l2_decode(geom, it->raw, it->at, &it->entry, &fault) == Q2S_OK)
@@ -178,23 +154,63 @@ tell_l2(struct story *story, const struct explained_layer *layer, q2s_guest gues
 
 /* ---- what the entry means ---------------------------------------------------------------- */
 
+/* Which of the entry's 16 bytes, as they are dumped, has the bit of @sub: 0 is in byte @last. */
 static void
-tell_subcluster(struct story *story, const struct q2s_geom *geom, q2s_guest guest,
+tell_byte(struct story *story, const char *name, uint32_t sub, uint32_t last)
+{
+	story_formula(story,
+		      "%s: in byte = %" PRIu32 " - %" PRIu32 " / 8 = %" PRIu32
+		      ", bit of that byte = %" PRIu32 " %% 8 = %" PRIu32,
+		      name, last, sub, last - sub / 8, sub, sub % 8);
+}
+
+static void
+tell_subcluster(struct story *story, const struct explained_layer *layer, q2s_guest guest,
 		const struct explained_entry *it)
 {
 	const uint64_t bitmap = q2si_get_be64(it->raw + 8);
-	const uint32_t sub = q2s_sub_index(geom, guest);
+	const uint32_t sub = q2s_sub_index(layer->geom, guest);
 	char alloc[24], zero[24];
 
 	snprintf(alloc, sizeof(alloc), "bit %" PRIu32, sub);
 	snprintf(zero, sizeof(zero), "bit 32+%" PRIu32, sub);
 	story_step(story, "subcluster", "Subcluster %" PRIu32 " in the bitmap 0x%016" PRIx64, sub,
 		   bitmap);
+	story_rule(story,
+		   "the bitmap (second 8 bytes, step %u) is two of 32 bits; the subcluster is "
+		   "from step %u",
+		   layer->l2_step, layer->split_step);
+	story_bits(story, "bits 0..31", bitmap & UINT32_MAX,
+		   "allocated, bytes 12..15: bit n is subcluster n");
+	story_bits(story, "bits 32..63", bitmap >> 32,
+		   "reads as zero, bytes 8..11: bit 32+n is subcluster n");
+	tell_byte(story, "allocated", sub, 15);
+	tell_byte(story, "zero", sub, 11);
 	story_bits(story, alloc, bitmap >> sub & 1,
 		   bitmap >> sub & 1 ? "allocated: reads from the host cluster" : "not allocated");
 	story_bits(story, zero, bitmap >> (32 + sub) & 1,
 		   bitmap >> (32 + sub) & 1 ? "reads as zero" : "no zero bit");
 	story_rule(story, "both bits at once would make the whole entry invalid");
+}
+
+/* What reads as something else may have its place in the host cluster all the same. */
+static void
+tell_preallocated(struct story *story, const struct explained_layer *layer, q2s_guest guest,
+		  const struct explained_entry *it)
+{
+	const struct q2s_geom *const geom = layer->geom;
+	const uint32_t sub = q2s_sub_index(geom, guest);
+
+	if (!it->entry.has_host)
+		return;
+	if (geom->extended)
+		story_formula(story,
+			      "its place = host cluster + subcluster * %" PRIu32 " = 0x%" PRIx64
+			      " + %" PRIu32 " * %" PRIu32 " = 0x%" PRIx64,
+			      geom->sub_size, it->entry.host.v, sub, geom->sub_size,
+			      it->entry.host.v + (uint64_t)sub * geom->sub_size);
+	story_rule(story, "its space is preallocated: reads ignore it, a write needs no new "
+			  "cluster");
 }
 
 static const char *
@@ -204,21 +220,22 @@ tell_state(struct story *story, const struct explained_layer *layer, q2s_guest g
 	const bool extended = layer->geom->extended;
 
 	if (extended)
-		tell_subcluster(story, layer->geom, guest, it);
+		tell_subcluster(story, layer, guest, it);
 	switch (q2s_l2_state(&it->entry, q2s_sub_index(layer->geom, guest))) {
 	case Q2S_ZERO:
-		story_rule(story, "reads as zero%s",
-			   it->entry.has_host ? "; the host cluster is kept, its bytes are ignored"
-					      : "; never from the backing file");
+		story_rule(story, "reads as zero, never from the backing file");
+		tell_preallocated(story, layer, guest, it);
 		return "zero";
 	case Q2S_DATA:
 		story_rule(story,
 			   extended ? "allocated: data" : "a host offset without ZERO: data");
 		return "data";
 	default:
-		story_rule(story, "%s: falls through to the backing file, zero without one",
+		story_rule(story,
+			   "%s: unallocated, reads from the backing file, or as zero without one",
 			   extended ? "neither bit" : "neither offset nor ZERO");
-		return "absent";
+		tell_preallocated(story, layer, guest, it);
+		return "unallocated";
 	}
 }
 
@@ -234,6 +251,8 @@ tell_host(struct story *story, const struct explained_layer *layer, q2s_guest gu
 	out->has_host = true;
 	out->host.v = it->entry.host.v + in_cluster;
 	story_step(story, "host", "The host bytes");
+	story_rule(story, "the cluster is from step %u, the place in it from step %u",
+		   layer->l2_step, layer->split_step);
 	story_formula(story,
 		      "host offset = cluster + in cluster = 0x%" PRIx64 " + %" PRIu32
 		      " = 0x%" PRIx64,
@@ -250,7 +269,7 @@ tell_host(struct story *story, const struct explained_layer *layer, q2s_guest gu
 	}
 	if (layer->header->crypt_method != Q2S_CRYPT_NONE)
 		story_rule(story, "encrypted: these are not the guest's bytes");
-	if (out->host.v >= q2s_file_size(layer->file)) {
+	if (out->host.v >= q2s_store_size(layer->file)) {
 		story_rule(story, "past the end of the file: the cluster is not there");
 		out->word = "invalid";
 		return Q2S_OK;
@@ -278,22 +297,22 @@ tell_entry(struct story *story, const struct explained_layer *layer, q2s_guest g
 }
 
 enum q2s_err
-explain_layer(struct story *story, const struct explained_layer *layer, q2s_guest guest,
+explain_layer(struct story *story, struct explained_layer *layer, q2s_guest guest,
 	      struct explained *out, struct q2s_diag *diag)
 {
 	struct explained_entry it = { 0 };
 	q2s_host l2;
 	bool ok;
-	enum q2s_err err = tell_geometry(story, layer, diag);
+	enum q2s_err err = explain_geometry(story, layer, diag);
 
-	*out = (struct explained){ .word = "absent" };
+	*out = (struct explained){ .word = "unallocated" };
 	if (err != Q2S_OK)
 		return err;
-	tell_split(story, layer->geom, guest);
+	explain_split(story, layer, guest);
 	err = tell_l1(story, layer, guest, &l2, diag);
 	if (err != Q2S_OK || l2.v == 0)
 		return err;
-	if (l2.v >= q2s_file_size(layer->file)) {
+	if (l2.v >= q2s_store_size(layer->file)) {
 		story_rule(story, "past the end of the file: the table is not there");
 		out->word = "invalid";
 		return Q2S_OK;

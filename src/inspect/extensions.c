@@ -6,38 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/arith.h"
 #include "common/json.h"
-#include "inspect/fields.h"
 #include "inspect/show.h"
 
 static const char *const feature_kinds[] = { "incompatible", "compatible", "autoclear" };
-
-struct extension_walk
-extension_walk_begin(const struct q2s_header *header, const uint8_t *head, size_t size)
-{
-	/* Where cluster 0 ends is known only if the header makes sense. */
-	const bool known = header->cluster_bits >= Q2S_CLUSTER_BITS_MIN &&
-			   header->cluster_bits <= Q2S_CLUSTER_BITS_MAX;
-	const q2s_host end = known ? q2s_ext_area_end(header) : (q2s_host){ size };
-
-	return (struct extension_walk){
-		.head = head,
-		.size = size,
-		.end = { q2si_min(end.v, size) },
-		.pos = header->header_length,
-	};
-}
-
-bool
-extension_walk_next(struct extension_walk *walk, struct q2s_ext *out, struct q2s_diag *fault)
-{
-	if (walk->pos > walk->end.v)
-		return false;
-	if (q2s_ext_next(walk->head, walk->size, walk->end, &walk->pos, out, fault) != Q2S_OK)
-		return false;
-	return out->type != Q2S_EXT_END;
-}
 
 /* ---- text -------------------------------------------------------------------------------- */
 
@@ -80,8 +52,38 @@ names_text(FILE *out, const struct q2s_ext *ext)
 	}
 }
 
+void
+mark_text(FILE *out, const struct q2s_mark *mark, bool valid)
+{
+	char text[Q2S_ID_TEXT];
+
+	fputs(q2s_id_text(&mark->id, text), out);
+	if (q2s_id_is_none(&mark->parent))
+		fputs(", no parent named", out);
+	else
+		fprintf(out, ", parent %s", q2s_id_text(&mark->parent, text));
+	if (!valid)
+		fputs("; not valid: opened for writing since", out);
+}
+
+static bool
+mark_is_valid(const struct q2s_header *header)
+{
+	return header->autoclear_features & Q2S_AUTOCLEAR_MARK;
+}
+
+static void
+mark_ext_text(FILE *out, const struct q2s_header *header, const struct q2s_ext *ext)
+{
+	struct q2s_mark mark;
+
+	if (q2s_ext_mark_decode(ext, &mark, NULL) == Q2S_OK)
+		mark_text(out, &mark, mark_is_valid(header));
+}
+
 char *
-extension_text(const struct q2s_geom *geom, const struct q2s_ext *ext)
+extension_text(const struct q2s_header *header, const struct q2s_geom *geom,
+	       const struct q2s_ext *ext)
 {
 	char *text = NULL;
 	size_t size;
@@ -102,6 +104,9 @@ extension_text(const struct q2s_geom *geom, const struct q2s_ext *ext)
 		break;
 	case Q2S_EXT_FEATURE_NAMES:
 		names_text(out, ext);
+		break;
+	case Q2S_EXT_MARK:
+		mark_ext_text(out, header, ext);
 		break;
 	default:
 		break;
@@ -125,7 +130,7 @@ names_json(const struct q2s_ext *ext)
 			json_array_append_new(list, json_pack("{s:s, s:i, s:o}", "kind",
 							      feature_kinds[item.kind], "bit",
 							      (int)item.bit, "name",
-							      json_text(item.name)));
+							      text_json(item.name)));
 	}
 	return list;
 }
@@ -137,9 +142,9 @@ set_bitmaps(json_t *node, const struct q2s_geom *geom, const struct q2s_ext *ext
 
 	if (q2s_ext_bitmaps_decode(geom, ext, &it, NULL) != Q2S_OK)
 		return;
-	json_object_set_new(node, "count", json_u64(it.count));
-	json_object_set_new(node, "directory-offset", json_u64(it.directory_offset.v));
-	json_object_set_new(node, "directory-size", json_u64(it.directory_size));
+	json_object_set_new(node, "count", u64_json(it.count));
+	json_object_set_new(node, "directory-offset", u64_json(it.directory_offset.v));
+	json_object_set_new(node, "directory-size", u64_json(it.directory_size));
 }
 
 static void
@@ -149,25 +154,50 @@ set_crypto(json_t *node, const struct q2s_geom *geom, const struct q2s_ext *ext)
 
 	if (q2s_ext_crypto_decode(geom, ext, &it, NULL) != Q2S_OK)
 		return;
-	json_object_set_new(node, "header-offset", json_u64(it.offset.v));
-	json_object_set_new(node, "header-length", json_u64(it.length));
+	json_object_set_new(node, "header-offset", u64_json(it.offset.v));
+	json_object_set_new(node, "header-length", u64_json(it.length));
+}
+
+void
+mark_set(json_t *node, const struct q2s_mark *mark, bool valid)
+{
+	char text[Q2S_ID_TEXT];
+
+	json_object_set_new(node, "id", json_string(q2s_id_text(&mark->id, text)));
+	json_object_set_new(node, "parent",
+			    q2s_id_is_none(&mark->parent) ?
+				    json_null() :
+				    json_string(q2s_id_text(&mark->parent, text)));
+	json_object_set_new(node, "valid", json_boolean(valid));
+}
+
+static void
+set_mark(json_t *node, const struct q2s_header *header, const struct q2s_ext *ext)
+{
+	struct q2s_mark mark;
+
+	if (q2s_ext_mark_decode(ext, &mark, NULL) == Q2S_OK)
+		mark_set(node, &mark, mark_is_valid(header));
 }
 
 json_t *
-extension_json(const struct q2s_geom *geom, const struct q2s_ext *ext)
+extension_json(const struct q2s_header *header, const struct q2s_geom *geom,
+	       const struct q2s_ext *ext)
 {
 	json_t *const node =
 		json_pack("{s:o, s:s, s:o, s:I}", "type", json_sprintf("0x%08" PRIx32, ext->type),
-			  "name", extension_name(ext->type), "offset", json_u64(ext->at.v),
+			  "name", extension_name(ext->type), "offset", u64_json(ext->at.v),
 			  "length", (json_int_t)ext->len);
 
 	if (ext->type == Q2S_EXT_BACKING_FORMAT || ext->type == Q2S_EXT_DATA_FILE)
-		json_object_set_new(node, "text", json_bytes(ext->data, ext->len));
+		json_object_set_new(node, "text", utf8_json(ext->data, ext->len));
 	else if (ext->type == Q2S_EXT_FEATURE_NAMES)
 		json_object_set_new(node, "names", names_json(ext));
 	else if (ext->type == Q2S_EXT_BITMAPS)
 		set_bitmaps(node, geom, ext);
 	else if (ext->type == Q2S_EXT_CRYPTO)
 		set_crypto(node, geom, ext);
+	else if (ext->type == Q2S_EXT_MARK)
+		set_mark(node, header, ext);
 	return node;
 }

@@ -10,14 +10,6 @@
 #include "inspect/show.h"
 #include "inspect/verbs.h"
 
-/* clang-format off */
-static const char help_text[] =
-	"Usage: q2s-inspect hex [OPTIONS] FILE\n"
-	"The metadata of the image byte by byte, in the order of the file, each byte named.\n"
-	"Equal and consecutive entries are told together; guest data is left out, and clusters\n"
-	"that belong to nothing are named so.\n\n"
-	OPTIONS_COMMON_HELP;
-/* clang-format on */
 
 /** What was claimed twice, as far as it is listed. */
 #define CONFLICTS_LISTED 1000u
@@ -38,7 +30,7 @@ struct hex {
 	uint64_t nothing;
 	uint64_t conflict_count;
 	json_t *conflicts;
-	const struct region *region;
+	const struct q2s_structure *last;
 };
 
 /* ---- gaps -------------------------------------------------------------------------------- */
@@ -47,7 +39,7 @@ struct hex {
 static enum q2s_err
 tell_gap(struct hex *hex, uint64_t end, struct q2s_diag *diag)
 {
-	const uint32_t bits = hex->printer.subject->geom.cluster_bits;
+	const uint32_t bits = hex->printer.subject->geom->cluster_bits;
 	const uint64_t last = q2si_div_up(end, 1ull << bits);
 
 	while (hex->at < end) {
@@ -76,15 +68,15 @@ tell_span(void *opaque, const struct span *span, struct q2s_diag *diag)
 
 	hex->metadata += span->len;
 	hex->at = span->at.v + span->len;
-	return hex_span(&hex->printer, region_name(hex->region->kind), span, diag);
+	return hex_span(&hex->printer, q2s_structure_name(hex->last->kind), span, diag);
 }
 
-/* @region starts where something else was told already: no byte is told twice. */
+/* @it starts where something else was told already: no byte is told twice. */
 static void
-tell_conflict(struct hex *hex, const struct region *region)
+tell_conflict(struct hex *hex, const struct q2s_structure *it)
 {
-	const struct region *const other = hex->region;
-	const bool is_same = other && other->at.v == region->at.v && other->kind == region->kind;
+	const struct q2s_structure *const other = hex->last;
+	const bool is_same = other && other->at.v == it->at.v && other->kind == it->kind;
 	char at[SHOW_HEX];
 
 	if (is_same) /* an L2 table or a block that several entries share */
@@ -92,44 +84,44 @@ tell_conflict(struct hex *hex, const struct region *region)
 	hex->conflict_count++;
 	if (!hex->printer.json)
 		fprintf(hex->printer.out, "\nwrong: the %s at %s lies over the %s before it\n",
-			region_name(region->kind), show_hex(region->at.v, at),
-			other ? region_name(other->kind) : "structure");
+			q2s_structure_name(it->kind), show_hex(it->at.v, at),
+			other ? q2s_structure_name(other->kind) : "structure");
 	else if (hex->conflict_count <= CONFLICTS_LISTED)
-		json_array_append_new(hex->conflicts, json_pack("{s:s, s:o, s:o}", "structure",
-								region_name(region->kind), "offset",
-								json_u64(region->at.v), "length",
-								json_u64(region->len)));
+		json_array_append_new(hex->conflicts,
+				      json_pack("{s:s, s:o, s:o}", "structure",
+						q2s_structure_name(it->kind), "offset",
+						u64_json(it->at.v), "length", u64_json(it->len)));
 }
 
 static enum q2s_err
-tell_region(struct hex *hex, const struct region *region, struct q2s_diag *diag)
+tell_structure(struct hex *hex, const struct q2s_structure *it, struct q2s_diag *diag)
 {
 	enum q2s_err err;
 
-	if (region->at.v < hex->at) {
-		tell_conflict(hex, region);
+	if (it->at.v < hex->at) {
+		tell_conflict(hex, it);
 		return Q2S_OK;
 	}
-	err = tell_gap(hex, region->at.v, diag);
+	err = tell_gap(hex, it->at.v, diag);
 	if (err != Q2S_OK)
 		return err;
-	hex->region = region;
-	hex_title(&hex->printer, region);
-	return spans_visit(hex->printer.subject, region, tell_span, hex, diag);
+	hex->last = it;
+	hex_title(&hex->printer, it);
+	return spans_visit(hex->printer.subject, it, tell_span, hex, diag);
 }
 
 static enum q2s_err
 tell_file(struct hex *hex, struct q2s_diag *diag)
 {
-	struct region_list regions = { 0 };
-	enum q2s_err err = region_list_fill(hex->printer.subject, &regions, diag);
+	struct structure_list structures = { 0 };
+	enum q2s_err err = structure_list_fill(hex->printer.subject, &structures, diag);
 
 	hex_begin(&hex->printer);
-	for (size_t i = 0; i < regions.count && err == Q2S_OK; i++)
-		err = tell_region(hex, &regions.list[i], diag);
+	for (size_t i = 0; i < structures.count && err == Q2S_OK; i++)
+		err = tell_structure(hex, &structures.list[i], diag);
 	if (err == Q2S_OK)
-		err = tell_gap(hex, q2s_file_size(hex->printer.subject->file), diag);
-	region_list_free(&regions);
+		err = tell_gap(hex, q2s_store_size(hex->printer.subject->file), diag);
+	structure_list_free(&structures);
 	return err;
 }
 
@@ -138,7 +130,7 @@ tell_file(struct hex *hex, struct q2s_diag *diag)
 static int
 finish(struct hex *hex)
 {
-	struct json_stream *const stream = &hex->printer.stream;
+	struct jstream *const stream = &hex->printer.stream;
 
 	if (!hex->printer.json) {
 		fprintf(hex->printer.out,
@@ -147,13 +139,13 @@ finish(struct hex *hex)
 			hex->metadata, hex->data, hex->nothing);
 		return hex_end(&hex->printer);
 	}
-	json_stream_close(stream); /* ranges */
-	json_stream_value(stream, "conflicts", hex->conflicts);
+	jstream_close(stream); /* ranges */
+	jstream_value(stream, "conflicts", hex->conflicts);
 	hex->conflicts = NULL;
-	json_stream_value(stream, "conflict-count", json_u64(hex->conflict_count));
-	json_stream_value(stream, "metadata-bytes", json_u64(hex->metadata));
-	json_stream_value(stream, "data-bytes", json_u64(hex->data));
-	json_stream_value(stream, "nothing-bytes", json_u64(hex->nothing));
+	jstream_value(stream, "conflict-count", u64_json(hex->conflict_count));
+	jstream_value(stream, "metadata-bytes", u64_json(hex->metadata));
+	jstream_value(stream, "data-bytes", u64_json(hex->data));
+	jstream_value(stream, "nothing-bytes", u64_json(hex->nothing));
 	return hex_end(&hex->printer);
 }
 
@@ -171,13 +163,14 @@ verdict(const struct hex *hex, const char *name)
 }
 
 static int
-hex_run(const char *name, bool json)
+hex_run(const char *name, const struct options *options)
 {
+	const bool json = options->json;
 	struct q2s_diag diag = { 0 };
 	struct subject subject = { 0 };
 	struct hex hex = { .printer = { .subject = &subject, .out = stdout, .json = json },
 			   .conflicts = json ? json_array() : NULL };
-	enum q2s_err err = subject_open(name, SUBJECT_QCOW2, &subject, &diag);
+	enum q2s_err err = subject_open(name, options, &subject, &diag);
 	int status = 0;
 
 	if (err == Q2S_OK && !subject.has_geom) {
@@ -190,7 +183,7 @@ hex_run(const char *name, bool json)
 		err = tell_file(&hex, &diag);
 	if (err != Q2S_OK)
 		status = tool_fail(name, &diag);
-	else if (finish(&hex) != 0)
+	else if (finish(&hex) != 0 && !tool_reader_is_gone())
 		status = tool_error("standard output: cannot write all");
 	else
 		status = verdict(&hex, name);
@@ -200,20 +193,24 @@ hex_run(const char *name, bool json)
 	return tool_finish(status);
 }
 
+static const char usage[] =
+	"Usage: q2s-inspect hex [OPTIONS] FILE\n"
+	"The metadata of the image byte by byte, in the order of the file, each byte named.\n"
+	"Equal and consecutive entries are told together; guest data is left out, and clusters\n"
+	"that belong to nothing are named so.\n\n";
+
+static const struct option_table table = {
+	.usage = usage,
+	.parts = { &options_common },
+};
+
 int
 hex_main(int argc, char **argv)
 {
-	static const struct option longs[] = { OPTIONS_COMMON };
-	struct options options = { 0 };
-	int got, status;
+	struct options options = { .format = "qcow2" };
+	int status = options_read(&table, argc, argv, &options, 1, "FILE");
 
-	while ((got = getopt_long(argc, argv, ":", longs, NULL)) != -1) {
-		status = options_take(&options, got, argv, help_text);
-		if (status != OPTIONS_GO_ON)
-			return status;
-	}
-	status = options_operands(argc, argv, 1, "FILE");
 	if (status != OPTIONS_GO_ON)
 		return status;
-	return hex_run(argv[optind], options.json);
+	return hex_run(argv[optind], &options);
 }

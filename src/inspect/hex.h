@@ -9,19 +9,19 @@
 #include "inspect/spans.h"
 
 /** Structures are sorted by their place, in memory: more than this is refused (40 MiB). */
-#define HEX_REGIONS_MAX (1u << 20)
+#define HEX_STRUCTURES_MAX (1u << 20)
 
 /** All metadata of an image in the order of the file. */
-struct region_list {
-	struct region *list;
+struct structure_list {
+	struct q2s_structure *list;
 	size_t count;
 	size_t cap;
 };
 
-/** Collect and sort; Q2S_E_LIMIT for more than HEX_REGIONS_MAX. */
-enum q2s_err region_list_fill(const struct subject *subject, struct region_list *out,
+/** Collect and sort; Q2S_E_LIMIT for more than HEX_STRUCTURES_MAX. */
+enum q2s_err structure_list_fill(const struct subject *subject, struct structure_list *out,
 			      struct q2s_diag *diag);
-void region_list_free(struct region_list *list); /* a zeroed one is fine */
+void structure_list_free(struct structure_list *list); /* a zeroed one is fine */
 
 /**
  * Which clusters hold guest data: a bit each, for one window of the file at a time, so that memory
@@ -47,7 +47,7 @@ struct hex_printer {
 	const struct subject *subject;
 	FILE *out;
 	bool json;
-	struct json_stream stream;
+	struct jstream stream;
 };
 
 void hex_begin(struct hex_printer *printer);
@@ -55,7 +55,7 @@ void hex_begin(struct hex_printer *printer);
 int hex_end(struct hex_printer *printer);
 
 /** A heading for people: a structure starts. */
-void hex_title(struct hex_printer *printer, const struct region *region);
+void hex_title(struct hex_printer *printer, const struct q2s_structure *it);
 
 /** Show a span with its bytes, folded where they repeat. @structure: what it is part of. */
 enum q2s_err hex_span(struct hex_printer *printer, const char *structure, const struct span *span,

@@ -11,23 +11,23 @@
 
 /** A list being filled. */
 struct filling {
-	struct region_list list;
+	struct structure_list list;
 	uint64_t file_size;
 };
 
 static enum q2s_err
-make_room(struct region_list *list, struct q2s_diag *diag)
+make_room(struct structure_list *list, struct q2s_diag *diag)
 {
 	const size_t cap = list->cap ? 2 * list->cap : 64;
-	struct region *more;
+	struct q2s_structure *more;
 
 	if (list->count < list->cap)
 		return Q2S_OK;
-	if (list->count == HEX_REGIONS_MAX)
+	if (list->count == HEX_STRUCTURES_MAX)
 		return fault(diag, Q2S_E_LIMIT, "hex",
 			     "more than %u structures, which are too many to sort; `dump` shows "
 			     "them in another order",
-			     HEX_REGIONS_MAX);
+			     HEX_STRUCTURES_MAX);
 	more = realloc(list->list, cap * sizeof(*more));
 	if (!more)
 		return fault_nomem(diag, "list of structures");
@@ -37,23 +37,23 @@ make_room(struct region_list *list, struct q2s_diag *diag)
 }
 
 static enum q2s_err
-add(void *opaque, const struct region *region, struct q2s_diag *diag)
+add(void *opaque, const struct q2s_structure *it, struct q2s_diag *diag)
 {
 	struct filling *const filling = opaque;
 	enum q2s_err err;
 
-	if (region->at.v >= filling->file_size)
+	if (it->at.v >= filling->file_size)
 		return Q2S_OK;
 	err = make_room(&filling->list, diag);
 	if (err == Q2S_OK)
-		filling->list.list[filling->list.count++] = *region;
+		filling->list.list[filling->list.count++] = *it;
 	return err;
 }
 
 static int
 by_place(const void *a, const void *b)
 {
-	const struct region *const x = a, *const y = b;
+	const struct q2s_structure *const x = a, *const y = b;
 
 	if (x->at.v != y->at.v)
 		return x->at.v < y->at.v ? -1 : 1;
@@ -63,24 +63,27 @@ by_place(const void *a, const void *b)
 }
 
 enum q2s_err
-region_list_fill(const struct subject *subject, struct region_list *out, struct q2s_diag *diag)
+structure_list_fill(const struct subject *subject, struct structure_list *out,
+		    struct q2s_diag *diag)
 {
-	struct filling filling = { .file_size = q2s_file_size(subject->file) };
-	const enum q2s_err err = regions_visit(subject, add, &filling, diag);
+	struct filling filling = { .file_size = q2s_store_size(subject->file) };
+	const struct q2s_walk_options how = { .size = sizeof(how),
+					      .structure = add, .opaque = &filling };
+	const enum q2s_err err = q2s_walk(subject->opened, &how, diag);
 
 	*out = filling.list;
 	if (err != Q2S_OK)
-		region_list_free(out);
+		structure_list_free(out);
 	else
 		qsort(out->list, out->count, sizeof(*out->list), by_place);
 	return err;
 }
 
 void
-region_list_free(struct region_list *list)
+structure_list_free(struct structure_list *list)
 {
 	free(list->list);
-	*list = (struct region_list){ 0 };
+	*list = (struct structure_list){ 0 };
 }
 
 /* ---- guest data -------------------------------------------------------------------------- */
@@ -91,7 +94,7 @@ enum q2s_err
 used_map_open(const struct subject *subject, struct used_map *out, struct q2s_diag *diag)
 {
 	const uint64_t clusters =
-		q2si_div_up(q2s_file_size(subject->file), subject->geom.cluster_size);
+		q2si_div_up(q2s_store_size(subject->file), subject->geom->cluster_size);
 
 	*out = (struct used_map){ .subject = subject };
 	out->bits = malloc((size_t)q2si_div_up(q2si_min(clusters, WINDOW_CLUSTERS), 8));
@@ -110,21 +113,27 @@ static uint64_t
 window_end(const struct used_map *map)
 {
 	const uint64_t clusters =
-		q2si_div_up(q2s_file_size(map->subject->file), map->subject->geom.cluster_size);
+		q2si_div_up(q2s_store_size(map->subject->file), map->subject->geom->cluster_size);
 
 	return q2si_min(clusters, map->first + WINDOW_CLUSTERS);
 }
 
 static enum q2s_err
-mark(void *opaque, const struct data_range *range, struct q2s_diag *diag)
+mark(void *opaque, const struct q2s_structure *in, const struct q2s_table_entry *it,
+     struct q2s_diag *diag)
 {
 	struct used_map *const map = opaque;
-	const uint32_t bits = map->subject->geom.cluster_bits;
+	const uint32_t bits = map->subject->geom->cluster_bits;
 	const uint64_t end = window_end(map);
-	const uint64_t last = (range->at.v + range->len - 1) >> bits;
+	struct data_range range;
 
+	(void)in;
 	(void)diag;
-	for (uint64_t i = q2si_max(range->at.v >> bits, map->first); i <= last && i < end; i++)
+	if (!data_range(map->subject, it, &range))
+		return Q2S_OK;
+	const uint64_t last = (range.at.v + range.len - 1) >> bits;
+
+	for (uint64_t i = q2si_max(range.at.v >> bits, map->first); i <= last && i < end; i++)
 		map->bits[(i - map->first) / 8] |= (uint8_t)(1u << (i - map->first) % 8);
 	return Q2S_OK;
 }
@@ -137,7 +146,7 @@ load(struct used_map *map, uint64_t cluster, struct q2s_diag *diag)
 	map->first = cluster / WINDOW_CLUSTERS * WINDOW_CLUSTERS;
 	map->loaded = true;
 	memset(map->bits, 0, (size_t)q2si_div_up(window_end(map) - map->first, 8));
-	return regions_visit_data(map->subject, mark, map, diag);
+	return data_visit(map->subject, mark, map, diag);
 }
 
 static bool

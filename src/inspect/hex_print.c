@@ -16,30 +16,30 @@ hex_begin(struct hex_printer *printer)
 {
 	if (!printer->json)
 		return;
-	json_stream_begin(&printer->stream, printer->out);
-	json_stream_open_object(&printer->stream, NULL);
-	json_stream_value(&printer->stream, "filename", json_text(printer->subject->name));
-	json_stream_value(&printer->stream, "file-size",
-			  json_u64(q2s_file_size(printer->subject->file)));
-	json_stream_open_array(&printer->stream, "ranges");
+	jstream_begin(&printer->stream, printer->out);
+	jstream_open_object(&printer->stream, NULL);
+	jstream_value(&printer->stream, "filename", text_json(printer->subject->name));
+	jstream_value(&printer->stream, "file-size",
+			  u64_json(q2s_store_size(printer->subject->file)));
+	jstream_open_array(&printer->stream, "ranges");
 }
 
 int
 hex_end(struct hex_printer *printer)
 {
-	return printer->json ? json_stream_finish(&printer->stream) : ferror(printer->out) ? -1 : 0;
+	return printer->json ? jstream_finish(&printer->stream) : ferror(printer->out) ? -1 : 0;
 }
 
 void
-hex_title(struct hex_printer *printer, const struct region *region)
+hex_title(struct hex_printer *printer, const struct q2s_structure *it)
 {
 	if (printer->json)
 		return;
-	fprintf(printer->out, "\n%s", region_name(region->kind));
-	if (region->kind == REGION_L2)
-		fprintf(printer->out, " of L1 entry %" PRIu64, region->index);
-	if ((region->kind == REGION_L1 || region->kind == REGION_L2) && region->owner)
-		fprintf(printer->out, " of snapshot record %" PRIu32, region->owner - 1);
+	fprintf(printer->out, "\n%s", q2s_structure_name(it->kind));
+	if (it->kind == Q2S_STRUCTURE_L2)
+		fprintf(printer->out, " of L1 entry %" PRIu64, it->index);
+	if ((it->kind == Q2S_STRUCTURE_L1 || it->kind == Q2S_STRUCTURE_L2) && it->owner)
+		fprintf(printer->out, " of snapshot record %" PRIu32, it->owner - 1);
 	fputc('\n', printer->out);
 }
 
@@ -92,7 +92,7 @@ print_more(struct hex_printer *printer, const struct span *span, struct lines *l
 	for (uint64_t at = LINE_BYTES; at < span->len; at += sizeof(buf)) {
 		const size_t len = (size_t)q2si_min(sizeof(buf), span->len - at);
 		const enum q2s_err err =
-			q2s_file_read(printer->subject->file, span->at.v + at, buf, len, diag);
+			q2s_store_read(printer->subject->file, span->at.v + at, buf, len, diag);
 
 		if (err != Q2S_OK)
 			return err;
@@ -109,7 +109,7 @@ print_span(struct hex_printer *printer, const struct span *span, struct q2s_diag
 	const size_t len = (size_t)q2si_min(LINE_BYTES, span->unit);
 	struct lines lines = { .out = printer->out };
 	const enum q2s_err err =
-		q2s_file_read(printer->subject->file, span->at.v, lines.last, len, diag);
+		q2s_store_read(printer->subject->file, span->at.v, lines.last, len, diag);
 
 	if (err != Q2S_OK)
 		return err;
@@ -139,17 +139,17 @@ print_json(struct hex_printer *printer, const char *structure, const struct span
 {
 	const size_t len = (size_t)q2si_min(LINE_BYTES, span->unit);
 	uint8_t raw[LINE_BYTES];
-	const enum q2s_err err = q2s_file_read(printer->subject->file, span->at.v, raw, len, diag);
+	const enum q2s_err err = q2s_store_read(printer->subject->file, span->at.v, raw, len, diag);
 	json_t *node;
 
 	if (err != Q2S_OK)
 		return err;
-	node = json_pack("{s:o, s:o, s:s, s:o, s:o, s:o}", "offset", json_u64(span->at.v), "length",
-			 json_u64(span->len), "structure", structure, "name", json_text(span->name),
-			 "text", json_text(span->text), "bytes", bytes_json(raw, len));
+	node = json_pack("{s:o, s:o, s:s, s:o, s:o, s:o}", "offset", u64_json(span->at.v), "length",
+			 u64_json(span->len), "structure", structure, "name", text_json(span->name),
+			 "text", text_json(span->text), "bytes", bytes_json(raw, len));
 	if (node && span->unit < span->len)
-		json_object_set_new(node, "entries", json_u64(span->len / span->unit));
-	json_stream_value(&printer->stream, NULL, node);
+		json_object_set_new(node, "entries", u64_json(span->len / span->unit));
+	jstream_value(&printer->stream, NULL, node);
 	return Q2S_OK;
 }
 
@@ -168,9 +168,9 @@ hex_stretch(struct hex_printer *printer, const char *structure, uint64_t at, uin
 	char size[SIZE_TEXT];
 
 	if (printer->json)
-		json_stream_value(&printer->stream, NULL,
-				  json_pack("{s:o, s:o, s:s, s:s, s:s}", "offset", json_u64(at),
-					    "length", json_u64(len), "structure", structure, "name",
+		jstream_value(&printer->stream, NULL,
+				  json_pack("{s:o, s:o, s:s, s:s, s:s}", "offset", u64_json(at),
+					    "length", u64_json(len), "structure", structure, "name",
 					    structure, "text", text));
 	else
 		fprintf(printer->out, "\n%s\n%010" PRIx64 "  %s: %s\n", structure, at,

@@ -8,20 +8,10 @@
 #include "common/fault.h"
 #include "common/json.h"
 #include "common/tool.h"
-#include "inspect/chain.h"
 #include "inspect/options.h"
 #include "inspect/subject.h"
 #include "inspect/verbs.h"
 
-/* clang-format off */
-static const char help_text[] =
-	"Usage: q2s-inspect info [OPTIONS] FILE\n"
-	"What the image is: size, geometry, features, references, snapshots, bitmaps, and where\n"
-	"each structure lies. The JSON has the keys of `qemu-img info`, and more under \"q2s\".\n\n"
-	"      --backing-chain            each layer (as far as --follow allows)\n"
-	OPTIONS_FOLLOW_HELP
-	OPTIONS_COMMON_HELP;
-/* clang-format on */
 
 struct info_options {
 	struct options common;
@@ -56,7 +46,7 @@ gather_luks(struct info *info)
 
 	if (!crypto)
 		return;
-	err = q2s_file_read(info->file, crypto->offset.v, raw, sizeof(raw), diag);
+	err = q2s_store_read(info->file, crypto->offset.v, raw, sizeof(raw), diag);
 	if (err == Q2S_OK)
 		err = q2s_luks_decode(raw, crypto->offset, &info->luks, diag);
 	info->has_luks = gathered(info, err);
@@ -66,7 +56,7 @@ gather_luks(struct info *info)
 static void
 gather_bitmaps(struct info *info)
 {
-	struct extension_walk walk = info_extensions(info->image);
+	struct q2s_extensions walk = q2s_image_extensions(info->image);
 	const uint64_t autoclear = q2s_image_header(info->image)->autoclear_features;
 	struct q2s_ext_bitmaps bitmaps;
 	struct q2s_ext ext;
@@ -76,7 +66,7 @@ gather_bitmaps(struct info *info)
 			 q2s_image_bitmap_directory(info->image, &info->bitmaps, next_fault(info)));
 		return;
 	}
-	while (autoclear & Q2S_AUTOCLEAR_BITMAPS && extension_walk_next(&walk, &ext, NULL)) {
+	while (autoclear & Q2S_AUTOCLEAR_BITMAPS && q2s_extensions_next(&walk, &ext, NULL)) {
 		if (ext.type == Q2S_EXT_BITMAPS)
 			gathered(info, q2s_ext_bitmaps_decode(q2s_image_geom(info->image), &ext,
 							      &bitmaps, next_fault(info)));
@@ -107,7 +97,7 @@ full_backing_name(const char *image, struct q2s_bytes name)
 }
 
 void
-info_gather(struct q2s_file *file, struct q2s_image *image, struct info *out)
+info_gather(struct q2s_store *file, struct q2s_image *image, struct info *out)
 {
 	struct q2s_bytes backing;
 
@@ -120,7 +110,7 @@ info_gather(struct q2s_file *file, struct q2s_image *image, struct info *out)
 	gathered(out, q2s_header_check_tables(q2s_image_header(image), next_fault(out)));
 	backing = q2s_image_backing_name(image);
 	if (backing.len) {
-		out->full_backing = full_backing_name(q2s_file_name(file), backing);
+		out->full_backing = full_backing_name(q2s_store_name(file), backing);
 		if (!out->full_backing)
 			gathered(out, fault_nomem(next_fault(out), "backing file name"));
 	}
@@ -136,9 +126,9 @@ info_free(struct info *info)
 }
 
 uint64_t
-info_file_size(const struct q2s_file *file)
+info_file_size(const struct q2s_store *file)
 {
-	const uint64_t size = q2s_file_size(file);
+	const uint64_t size = q2s_store_size(file);
 
 	return size + (Q2S_SECTOR - size % Q2S_SECTOR) % Q2S_SECTOR;
 }
@@ -161,13 +151,13 @@ static int
 report_faults(const struct info *info)
 {
 	for (size_t i = 0; i < info->fault_count; i++)
-		tool_fail(q2s_file_name(info->file), &info->faults[i]);
+		tool_fail(q2s_store_name(info->file), &info->faults[i]);
 	return info->fault_count ? TOOL_FAILED : 0;
 }
 
 /* One layer; @list receives its object, or is NULL for text. */
 static int
-say_layer(struct q2s_file *file, struct q2s_image *image, json_t *list)
+say_layer(struct q2s_store *file, struct q2s_image *image, json_t *list)
 {
 	struct info info;
 	int status;
@@ -183,69 +173,92 @@ say_layer(struct q2s_file *file, struct q2s_image *image, json_t *list)
 }
 
 static int
-say_chain(const struct chain *chain, const struct info_options *options, json_t *list)
+say_chain(const struct q2s_chain *chain, const struct info_options *options, json_t *list)
 {
 	int status = 0;
 
-	for (size_t i = 0; i < chain->count; i++) {
+	for (size_t i = 0; i < q2s_chain_count(chain); i++) {
+		const struct q2s_layer *const layer = q2s_chain_layer(chain, i);
+
 		if (i > 0 && !list)
 			putchar('\n');
-		if (say_layer(chain->layers[i].file, chain->layers[i].image, list) != 0)
+		if (say_layer(layer->file, layer->image, list) != 0)
 			status = TOOL_FAILED;
 	}
 	if (!list)
 		return status;
 	if (options->backing_chain)
 		json_incref(list);
-	if (json_print(stdout,
-		       options->backing_chain ? list : json_incref(json_array_get(list, 0))))
+	if (output_json(stdout,
+			options->backing_chain ? list : json_incref(json_array_get(list, 0))) &&
+	    !tool_reader_is_gone())
 		return tool_error("standard output: cannot write the JSON");
+	return status;
+}
+
+/* The layers that cannot be opened are an error, after what the others are. */
+static int
+say_all(const struct info_options *options, const struct q2s_chain *chain)
+{
+	json_t *const list = options->common.json ? json_array() : NULL;
+	struct q2s_diag diag = { 0 };
+	int status = say_chain(chain, options, list);
+
+	json_decref(list);
+	if (!options->backing_chain || q2s_chain_end(chain, &diag) == Q2S_OK)
+		return status;
+	if (options->common.follow != Q2S_FOLLOW_NONE)
+		return tool_fail(options->name, &diag);
+	tool_warn("%s: the layers below are not shown: --follow any lets them be opened",
+		  options->name);
 	return status;
 }
 
 static int
 info_run(const struct info_options *options)
 {
+	struct options common = options->common;
 	struct q2s_diag diag = { 0 };
 	struct subject subject = { 0 };
-	struct chain chain = { 0 };
-	json_t *const list = options->common.json ? json_array() : NULL;
+	struct q2s_chain *chain = NULL;
 	int status;
 
-	if (subject_open_sound(options->name, subject_format(options->common.format), &subject,
-			       &diag) != Q2S_OK ||
-	    chain_open(&subject, options->backing_chain ? options->common.follow : Q2S_FOLLOW_NONE,
-		       &chain, &diag) != Q2S_OK)
+	if (!options->backing_chain)
+		common.follow = Q2S_FOLLOW_NONE;
+	if (subject_open_sound(options->name, &common, &subject, &diag) != Q2S_OK ||
+	    subject_chain(&subject, &common, &chain, &diag) != Q2S_OK)
 		status = tool_fail(options->name, &diag);
 	else
-		status = say_chain(&chain, options, list);
-	json_decref(list);
-	chain_close(&chain);
+		status = say_all(options, chain);
+	q2s_chain_unref(chain);
 	subject_close(&subject);
 	return tool_finish(status);
 }
 
+static const struct option_row rows[] = {
+	{ .name = "backing-chain",
+	  .help = "each layer (as far as --follow allows)",
+	  .kind = OPTION_FLAG,
+	  .offset = offsetof(struct info_options, backing_chain) },
+};
+static const struct option_rows own = OPTION_ROWS(rows);
+
+static const char usage[] =
+	"Usage: q2s-inspect info [OPTIONS] FILE\n"
+	"What the image is: size, geometry, features, references, snapshots, bitmaps, and where\n"
+	"each structure lies. The JSON has the keys of `qemu-img info`, and more under \"q2s\".\n\n";
+
+static const struct option_table table = {
+	.usage = usage,
+	.parts = { &own, &options_follow, &options_common },
+};
+
 int
 info_main(int argc, char **argv)
 {
-	static const struct option longs[] = {
-		{ "backing-chain", no_argument, NULL, OPTION_OWN },
-		OPTIONS_FOLLOW,
-		OPTIONS_COMMON,
-	};
 	struct info_options options = { 0 };
-	int got, status;
+	int status = options_read(&table, argc, argv, &options, 1, "FILE");
 
-	while ((got = getopt_long(argc, argv, ":f:", longs, NULL)) != -1) {
-		if (got == OPTION_OWN) {
-			options.backing_chain = true;
-			continue;
-		}
-		status = options_take(&options.common, got, argv, help_text);
-		if (status != OPTIONS_GO_ON)
-			return status;
-	}
-	status = options_operands(argc, argv, 1, "FILE");
 	if (status != OPTIONS_GO_ON)
 		return status;
 	options.name = argv[optind];

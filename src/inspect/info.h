@@ -22,7 +22,7 @@
  */
 #define INFO_FAULTS 4
 struct info {
-	struct q2s_file *file;
+	struct q2s_store *file;
 	struct q2s_image *image;
 	struct q2s_snapshots snapshots;
 	struct q2s_bitmaps bitmaps;
@@ -34,20 +34,20 @@ struct info {
 };
 
 /** Gather; @file and @image stay the caller's. What is unreadable becomes a fault. */
-void info_gather(struct q2s_file *file, struct q2s_image *image, struct info *out);
+void info_gather(struct q2s_store *file, struct q2s_image *image, struct info *out);
 void info_free(struct info *info);
 
 /** The size that QEMU shows for a plain file: rounded up to whole sectors. */
-uint64_t info_file_size(const struct q2s_file *file);
+uint64_t info_file_size(const struct q2s_store *file);
 
 /** The object that `qemu-img info --output=json` prints. NULL when out of memory. */
 json_t *info_qemu(const struct info *info);
 
+/** One bitmap as `qemu-img info` has it: name, granularity, flags. */
+json_t *info_bitmap_json(const struct q2s_bitmap *bitmap);
+
 /** The object behind the key "q2s": what QEMU does not show. NULL when out of memory. */
 json_t *info_extra(const struct info *info);
-
-/** The header extensions of an image. */
-struct extension_walk info_extensions(const struct q2s_image *image);
 
 /** A structure of the image, or a part of cluster 0, and where it lies. */
 struct info_place {

@@ -3,7 +3,7 @@
 #include "inspect/info.h"
 
 #include "common/json.h"
-#include "inspect/fields.h"
+#include "inspect/show.h"
 
 static json_t *
 geometry(const struct q2s_geom *geom)
@@ -25,15 +25,13 @@ header_object(const struct q2s_image *image)
 {
 	const struct q2s_header *const header = q2s_image_header(image);
 	const uint8_t *const head = q2s_image_cluster0(image);
+	const struct q2s_field *fields;
+	const size_t count = header_fields(&fields, header->header_length);
 	json_t *const object = json_object();
 
-	for (size_t i = 0; i < header_field_count; i++) {
-		const struct header_field *const field = &header_fields[i];
-
-		if (header_field_present(field, header->header_length))
-			json_object_set_new(object, field->name,
-					    json_u64(header_field_get(field, head)));
-	}
+	for (size_t i = 0; i < count; i++)
+		json_object_set_new(object, fields[i].name,
+				    u64_json(q2s_field_get(&fields[i], head)));
 	return object;
 }
 
@@ -61,22 +59,16 @@ features(const struct q2s_header *header)
 			 feature_list(2, header->autoclear_features));
 }
 
-struct extension_walk
-info_extensions(const struct q2s_image *image)
-{
-	return extension_walk_begin(q2s_image_header(image), q2s_image_cluster0(image),
-				    q2s_image_geom(image)->cluster_size);
-}
-
 static json_t *
 extensions(const struct q2s_image *image)
 {
-	struct extension_walk walk = info_extensions(image);
+	struct q2s_extensions walk = q2s_image_extensions(image);
 	json_t *const list = json_array();
 	struct q2s_ext ext;
 
-	while (extension_walk_next(&walk, &ext, NULL))
-		json_array_append_new(list, extension_json(q2s_image_geom(image), &ext));
+	while (q2s_extensions_next(&walk, &ext, NULL))
+		json_array_append_new(list, extension_json(q2s_image_header(image),
+							   q2s_image_geom(image), &ext));
 	return list;
 }
 
@@ -86,10 +78,10 @@ extensions(const struct q2s_image *image)
 static uint64_t
 extensions_end(const struct q2s_image *image)
 {
-	struct extension_walk walk = info_extensions(image);
+	struct q2s_extensions walk = q2s_image_extensions(image);
 	struct q2s_ext ext;
 
-	while (extension_walk_next(&walk, &ext, NULL))
+	while (q2s_extensions_next(&walk, &ext, NULL))
 		;
 	return walk.pos;
 }
@@ -140,15 +132,30 @@ layout(const struct info *info)
 	for (size_t i = 0; i < count; i++)
 		json_array_append_new(list,
 				      json_pack("{s:s, s:o, s:o}", "structure", places[i].structure,
-						"offset", json_u64(places[i].at.v), "length",
-						json_u64(places[i].len)));
+						"offset", u64_json(places[i].at.v), "length",
+						u64_json(places[i].len)));
 	return list;
+}
+
+static void
+set_mark(json_t *object, const struct q2s_image *image)
+{
+	bool valid;
+	const struct q2s_mark *const mark = q2s_image_mark(image, &valid);
+	json_t *node;
+
+	if (!mark)
+		return;
+	node = json_object();
+	mark_set(node, mark, valid);
+	json_object_set_new(object, "mark", node);
 }
 
 json_t *
 info_extra(const struct info *info)
 {
-	json_t *const object = json_pack("{s:o}", "file-size", json_u64(q2s_file_size(info->file)));
+	json_t *const object =
+		json_pack("{s:o}", "file-size", u64_json(q2s_store_size(info->file)));
 
 	if (!object || !info->image)
 		return object;
@@ -159,5 +166,6 @@ info_extra(const struct info *info)
 	json_object_set_new(object, "features", features(q2s_image_header(info->image)));
 	json_object_set_new(object, "extensions", extensions(info->image));
 	json_object_set_new(object, "layout", layout(info));
+	set_mark(object, info->image);
 	return object;
 }

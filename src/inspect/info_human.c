@@ -9,7 +9,7 @@
 
 #include "common/escape.h"
 #include "common/size.h"
-#include "inspect/fields.h"
+#include "inspect/extensions.h"
 #include "inspect/show.h"
 
 #define NSEC_PER_SEC 1000000000u
@@ -52,8 +52,8 @@ disk_group(FILE *out, const struct info *info)
 
 	fputs("Disk\n", out);
 	size_line(out, "virtual size", geom->size);
-	size_line(out, "file length", q2s_file_size(info->file));
-	size_line(out, "space on disk", q2s_file_allocated(info->file));
+	size_line(out, "file length", q2s_store_size(info->file));
+	size_line(out, "space on disk", q2s_store_allocated(info->file));
 }
 
 static void
@@ -173,6 +173,20 @@ reference_group(FILE *out, const struct info *info)
 }
 
 static void
+mark_group(FILE *out, const struct info *info)
+{
+	bool valid;
+	const struct q2s_mark *const mark = q2s_image_mark(info->image, &valid);
+
+	if (!mark)
+		return;
+	fputs("\nMark of the layer (private to q2s)\n", out);
+	label(out, "id");
+	mark_text(out, mark, valid);
+	fputc('\n', out);
+}
+
+static void
 place_group(FILE *out, const struct info *info)
 {
 	struct info_place places[INFO_PLACES];
@@ -183,7 +197,7 @@ place_group(FILE *out, const struct info *info)
 	for (size_t i = 0; i < count; i++)
 		fprintf(out, "  %-20s %12s %15" PRIu64 "\n", places[i].structure,
 			show_hex(places[i].at.v, at), places[i].len);
-	fprintf(out, "  %-20s %12s\n", "end of the file", show_hex(q2s_file_size(info->file), at));
+	fprintf(out, "  %-20s %12s\n", "end of the file", show_hex(q2s_store_size(info->file), at));
 }
 
 static void
@@ -247,8 +261,8 @@ raw_group(FILE *out, const struct info *info)
 {
 	fputs("Disk\n", out);
 	size_line(out, "virtual size", info_file_size(info->file));
-	size_line(out, "file length", q2s_file_size(info->file));
-	size_line(out, "space on disk", q2s_file_allocated(info->file));
+	size_line(out, "file length", q2s_store_size(info->file));
+	size_line(out, "space on disk", q2s_store_allocated(info->file));
 }
 
 void
@@ -256,7 +270,7 @@ info_human(FILE *out, const struct info *info)
 {
 	const struct q2s_header *header;
 
-	show_name(out, q2s_file_name(info->file));
+	show_name(out, q2s_store_name(info->file));
 	if (!info->image) {
 		fputs(": raw\n\n", out);
 		raw_group(out, info);
@@ -271,6 +285,7 @@ info_human(FILE *out, const struct info *info)
 	if (info->has_luks)
 		encryption_group(out, &info->luks);
 	reference_group(out, info);
+	mark_group(out, info);
 	place_group(out, info);
 	snapshot_group(out, info);
 	bitmap_group(out, info);

@@ -5,49 +5,33 @@
 #include <string.h>
 
 #include "common/json.h"
-#include "inspect/fields.h"
-
-#define NSEC_PER_SEC 1000000000u
-#define NO_ICOUNT UINT64_MAX
+#include "common/snapshots.h"
+#include "inspect/show.h"
 
 /* What QEMU knows of the file below the image. */
 static json_t *
-file_node(const struct q2s_file *file)
+file_node(const struct q2s_store *file)
 {
-	const char *const driver = q2s_file_is_block_device(file) ? "host_device" : "file";
+	const char *const driver = q2s_store_is_block_device(file) ? "host_device" : "file";
 
 	return json_pack("{s:[], s:o, s:o, s:s, s:o, s:{s:s, s:{}}, s:b}", "children",
-			 "virtual-size", json_u64(info_file_size(file)), "filename",
-			 json_text(q2s_file_name(file)), "format", driver, "actual-size",
-			 json_u64(q2s_file_allocated(file)), "format-specific", "type", driver,
+			 "virtual-size", u64_json(info_file_size(file)), "filename",
+			 text_json(q2s_store_name(file)), "format", driver, "actual-size",
+			 u64_json(q2s_store_allocated(file)), "format-specific", "type", driver,
 			 "data", "dirty-flag", false);
 }
 
-static json_t *
-snapshot_node(const struct q2s_snapshot *snapshot)
+json_t *
+info_bitmap_json(const struct q2s_bitmap *bitmap)
 {
-	json_t *const node = json_pack(
-		"{s:o, s:o, s:o, s:I, s:I, s:o, s:I}", "id",
-		json_bytes(snapshot->id, snapshot->id_len), "name",
-		json_bytes(snapshot->name, snapshot->name_len), "vm-state-size",
-		json_u64(snapshot->vm_state_size), "date-sec", (json_int_t)snapshot->date_sec,
-		"date-nsec", (json_int_t)snapshot->date_nsec, "vm-clock-sec",
-		json_u64(snapshot->vm_clock_nsec / NSEC_PER_SEC), "vm-clock-nsec",
-		(json_int_t)(snapshot->vm_clock_nsec % NSEC_PER_SEC));
+	json_t *const flags = json_array();
 
-	if (node && snapshot->has_icount && snapshot->icount != NO_ICOUNT)
-		json_object_set_new(node, "icount", json_u64(snapshot->icount));
-	return node;
-}
-
-static json_t *
-snapshot_list(const struct q2s_snapshots *snapshots)
-{
-	json_t *const list = json_array();
-
-	for (uint32_t i = 0; i < snapshots->count; i++)
-		json_array_append_new(list, snapshot_node(&snapshots->list[i]));
-	return list;
+	if (bitmap->flags & Q2S_BITMAP_IN_USE)
+		json_array_append_new(flags, json_string("in-use"));
+	if (bitmap->flags & Q2S_BITMAP_AUTO)
+		json_array_append_new(flags, json_string("auto"));
+	return json_pack("{s:o, s:I, s:o}", "name", utf8_json(bitmap->name, bitmap->name_len),
+			 "granularity", (json_int_t)1 << bitmap->granularity_bits, "flags", flags);
 }
 
 static json_t *
@@ -55,19 +39,8 @@ bitmap_list(const struct q2s_bitmaps *bitmaps)
 {
 	json_t *const list = json_array();
 
-	for (uint32_t i = 0; i < bitmaps->count; i++) {
-		const struct q2s_bitmap *const bitmap = &bitmaps->list[i];
-		json_t *const flags = json_array();
-
-		if (bitmap->flags & Q2S_BITMAP_IN_USE)
-			json_array_append_new(flags, json_string("in-use"));
-		if (bitmap->flags & Q2S_BITMAP_AUTO)
-			json_array_append_new(flags, json_string("auto"));
-		json_array_append_new(
-			list, json_pack("{s:o, s:I, s:o}", "name",
-					json_bytes(bitmap->name, bitmap->name_len), "granularity",
-					(json_int_t)1 << bitmap->granularity_bits, "flags", flags));
-	}
+	for (uint32_t i = 0; i < bitmaps->count; i++)
+		json_array_append_new(list, info_bitmap_json(&bitmaps->list[i]));
 	return list;
 }
 
@@ -75,7 +48,7 @@ static json_t *
 slot_node(const struct q2s_luks_slot *slot)
 {
 	json_t *const node = json_pack("{s:b, s:o}", "active", slot->active, "key-offset",
-				       json_u64(slot->key_offset));
+				       u64_json(slot->key_offset));
 
 	if (node && slot->active) {
 		json_object_set_new(node, "iters", json_integer(slot->iterations));
@@ -95,13 +68,13 @@ luks_node(const struct q2s_luks *luks)
 	for (size_t i = 0; i < Q2S_LUKS_SLOTS; i++)
 		json_array_append_new(slots, slot_node(&luks->slots[i]));
 	node = json_pack("{s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o}", "format", "luks",
-			 "detached-header", false, "cipher-alg", json_text(words.alg),
-			 "cipher-mode", json_text(words.mode), "ivgen-alg", json_text(words.ivgen),
-			 "hash-alg", json_text(luks->hash), "uuid", json_text(luks->uuid),
-			 "payload-offset", json_u64(luks->payload_offset), "master-key-iters",
+			 "detached-header", false, "cipher-alg", text_json(words.alg),
+			 "cipher-mode", text_json(words.mode), "ivgen-alg", text_json(words.ivgen),
+			 "hash-alg", text_json(luks->hash), "uuid", text_json(luks->uuid),
+			 "payload-offset", u64_json(luks->payload_offset), "master-key-iters",
 			 (json_int_t)luks->master_iterations, "slots", slots);
 	if (node && words.ivhash[0])
-		json_object_set_new(node, "ivgen-hash-alg", json_text(words.ivhash));
+		json_object_set_new(node, "ivgen-hash-alg", text_json(words.ivhash));
 	return node;
 }
 
@@ -109,12 +82,12 @@ luks_node(const struct q2s_luks *luks)
 static void
 set_data_file(json_t *data, const struct info *info)
 {
-	struct extension_walk walk = info_extensions(info->image);
+	struct q2s_extensions walk = q2s_image_extensions(info->image);
 	struct q2s_ext ext;
 
-	while (extension_walk_next(&walk, &ext, NULL)) {
+	while (q2s_extensions_next(&walk, &ext, NULL)) {
 		if (ext.type == Q2S_EXT_DATA_FILE)
-			json_object_set_new(data, "data-file", json_bytes(ext.data, ext.len));
+			json_object_set_new(data, "data-file", utf8_json(ext.data, ext.len));
 	}
 }
 
@@ -169,15 +142,15 @@ set_image(json_t *object, const struct info *info)
 	if (header->crypt_method != Q2S_CRYPT_NONE)
 		json_object_set_new(object, "encrypted", json_true());
 	if (info->snapshots.count)
-		json_object_set_new(object, "snapshots", snapshot_list(&info->snapshots));
+		json_object_set_new(object, "snapshots", snapshots_json(&info->snapshots));
 	if (!name.len)
 		return;
-	json_object_set_new(object, "backing-filename", json_bytes(name.data, name.len));
+	json_object_set_new(object, "backing-filename", utf8_json(name.data, name.len));
 	if (info->full_backing)
-		json_object_set_new(object, "full-backing-filename", json_text(info->full_backing));
+		json_object_set_new(object, "full-backing-filename", text_json(info->full_backing));
 	if (format.len)
 		json_object_set_new(object, "backing-filename-format",
-				    json_bytes(format.data, format.len));
+				    utf8_json(format.data, format.len));
 }
 
 json_t *
@@ -188,10 +161,10 @@ info_qemu(const struct info *info)
 	const bool dirty =
 		image && q2s_image_header(image)->incompatible_features & Q2S_INCOMPAT_DIRTY;
 	json_t *const object = json_pack(
-		"{s:o, s:o, s:s, s:o, s:b, s:[{s:s, s:o}]}", "virtual-size", json_u64(size),
-		"filename", json_text(q2s_file_name(info->file)), "format", image ? "qcow2" : "raw",
-		"actual-size", json_u64(q2s_file_allocated(info->file)), "dirty-flag", dirty,
-		"children", "name", "file", "info", file_node(info->file));
+		"{s:o, s:o, s:s, s:o, s:b, s:[{s:s, s:o}]}", "virtual-size", u64_json(size),
+		"filename", text_json(q2s_store_name(info->file)), "format",
+		image ? "qcow2" : "raw", "actual-size", u64_json(q2s_store_allocated(info->file)),
+		"dirty-flag", dirty, "children", "name", "file", "info", file_node(info->file));
 
 	if (object && image)
 		set_image(object, info);

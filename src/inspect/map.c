@@ -9,19 +9,9 @@
 #include "common/tool.h"
 #include "inspect/options.h"
 #include "inspect/show.h"
+#include "inspect/subject.h"
 #include "inspect/verbs.h"
 
-/* clang-format off */
-static const char help_text[] =
-	"Usage: q2s-inspect map [OPTIONS] FILE\n"
-	"Which ranges of the guest disk hold what, and where. The JSON is that of\n"
-	"`qemu-img map`.\n\n"
-	"  -s, --start-offset=OFFSET      start here\n"
-	"  -l, --max-length=LEN           and look at no more than this\n"
-	"      --raw-entries              each subcluster of this file's L2 tables by itself\n"
-	OPTIONS_FOLLOW_HELP
-	OPTIONS_COMMON_HELP;
-/* clang-format on */
 
 struct map_options {
 	struct options common;
@@ -36,7 +26,7 @@ struct totals {
 	uint64_t data;
 	uint64_t compressed;
 	uint64_t zero;
-	uint64_t absent;
+	uint64_t unallocated;
 };
 
 /** Printing in progress. @started: a range is printed (JSON). */
@@ -44,7 +34,9 @@ struct printer {
 	FILE *out;
 	bool json;
 	bool started;
-	const struct chain *chain;
+	const struct q2s_chain *chain;
+	bool chained; /* it has more than one layer */
+	bool cut;     /* the backing file of the last one is not open */
 	struct totals totals;
 };
 
@@ -58,28 +50,27 @@ state_text(const struct range *range, bool cut)
 	if (range->data)
 		return range->zero ? "data, still a hole" : "data";
 	if (range->present)
-		return range->has_offset ? "zero, space kept" : "zero";
+		return range->has_offset ? "zero, preallocated" : "zero";
 	if (cut && !range->zero)
-		return range->has_offset ? "absent here, space kept" : "absent here";
-	return range->has_offset ? "absent, space kept" : "absent";
+		return range->has_offset ? "unallocated here, preallocated" : "unallocated here";
+	return range->has_offset ? "unallocated, preallocated" : "unallocated";
 }
 
 static void
 print_row(struct printer *printer, const struct range *range)
 {
-	const bool chained = printer->chain->count > 1;
 	char start[SHOW_HEX], length[SHOW_HEX], offset[SHOW_HEX], size[SIZE_TEXT];
 
 	fprintf(printer->out, "%16s  %14s %10s  ", show_hex(range->start, start),
 		show_hex(range->length, length), size_human(range->length, size));
-	if (range->has_offset || chained)
-		fprintf(printer->out, "%-23s  %14s", state_text(range, printer->chain->cut),
+	if (range->has_offset || printer->chained)
+		fprintf(printer->out, "%-30s  %14s", state_text(range, printer->cut),
 			range->has_offset ? show_hex(range->offset, offset) : "");
 	else
-		fputs(state_text(range, printer->chain->cut), printer->out);
-	if (chained) {
+		fputs(state_text(range, printer->cut), printer->out);
+	if (printer->chained) {
 		fprintf(printer->out, "  %zu ", range->depth);
-		show_name(printer->out, q2s_file_name(printer->chain->layers[range->depth].file));
+		show_name(printer->out, q2s_store_name(q2s_chain_layer(printer->chain, range->depth)->file));
 	}
 	fputc('\n', printer->out);
 }
@@ -94,7 +85,7 @@ count_range(struct totals *totals, const struct range *range)
 	else if (range->present)
 		totals->zero += range->length;
 	else
-		totals->absent += range->length;
+		totals->unallocated += range->length;
 }
 
 static void
@@ -104,29 +95,31 @@ print_head(const struct printer *printer)
 		return;
 	fprintf(printer->out,
 		"    guest offset          length             state"
-		"                      host offset%s\n",
-		printer->chain->count > 1 ? "  layer" : "");
+		"                             host offset%s\n",
+		printer->chained ? "  layer" : "");
 }
 
 static void
 print_totals(const struct printer *printer)
 {
 	const struct totals *const totals = &printer->totals;
-	const struct q2s_image *const image = printer->chain->layers[0].image;
+	const size_t last = q2s_chain_count(printer->chain) - 1;
+	const struct q2s_image *const image = q2s_chain_layer(printer->chain, 0)->image;
 	char a[SIZE_TEXT], b[SIZE_TEXT], c[SIZE_TEXT], d[SIZE_TEXT];
 
-	fprintf(printer->out, "\ndata %s, compressed %s, zero %s, absent %s\n",
+	fprintf(printer->out, "\ndata %s, compressed %s, zero %s, unallocated %s\n",
 		size_human(totals->data, a), size_human(totals->compressed, b),
-		size_human(totals->zero, c), size_human(totals->absent, d));
+		size_human(totals->zero, c), size_human(totals->unallocated, d));
 	if (image && q2s_image_geom(image)->data_file) {
 		fputs("host offsets of layer 0 lie in its external data file ", printer->out);
 		show_quoted(printer->out, q2s_image_data_file_name(image));
 		fputc('\n', printer->out);
 	}
-	if (!printer->chain->cut)
+	if (!printer->cut)
 		return;
-	fputs("what is absent here is in the backing file ", printer->out);
-	show_quoted(printer->out, q2s_image_backing_name(image));
+	fputs("what is unallocated here is in the backing file ", printer->out);
+	show_quoted(printer->out,
+		    q2s_image_backing_name(q2s_chain_layer(printer->chain, last)->image));
 	fputs(", which was not opened (--follow)\n", printer->out);
 }
 
@@ -220,21 +213,31 @@ print_ranges(struct printer *printer, struct walk *walk, const struct map_view *
 	return err;
 }
 
+/* With --follow the layers that cannot be opened are an error, after what the others show. */
 static enum q2s_err
 map_chain(const struct map_options *options, const struct subject *subject, struct map_view *view,
 	  struct q2s_diag *diag)
 {
-	struct chain chain = { 0 };
+	const enum q2s_follow follow = options->common.follow;
+	struct q2s_chain *chain = NULL;
 	struct walk walk = { 0 };
-	struct printer printer = { .out = stdout, .json = view->json, .chain = &chain };
-	enum q2s_err err = chain_open(subject, options->common.follow, &chain, diag);
+	enum q2s_err err = subject_chain(subject, &options->common, &chain, diag);
 
 	if (err == Q2S_OK)
-		err = walk_open(&chain, options->common.follow, &walk, diag);
-	if (err == Q2S_OK)
+		err = walk_open(chain, follow, &walk, diag);
+	if (err == Q2S_OK) {
+		struct printer printer = { .out = stdout,
+					   .json = view->json,
+					   .chain = chain,
+					   .chained = q2s_chain_count(chain) > 1,
+					   .cut = q2s_chain_end(chain, NULL) != Q2S_OK };
+
 		err = print_ranges(&printer, &walk, view, diag);
+	}
+	if (err == Q2S_OK && follow != Q2S_FOLLOW_NONE)
+		err = q2s_chain_end(chain, diag);
 	walk_close(&walk);
-	chain_close(&chain);
+	q2s_chain_unref(chain);
 	return err;
 }
 
@@ -248,13 +251,12 @@ map_run(const struct map_options *options)
 	int status = 0;
 	enum q2s_err err =
 		options->raw_entries
-			? subject_open_image(options->name, &subject, &diag)
-			: subject_open_sound(options->name, subject_format(options->common.format),
-					     &subject, &diag);
+			? subject_open_image(options->name, &options->common, &subject, &diag)
+			: subject_open_sound(options->name, &options->common, &subject, &diag);
 
 	if (err == Q2S_OK) {
 		size = subject.image ? q2s_image_geom(subject.image)->size
-				     : q2si_round_up(q2s_file_size(subject.file), Q2S_SECTOR);
+				     : q2si_round_up(q2s_store_size(subject.file), Q2S_SECTOR);
 		view.end = size;
 		if (options->start < size)
 			view.end = options->start + q2si_min(options->max, size - options->start);
@@ -267,33 +269,42 @@ map_run(const struct map_options *options)
 	return tool_finish(status);
 }
 
+static const struct option_row rows[] = {
+	{ .name = "start-offset",
+	  .letter = 's',
+	  .arg = "OFFSET",
+	  .help = "start here",
+	  .kind = OPTION_SIZE,
+	  .offset = offsetof(struct map_options, start) },
+	{ .name = "max-length",
+	  .letter = 'l',
+	  .arg = "LEN",
+	  .help = "and look at no more than this",
+	  .kind = OPTION_SIZE,
+	  .offset = offsetof(struct map_options, max) },
+	{ .name = "raw-entries",
+	  .help = "each subcluster of this file's L2 tables by itself",
+	  .kind = OPTION_FLAG,
+	  .offset = offsetof(struct map_options, raw_entries) },
+};
+static const struct option_rows own = OPTION_ROWS(rows);
+
+static const char usage[] =
+	"Usage: q2s-inspect map [OPTIONS] FILE\n"
+	"Which ranges of the guest disk hold what, and where. The JSON is that of\n"
+	"`qemu-img map`.\n\n";
+
+static const struct option_table table = {
+	.usage = usage,
+	.parts = { &own, &options_follow, &options_common },
+};
+
 int
 map_main(int argc, char **argv)
 {
-	static const struct option longs[] = {
-		{ "start-offset", required_argument, NULL, 's' },
-		{ "max-length", required_argument, NULL, 'l' },
-		{ "raw-entries", no_argument, NULL, OPTION_OWN },
-		OPTIONS_FOLLOW,
-		OPTIONS_COMMON,
-	};
 	struct map_options options = { .max = UINT64_MAX };
-	int got, status;
+	int status = options_read(&table, argc, argv, &options, 1, "FILE");
 
-	while ((got = getopt_long(argc, argv, ":s:l:f:", longs, NULL)) != -1) {
-		status = OPTIONS_GO_ON;
-		if (got == 's')
-			status = options_size("--start-offset", optarg, &options.start);
-		else if (got == 'l')
-			status = options_size("--max-length", optarg, &options.max);
-		else if (got == OPTION_OWN)
-			options.raw_entries = true;
-		else
-			status = options_take(&options.common, got, argv, help_text);
-		if (status != OPTIONS_GO_ON)
-			return status;
-	}
-	status = options_operands(argc, argv, 1, "FILE");
 	if (status != OPTIONS_GO_ON)
 		return status;
 	options.name = argv[optind];

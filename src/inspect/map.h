@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-#include "inspect/chain.h"
+#include <q2s/chain.h>
 
 /**
  * One range of the guest disk, in the words of `qemu-img map`.
@@ -32,13 +32,13 @@ struct walk_layer;
 
 /** A walk over a chain, which it borrows. Memory does not depend on the images. */
 struct walk {
-	const struct chain *chain;
+	struct q2s_chain *chain;
 	enum q2s_follow follow;
 	struct walk_layer *layers;
 };
 
-/** @follow: a data file is opened, if it allows, where its holes are of interest. */
-enum q2s_err walk_open(const struct chain *chain, enum q2s_follow follow, struct walk *out,
+/** @follow: the chain's; with Q2S_FOLLOW_NONE no data file is looked at for its holes. */
+enum q2s_err walk_open(struct q2s_chain *chain, enum q2s_follow follow, struct walk *out,
 		       struct q2s_diag *diag);
 void walk_close(struct walk *walk); /* a zeroed one is fine */
 

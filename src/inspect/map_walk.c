@@ -18,31 +18,33 @@
  * @holes    where they are, in @data or in a raw layer's file
  */
 struct walk_layer {
-	const struct layer *layer;
+	const struct q2s_layer *layer;
 	struct q2s_map *map;
 	uint64_t run_at;
 	struct q2s_run run;
 	bool plain;
 	bool asked;
-	struct q2s_file *data;
+	struct q2s_store *data;
 	struct q2s_stretch_walk holes;
 };
 
 enum q2s_err
-walk_open(const struct chain *chain, enum q2s_follow follow, struct walk *out,
+walk_open(struct q2s_chain *chain, enum q2s_follow follow, struct walk *out,
 	  struct q2s_diag *diag)
 {
+	const size_t count = q2s_chain_count(chain);
 	enum q2s_err err = Q2S_OK;
 
 	*out = (struct walk){ .chain = chain, .follow = follow };
-	out->layers = calloc(chain->count, sizeof(*out->layers));
+	out->layers = calloc(count, sizeof(*out->layers));
 	if (!out->layers)
 		return fault_nomem(diag, "map");
-	for (size_t i = 0; i < chain->count && err == Q2S_OK; i++) {
+	for (size_t i = 0; i < count && err == Q2S_OK; i++) {
 		struct walk_layer *const it = &out->layers[i];
-		struct q2s_image *const image = chain->layers[i].image;
+		const struct q2s_layer *const layer = q2s_chain_layer(chain, i);
+		struct q2s_image *const image = layer->image;
 
-		it->layer = &chain->layers[i];
+		it->layer = layer;
 		if (!image)
 			continue;
 		it->plain = q2s_image_header(image)->crypt_method == Q2S_CRYPT_NONE;
@@ -58,9 +60,9 @@ walk_open(const struct chain *chain, enum q2s_follow follow, struct walk *out,
 void
 walk_close(struct walk *walk)
 {
-	for (size_t i = 0; walk->layers && i < walk->chain->count; i++) {
+	for (size_t i = 0; walk->layers && i < q2s_chain_count(walk->chain); i++) {
 		q2s_map_close(walk->layers[i].map);
-		q2s_file_close(walk->layers[i].data);
+		q2s_store_unref(walk->layers[i].data);
 	}
 	free(walk->layers);
 	*walk = (struct walk){ 0 };
@@ -70,17 +72,17 @@ walk_close(struct walk *walk)
 
 /* A hole of the file behind @range, which starts there or at its end, reads as zero. */
 static enum q2s_err
-look_for_hole(struct walk_layer *it, struct q2s_file *file, struct range *range, bool *hole,
+look_for_hole(struct walk_layer *it, struct q2s_store *file, struct range *range, bool *hole,
 	      struct q2s_diag *diag)
 {
 	struct q2s_stretch stretch = { .hole = true, .len = range->length };
 	enum q2s_err err = Q2S_OK;
 
-	if (range->offset < q2s_file_size(file))
-		err = q2s_file_stretch_on(file, &it->holes, range->offset, &stretch, diag);
+	if (range->offset < q2s_store_size(file))
+		err = q2s_store_stretch_on(file, &it->holes, range->offset, &stretch, diag);
 	*hole = stretch.hole;
 	/* A hole that reaches the end of the file goes on behind it. */
-	if (!stretch.hole || range->offset + stretch.len < q2s_file_size(file))
+	if (!stretch.hole || range->offset + stretch.len < q2s_store_size(file))
 		range->length = q2si_min(range->length, stretch.len);
 	return err;
 }
@@ -88,7 +90,7 @@ look_for_hole(struct walk_layer *it, struct q2s_file *file, struct range *range,
 static enum q2s_err
 look_raw(struct walk_layer *it, struct range *range, struct q2s_diag *diag)
 {
-	struct q2s_file *const file = it->layer->file;
+	struct q2s_store *const file = it->layer->file;
 	bool hole = false;
 	enum q2s_err err;
 
@@ -96,8 +98,8 @@ look_raw(struct walk_layer *it, struct range *range, struct q2s_diag *diag)
 	range->has_offset = true;
 	range->offset = range->start;
 	/* The sector in which the file ends: stored bytes, then zeros. */
-	if (range->offset < q2s_file_size(file))
-		range->length = q2si_min(range->length, q2s_file_size(file) - range->offset);
+	if (range->offset < q2s_store_size(file))
+		range->length = q2si_min(range->length, q2s_store_size(file) - range->offset);
 	err = look_for_hole(it, file, range, &hole, diag);
 	range->zero = hole;
 	range->data = !hole;
@@ -117,14 +119,14 @@ open_data(const struct walk *walk, struct walk_layer *it, struct q2s_diag *diag)
 	if (!image_is_preallocated(image))
 		return Q2S_OK;
 	if (!q2s_image_geom(image)->data_file) {
-		it->data = q2s_file_ref(it->layer->file);
+		it->data = q2s_store_ref(it->layer->file);
 		return Q2S_OK;
 	}
 	if (walk->follow == Q2S_FOLLOW_NONE)
 		return Q2S_OK;
-	err = chain_may_refer(it->layer, "external data file", walk->follow, diag);
+	err = q2s_chain_data_file(walk->chain, (size_t)(it - walk->layers), &it->data, diag);
 	if (err == Q2S_OK)
-		err = q2s_reference_open(image, Q2S_DATA_FILE, walk->follow, &it->data, NULL, diag);
+		(void)q2s_store_ref(it->data);
 	return err;
 }
 
@@ -173,7 +175,7 @@ look_image(const struct walk *walk, struct walk_layer *it, struct range *range,
 enum q2s_err
 walk_next(struct walk *walk, uint64_t at, uint64_t max, struct range *out, struct q2s_diag *diag)
 {
-	const size_t last = walk->chain->count - 1;
+	const size_t last = q2s_chain_count(walk->chain) - 1;
 	struct range range;
 
 	for (size_t depth = 0;; depth++) {
@@ -186,14 +188,14 @@ walk_next(struct walk *walk, uint64_t at, uint64_t max, struct range *out, struc
 		if (err != Q2S_OK) {
 			if (diag && !diag->file[0])
 				snprintf(diag->file, sizeof(diag->file), "%s",
-					 q2s_file_name(it->layer->file));
+					 q2s_store_name(it->layer->file));
 			return err;
 		}
 		if (range.present)
 			break;
 		/* Nothing below, or behind the end of what is below: zero, and that is certain. */
 		range.zero = depth < last ? at >= walk->layers[depth + 1].layer->size
-					  : !walk->chain->cut;
+					  : q2s_chain_end(walk->chain, NULL) == Q2S_OK;
 		if (range.zero || depth == last)
 			break;
 		max = range.length;

@@ -7,31 +7,23 @@
 #include <string.h>
 
 #include "common/escape.h"
+#include "common/remote.h"
 #include "common/size.h"
 #include "common/tool.h"
 
-/* A usage error about a word of the user's, which may hold anything. */
-static int
-wrong_word(const char *option, const char *word, const char *rule)
+int
+options_take_output(void *options, const char *word)
 {
-	char *const shown = escape_text(word);
+	struct options *const out = options;
 
-	tool_usage_error("%s '%s': %s", option, shown ? shown : "?", rule);
-	free(shown);
-	return TOOL_FAILED;
-}
-
-static int
-take_output(struct options *options, const char *word)
-{
-	options->json = strcmp(word, "json") == 0;
-	if (options->json || strcmp(word, "human") == 0)
+	out->json = strcmp(word, "json") == 0;
+	if (out->json || strcmp(word, "human") == 0)
 		return OPTIONS_GO_ON;
-	return wrong_word("--output", word, "must be human or json");
+	return options_wrong_word("--output", word, "must be human or json");
 }
 
 static int
-take_follow(struct options *options, const char *word)
+take_follow(void *options, const char *word)
 {
 	static const struct {
 		const char *word;
@@ -44,41 +36,80 @@ take_follow(struct options *options, const char *word)
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
 		if (strcmp(word, known[i].word) == 0) {
-			options->follow = known[i].follow;
+			((struct options *)options)->follow = known[i].follow;
 			return OPTIONS_GO_ON;
 		}
 	}
-	return wrong_word("--follow", word, "must be none, beside or any");
-}
-
-static int
-take_format(struct options *options, const char *word)
-{
-	options->format = word;
-	if (strcmp(word, "raw") == 0 || strcmp(word, "qcow2") == 0)
-		return OPTIONS_GO_ON;
-	return wrong_word("--format", word, "must be raw or qcow2");
+	return options_wrong_word("--follow", word, "must be none, beside or any");
 }
 
 int
-options_take(struct options *options, int got, char *const *argv, const char *help)
+options_take_format(void *options, const char *word)
 {
-	switch (got) {
-	case OPTION_OUTPUT:
-		return take_output(options, optarg);
-	case OPTION_FOLLOW:
-		return take_follow(options, optarg);
-	case 'f':
-		return take_format(options, optarg);
-	case OPTION_HELP:
-		fputs(help, stdout);
-		return tool_finish(0);
-	case OPTION_VERSION:
-		return tool_version();
-	default:
-		return tool_option_error(argv, got);
-	}
+	((struct options *)options)->format = word;
+	if (strcmp(word, "raw") == 0 || strcmp(word, "qcow2") == 0)
+		return OPTIONS_GO_ON;
+	return options_wrong_word("--format", word, "must be raw or qcow2");
 }
+
+static int
+take_header_file(void *options, const char *word)
+{
+	(void)options;
+	return remote_take_headers(word) ? OPTIONS_GO_ON : TOOL_FAILED;
+}
+
+static int
+take_cacert(void *options, const char *word)
+{
+	(void)options;
+	return remote_take_cacert(word) ? OPTIONS_GO_ON : TOOL_FAILED;
+}
+
+static const struct option_row common[] = {
+	{ .name = "output",
+	  .arg = "human|json",
+	  .help = "how to say it (default: human)",
+	  .kind = OPTION_TAKE,
+	  .take = options_take_output },
+	{ .name = "force-share",
+	  .letter = 'U',
+	  .help = "also a file that another program may write to",
+	  .kind = OPTION_FLAG,
+	  .offset = offsetof(struct options, force_share) },
+	{ .name = "header-file",
+	  .arg = "FILE",
+	  .help = "lines \"Name: value\" to send to HTTP servers",
+	  .kind = OPTION_TAKE,
+	  .take = take_header_file },
+	{ .name = "cacert",
+	  .arg = "FILE",
+	  .help = "the certificates that HTTPS servers are judged by",
+	  .kind = OPTION_TAKE,
+	  .take = take_cacert },
+	{ .name = "help", .letter = 'h', .kind = OPTION_HELP },
+	{ .name = "version", .kind = OPTION_VERSION },
+};
+#define COMMON_COUNT (sizeof(common) / sizeof(common[0]))
+const struct option_rows options_common = { common, COMMON_COUNT };
+const struct option_rows options_source = { common + 1, COMMON_COUNT - 1 };
+const struct option_rows options_end = { common + 4, COMMON_COUNT - 4 };
+
+static const struct option_row follow[] = {
+	{ .name = "format",
+	  .letter = 'f',
+	  .arg = "raw|qcow2",
+	  .help = "what FILE is (default: qcow2 if it says so, else raw)",
+	  .kind = OPTION_TAKE,
+	  .take = options_take_format },
+	{ .name = "follow",
+	  .arg = "none|beside|any",
+	  .help = "which other files the image may make us open: none\n"
+		  "(default), those in its own folder or below it, any",
+	  .kind = OPTION_TAKE,
+	  .take = take_follow },
+};
+const struct option_rows options_follow = OPTION_ROWS(follow);
 
 int
 options_operands(int argc, char *const *argv, int count, const char *names)
@@ -96,9 +127,18 @@ options_operands(int argc, char *const *argv, int count, const char *names)
 }
 
 int
+options_read(const struct option_table *table, int argc, char **argv, void *chosen, int count,
+	     const char *names)
+{
+	const int status = options_parse(table, argc, argv, chosen);
+
+	return status == OPTIONS_GO_ON ? options_operands(argc, argv, count, names) : status;
+}
+
+int
 options_size(const char *name, const char *text, uint64_t *out)
 {
 	const char *const wrong = size_parse(text, out);
 
-	return wrong ? wrong_word(name, text, wrong) : OPTIONS_GO_ON;
+	return wrong ? options_wrong_word(name, text, wrong) : OPTIONS_GO_ON;
 }

@@ -5,32 +5,25 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/fault.h"
+#include "common/guard.h"
 #include "common/json.h"
 #include "common/output.h"
+#include "common/remote.h"
 #include "common/tool.h"
+#include "inspect/check_report.h"
+#include "inspect/diff.h"
 #include "inspect/options.h"
 #include "inspect/verbs.h"
 
-static const char help_text[] =
-	"Usage: q2s-inspect report [OPTIONS] FILE\n"
-	"The image drawn: what lies where in the file, how the guest disk reads, what is wrong. One\n"
-	"HTML file that needs no network and no other file. A damaged image is drawn as far as\n"
-	"possible (and the exit code is 1). Opens no other file.\n\n"
-	"      --out=HTML                 write it there (default: stdout, if that is no terminal)\n"
-	"      --force                    replace HTML if it exists\n"
-	"      --output=human|json        the page, or only the data in it (default: human)\n"
-	"      --help, --version\n";
-
-enum { OPTION_OUT = OPTION_OWN, OPTION_FORCE };
 
 struct report_options {
 	struct options common;
 	const char *out;
 	bool force;
+	const char *before;
 	const char *name;
 };
 
@@ -43,19 +36,33 @@ take_finding(void *opaque, const struct q2s_finding *finding)
 
 	report_place_finding(report, finding);
 	if (report->findings++ < REPORT_FINDINGS)
-		json_array_append_new(report->listed, report_finding_json(finding));
+		json_array_append_new(report->listed, finding_json(finding, report_hex));
 }
 
 static void
 check(struct report *report)
 {
-	const struct q2s_check_options how = { .finding = take_finding, .opaque = report };
+	const struct q2s_check_options how = { .size = sizeof(how),
+					       .finding = take_finding, .opaque = report };
 
 	if (report->subject->image)
 		report->checked = q2s_check(report->subject->image, &how, &report->check,
 					    &report->check_fault) == Q2S_OK;
 	else
 		report->check_fault = report->subject->fault;
+}
+
+static enum q2s_err
+gather_changes(struct report *report, struct q2s_diag *diag)
+{
+	struct diff diff = { .out = { .lines = json_array(), .limit = REPORT_CHANGES } };
+	const enum q2s_err err = diff_run(&diff, report->before, report->subject, diag);
+
+	report->changes = json_pack("{s:o, s:o}", "before", text_json(report->before->name),
+				    "sections", diff.out.lines);
+	report->changes_cut = diff.cut;
+	diff_free(&diff);
+	return err;
 }
 
 static enum q2s_err
@@ -76,24 +83,10 @@ gather(struct report *report, struct q2s_diag *diag)
 	report_refcounts(report);
 	report_host_count(report);
 	check(report);
-	return Q2S_OK;
+	return report->before ? gather_changes(report, diag) : Q2S_OK;
 }
 
 /* ---- writing ----------------------------------------------------------------------------- */
-
-/* With --force the page would take the place of the very image that it shows. */
-static enum q2s_err
-not_itself(const struct report_options *options, const struct subject *subject,
-	   struct q2s_diag *diag)
-{
-	struct q2s_file_ident ident;
-	struct stat st;
-
-	q2s_file_ident(subject->file, &ident);
-	if (stat(options->out, &st) != 0 || st.st_ino != ident.ino || st.st_dev != ident.dev)
-		return Q2S_OK;
-	return fault(diag, Q2S_E_CONFLICT, "--out", "is the image itself");
-}
 
 static enum q2s_err
 write_page(const struct report_options *options, const char *page, size_t len,
@@ -151,24 +144,49 @@ tell_gaps(const struct report_options *options, const struct report *report)
 		return tool_fail(options->name, &report->check_fault);
 	if (report->cut)
 		return tool_error("%s: its tables share clusters so often that not all were drawn",
-				  options->name);
+				  remote_shown(options->name));
+	if (report->before && report->before->fault.err != Q2S_OK)
+		return tool_fail(options->before, &report->before->fault);
+	if (report->changes_cut)
+		return tool_error("there are more changes than can be looked at");
 	return 0;
+}
+
+/* An earlier state that gives no geometry cannot be compared with anything. */
+static enum q2s_err
+open_before(const struct report_options *options, struct subject *before, struct report *report,
+	    struct q2s_diag *diag)
+{
+	enum q2s_err err;
+
+	if (!options->before)
+		return Q2S_OK;
+	err = subject_open(options->before, &options->common, before, diag);
+	if (err == Q2S_OK && !before->has_geom) {
+		*diag = before->fault;
+		err = diag->err;
+	}
+	report->before = before;
+	return fault_in(diag, err, options->before);
 }
 
 static int
 report_run(const struct report_options *options)
 {
-	struct subject subject = { 0 };
+	struct subject subject = { 0 }, before = { 0 };
 	struct report report = { .subject = &subject, .work = REPORT_WORK };
 	struct q2s_diag diag = { 0 };
-	enum q2s_err err = subject_open(options->name, SUBJECT_QCOW2, &subject, &diag);
+	enum q2s_err err = subject_open(options->name, &options->common, &subject, &diag);
 	int status;
 
 	if (err != Q2S_OK)
 		return tool_finish(tool_fail(options->name, &diag));
-	report.geom = subject.has_geom ? &subject.geom : NULL;
-	if (options->out)
-		err = not_itself(options, &subject, &diag);
+	report.geom = subject.has_geom ? subject.geom : NULL;
+	err = open_before(options, &before, &report, &diag);
+	if (err == Q2S_OK && options->out && options->force)
+		err = guard_read_layers(subject.file, NULL, &diag);
+	if (err == Q2S_OK && options->out)
+		err = guard_output(options->out, "--out", &diag);
 	if (err == Q2S_OK)
 		err = gather(&report, &diag);
 	if (err == Q2S_OK)
@@ -176,33 +194,53 @@ report_run(const struct report_options *options)
 	status = err == Q2S_OK ? tell_gaps(options, &report) : tool_fail(options->name, &diag);
 	report_maps_close(&report);
 	json_decref(report.listed);
+	json_decref(report.changes);
+	subject_close(&before);
 	subject_close(&subject);
 	return tool_finish(status);
 }
 
+static const struct option_row rows[] = {
+	{ .name = "out",
+	  .arg = "HTML",
+	  .help = "write it there (default: stdout, if that is no terminal)",
+	  .kind = OPTION_WORD,
+	  .offset = offsetof(struct report_options, out) },
+	{ .name = "force",
+	  .help = "replace HTML if it exists",
+	  .kind = OPTION_FLAG,
+	  .offset = offsetof(struct report_options, force) },
+	{ .name = "output",
+	  .arg = "human|json",
+	  .help = "the page, or only the data in it (default: human)",
+	  .kind = OPTION_TAKE,
+	  .take = options_take_output },
+};
+static const struct option_rows own = OPTION_ROWS(rows);
+
+static const char usage[] =
+	"Usage: q2s-inspect report [OPTIONS] FILE\n"
+	"       q2s-inspect report [OPTIONS] BEFORE FILE\n"
+	"The image drawn: what lies where in the file, how the guest disk reads, what is wrong. One\n"
+	"HTML file that needs no network and no other file. A damaged image is drawn as far as\n"
+	"possible (and the exit code is 1). Opens no other file. With BEFORE, an earlier state of\n"
+	"the same image, it also shows what changed since then, as q2s-inspect diff does.\n\n";
+
+static const struct option_table table = {
+	.usage = usage,
+	.parts = { &own, &options_source },
+};
+
 int
 report_main(int argc, char **argv)
 {
-	static const struct option longs[] = {
-		{ "out", required_argument, NULL, OPTION_OUT },
-		{ "force", no_argument, NULL, OPTION_FORCE },
-		OPTIONS_COMMON,
-	};
-	struct report_options options = { 0 };
-	int got, status;
+	struct report_options options = { .common = { .format = "qcow2" } };
+	int status = options_parse(&table, argc, argv, &options);
 
-	while ((got = getopt_long(argc, argv, ":", longs, NULL)) != -1) {
-		status = OPTIONS_GO_ON;
-		if (got == OPTION_OUT)
-			options.out = optarg;
-		else if (got == OPTION_FORCE)
-			options.force = true;
-		else
-			status = options_take(&options.common, got, argv, help_text);
-		if (status != OPTIONS_GO_ON)
-			return status;
-	}
-	status = options_operands(argc, argv, 1, "FILE");
+	if (status == OPTIONS_GO_ON && argc - optind == 2)
+		options.before = argv[optind++];
+	if (status == OPTIONS_GO_ON)
+		status = options_operands(argc, argv, 1, "FILE");
 	if (status != OPTIONS_GO_ON)
 		return status;
 	if (!options.out && !options.common.json && isatty(STDOUT_FILENO))

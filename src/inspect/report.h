@@ -19,6 +19,7 @@
 #define REPORT_GUEST_SAMPLES 3u
 #define REPORT_SAME_KIND 2u /* samples of one kind in a cell of the guest map */
 #define REPORT_FINDINGS 200u
+#define REPORT_CHANGES 400u  /* of each kind, since an earlier state */
 #define REPORT_RECORDS 100u /* header extensions, snapshots, bitmaps: so many of each */
 #define REPORT_NAME 256u    /* bytes of a name of one of them */
 #define REPORT_TEXT 1024u   /* bytes of another text of the image */
@@ -44,10 +45,10 @@ enum host_kind {
 
 /** How a guest cluster reads. */
 enum guest_kind {
-	GUEST_ABSENT,
-	GUEST_KEPT, /* absent, but with a host cluster */
+	GUEST_UNALLOCATED,
+	GUEST_UNALLOCATED_ALLOC, /* unallocated, but with a host cluster */
 	GUEST_ZERO,
-	GUEST_ZERO_KEPT, /* zero, with a host cluster */
+	GUEST_ZERO_ALLOC, /* zero, with a host cluster */
 	GUEST_DATA,
 	GUEST_COMPRESSED,
 	GUEST_MIXED, /* its subclusters differ */
@@ -132,6 +133,9 @@ struct guest_map {
  * @trouble    the first structure that could not be read; @troubles counts them
  * @checked    q2s_check() was made, and @check is complete; else @check_fault says why not
  * @listed     the first REPORT_FINDINGS findings
+ * @before     an earlier state to compare with, or NULL
+ * @changes    what changed since then; NULL without @before
+ * @changes_cut  there is more than could be looked at
  */
 struct report {
 	const struct subject *subject;
@@ -147,6 +151,9 @@ struct report {
 	struct q2s_diag check_fault;
 	uint64_t findings;
 	json_t *listed;
+	const struct subject *before;
+	json_t *changes;
+	bool changes_cut;
 };
 #define REPORT_WORK (1ull << 28) /* a few seconds */
 
@@ -168,7 +175,7 @@ void report_mark_sample(struct report *report, const struct host_sample *sample)
 /** As report_mark() for all clusters of [@at, @at + @len), as far as they are in the file. */
 void report_mark_range(struct report *report, q2s_host at, uint64_t len, enum host_kind kind);
 
-/** Note one guest cluster that is not plainly absent. */
+/** Note one guest cluster that is not plainly unallocated. */
 void report_guest(struct report *report, const struct guest_sample *sample);
 
 /** Is the cluster at @at among the samples of its cell? Then this is its refcount. */
@@ -215,8 +222,6 @@ json_t *report_hex(uint64_t value);
 json_t *report_fault_json(const struct q2s_diag *fault);
 /** report_header.c: what the header leads to: fields, features, extensions, names, records. */
 void report_header_json(const struct subject *subject, json_t *all);
-/** report_json.c: one finding, as `check` says it. NULL when out of memory. */
-json_t *report_finding_json(const struct q2s_finding *finding);
 /** report_page.c: the page in memory, to free; NULL when out of memory. @data is taken over. */
 char *report_page(json_t *data, size_t *len);
 

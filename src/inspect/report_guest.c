@@ -4,15 +4,13 @@
 
 #include "base/arith.h"
 #include "base/bytes.h"
-#include "inspect/l1_tables.h"
-#include "inspect/table.h"
 
 /** One L2 table that is walked. @active: it shows the guest disk, not only a snapshot's. */
 struct l2_walk {
 	struct report *report;
 	bool active;
 	uint64_t l1_index;
-	struct table table;
+	struct q2s_table table;
 };
 
 static enum guest_kind
@@ -23,10 +21,10 @@ kind_of(const struct q2s_geom *geom, const struct q2s_l2_entry *entry)
 	if (entry->alloc == geom->sub_mask)
 		return GUEST_DATA;
 	if (entry->zero == geom->sub_mask)
-		return entry->has_host ? GUEST_ZERO_KEPT : GUEST_ZERO;
+		return entry->has_host ? GUEST_ZERO_ALLOC : GUEST_ZERO;
 	if (entry->alloc | entry->zero)
 		return GUEST_MIXED;
-	return entry->has_host ? GUEST_KEPT : GUEST_ABSENT;
+	return entry->has_host ? GUEST_UNALLOCATED_ALLOC : GUEST_UNALLOCATED;
 }
 
 /* A compressed stream may reach into the next clusters. */
@@ -57,7 +55,7 @@ visit_entry(struct l2_walk *walk, uint32_t index, const uint8_t *raw)
 	struct guest_sample sample = {
 		.cluster = (walk->l1_index << geom->l2_bits) + index,
 		.kind = GUEST_INVALID,
-		.at = table_at(&walk->table, index),
+		.at = q2s_table_at(&walk->table, index),
 		.raw = q2si_get_be64(raw),
 		.bitmap = geom->extended ? q2si_get_be64(raw + 8) : 0,
 	};
@@ -88,7 +86,7 @@ all_clusters(struct report *report, uint64_t l1_index, enum guest_kind kind)
 		const uint64_t next = ((at >> map->cell_bits) + 1) << map->cell_bits;
 
 		n = q2si_min(next, end) - at;
-		cell->counts[GUEST_ABSENT] -= n;
+		cell->counts[GUEST_UNALLOCATED] -= n;
 		cell->counts[kind] += n;
 	}
 }
@@ -100,23 +98,21 @@ walk_table(struct l2_walk *walk, q2s_host at)
 	const struct q2s_geom *const geom = report->geom;
 	struct q2s_diag diag = { 0 };
 	const uint8_t *raw;
-	enum q2s_err err = table_open(report->subject->file, at, geom->l2_entries,
+	enum q2s_err err = q2s_table_open(report->subject->file, at, geom->l2_entries,
 				      geom->l2_entry_size, "L2 table", &walk->table, &diag);
 	uint64_t i = 0;
 
 	if (err == Q2S_E_TRUNCATED && walk->active)
 		all_clusters(report, walk->l1_index, GUEST_INVALID);
 	for (; err == Q2S_OK; i++) {
-		err = table_next(&walk->table, i, &i, &diag);
+		err = q2s_table_next(&walk->table, &i, &raw, &diag);
 		if (err != Q2S_OK || i == walk->table.count)
 			break;
-		err = table_get(&walk->table, i, &raw, &diag);
-		if (err == Q2S_OK)
-			visit_entry(walk, (uint32_t)i, raw);
+		visit_entry(walk, (uint32_t)i, raw);
 	}
 	if (err != Q2S_OK && err != Q2S_E_TRUNCATED) /* findings tell of the latter */
 		report_trouble(report, &diag);
-	table_close(&walk->table);
+	q2s_table_close(&walk->table);
 }
 
 /* Each table once; again only as long as there is work left. */
@@ -132,7 +128,7 @@ may_read(struct report *report, q2s_host at, bool seen, uint64_t entries)
 
 /* In a snapshot, a table that was seen before is the active one, or another snapshot's. */
 static void
-visit_table(struct report *report, const struct l1_ref *ref, uint64_t index, q2s_host l2)
+visit_table(struct report *report, const struct q2s_structure *ref, uint64_t index, q2s_host l2)
 {
 	const struct q2s_geom *const geom = report->geom;
 	const enum host_kind kind = ref->owner ? HOST_SNAPSHOT : HOST_L2;
@@ -152,18 +148,18 @@ visit_table(struct report *report, const struct l1_ref *ref, uint64_t index, q2s
 }
 
 static bool
-first_visit(const struct report *report, const struct l1_ref *ref)
+first_visit(const struct report *report, const struct q2s_structure *ref)
 {
 	return ref->owner == 0 || report_host_kind(report, ref->at) == HOST_FREE;
 }
 
 static enum q2s_err
-visit_l1(void *opaque, const struct l1_ref *ref, struct q2s_diag *diag)
+visit_l1(void *opaque, const struct q2s_structure *ref, struct q2s_diag *diag)
 {
 	struct report *const report = opaque;
 	const bool fresh = first_visit(report, ref);
 	struct q2s_diag fault = { 0 };
-	struct table table = { 0 };
+	struct q2s_table table = { 0 };
 	const uint8_t *raw;
 	enum q2s_err err;
 	q2s_host l2;
@@ -173,29 +169,33 @@ visit_l1(void *opaque, const struct l1_ref *ref, struct q2s_diag *diag)
 			  ref->owner ? HOST_SNAPSHOT : HOST_L1);
 	if (!fresh && !report_work(report, ref->entries))
 		return Q2S_OK;
-	err = table_open(report->subject->file, ref->at, ref->entries, Q2S_L1_ENTRY_SIZE,
+	err = q2s_table_open(report->subject->file, ref->at, ref->entries, Q2S_L1_ENTRY_SIZE,
 			 "L1 table", &table, &fault);
 	for (uint64_t i = 0; err == Q2S_OK; i++) {
-		err = table_next(&table, i, &i, &fault);
+		err = q2s_table_next(&table, &i, &raw, &fault);
 		if (err != Q2S_OK || i == table.count)
 			break;
-		err = table_get(&table, i, &raw, &fault);
-		if (err == Q2S_OK && l1_target(report->geom, raw, &l2))
+		if (q2s_l1_target(report->geom, raw, &l2))
 			visit_table(report, ref, i, l2);
-		else if (err == Q2S_OK && ref->owner == 0 && l2.v && i < ref->disk_entries)
+		else if (ref->owner == 0 && l2.v && i < ref->disk_entries)
 			all_clusters(report, i, GUEST_INVALID);
 	}
 	if (err != Q2S_OK)
 		report_trouble(report, &fault);
-	table_close(&table);
+	q2s_table_close(&table);
 	return Q2S_OK;
 }
 
 void
 report_tables(struct report *report)
 {
+	const struct q2s_walk_options how = { .size = sizeof(how),
+					      .kinds = Q2S_WALK_KIND(Q2S_STRUCTURE_L1),
+					      .all = true,
+					      .structure = visit_l1,
+					      .opaque = report };
 	struct q2s_diag diag = { 0 };
 
-	if (l1_tables(report->subject, visit_l1, report, &diag) != Q2S_OK)
+	if (q2s_walk(report->subject->opened, &how, &diag) != Q2S_OK)
 		report_trouble(report, &diag);
 }

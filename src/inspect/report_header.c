@@ -12,8 +12,7 @@
 #include "base/arith.h"
 #include "common/json.h"
 #include "inspect/extensions.h"
-#include "inspect/fields.h"
-#include "inspect/records.h"
+#include "inspect/show.h"
 
 /* A text of the image; of one longer than @limit, at most REPORT_TEXT, the start. */
 static json_t *
@@ -25,53 +24,46 @@ brief(const void *data, size_t len, size_t limit)
 	size_t cut = limit;
 
 	if (len <= limit)
-		return json_bytes(data, len);
+		return utf8_json(data, len);
 	while (cut > limit - 3 && (from[cut] & 0xc0) == 0x80) /* within a character */
 		cut--;
 	memcpy(text, data, cut);
 	memcpy(text + cut, more, sizeof(more) - 1);
-	return json_bytes(text, cut + sizeof(more) - 1);
+	return utf8_json(text, cut + sizeof(more) - 1);
 }
 
 static json_t *
 counted(uint64_t count, json_t *list)
 {
-	return json_pack("{s:o, s:o}", "count", json_u64(count), "list", list);
+	return json_pack("{s:o, s:o}", "count", u64_json(count), "list", list);
 }
 
 /* ---- fields and features ----------------------------------------------------------------- */
 
 /* Whatever header_length says, a header has the fields of version 2, as far as the file goes. */
-static bool
-is_there(const struct subject *subject, const struct header_field *field)
-{
-	const uint32_t length =
-		(uint32_t)q2si_max(subject->header.header_length, Q2S_HEADER_V2_SIZE);
-
-	return header_field_present(field, length) && field->at + field->size <= subject->head_read;
-}
-
 static json_t *
 field_list(const struct subject *subject)
 {
 	static const char *const kinds[] = {
-		[FIELD_COUNT] = "count",
-		[FIELD_BYTES] = "bytes",
-		[FIELD_OFFSET] = "offset",
-		[FIELD_MASK] = "mask",
+		[Q2S_FIELD_COUNT] = "count",
+		[Q2S_FIELD_BYTES] = "bytes",
+		[Q2S_FIELD_OFFSET] = "offset",
+		[Q2S_FIELD_MASK] = "mask",
 	};
+	const uint64_t length = q2si_max(subject->header->header_length, Q2S_HEADER_V2_SIZE);
+	const struct q2s_field *fields;
+	const size_t count =
+		header_fields(&fields, (uint32_t)q2si_min(length, q2s_store_size(subject->file)));
 	json_t *const list = json_array();
 
-	for (size_t i = 0; i < header_field_count; i++) {
-		const struct header_field *const field = &header_fields[i];
+	for (size_t i = 0; i < count; i++) {
+		const struct q2s_field *const field = &fields[i];
 
-		if (!is_there(subject, field))
-			continue;
 		json_array_append_new(list,
 				      json_pack("{s:i, s:i, s:s, s:s, s:o, s:s}", "at",
 						(int)field->at, "size", (int)field->size, "name",
 						field->name, "kind", kinds[field->kind], "value",
-						report_hex(header_field_get(field, subject->head)),
+						report_hex(q2s_field_get(field, subject->head)),
 						"meaning", field->meaning));
 	}
 	return list;
@@ -106,7 +98,7 @@ feature_list(const struct q2s_header *header)
 /* ---- snapshots and bitmaps --------------------------------------------------------------- */
 
 static json_t *
-record_json(const struct record *record)
+record_json(const struct q2s_stored_record *record)
 {
 	json_t *const object = json_pack("{s:o}", "at", report_hex(record->at.v));
 
@@ -118,14 +110,14 @@ record_json(const struct record *record)
 static json_t *
 snapshots_json(const struct subject *subject)
 {
-	struct record_walk walk = snapshot_walk_begin(subject);
+	struct q2s_records walk = q2s_records_snapshots(subject->opened);
 	json_t *const list = json_array();
 	enum q2s_err err = Q2S_OK;
 	struct q2s_snapshot it;
-	struct record record;
+	struct q2s_stored_record record;
 
 	while (json_array_size(list) < REPORT_RECORDS &&
-	       snapshot_walk_next(&walk, &record, &it, &err, NULL)) {
+	       q2s_records_next_snapshot(&walk, &record, &it, &err, NULL)) {
 		json_t *const object = record_json(&record);
 
 		json_array_append_new(list, object);
@@ -133,28 +125,28 @@ snapshots_json(const struct subject *subject)
 			continue;
 		json_object_set_new(object, "id", brief(it.id, it.id_len, REPORT_NAME));
 		json_object_set_new(object, "name", brief(it.name, it.name_len, REPORT_NAME));
-		json_object_set_new(object, "date", json_u64(it.date_sec));
-		json_object_set_new(object, "vm-state", json_u64(it.vm_state_size));
+		json_object_set_new(object, "date", u64_json(it.date_sec));
+		json_object_set_new(object, "vm-state", u64_json(it.vm_state_size));
 		json_object_set_new(object, "l1", report_hex(it.l1_offset.v));
-		json_object_set_new(object, "l1-entries", json_u64(it.l1_entries));
+		json_object_set_new(object, "l1-entries", u64_json(it.l1_entries));
 		if (it.has_disk_size)
 			json_object_set_new(object, "disk-size", report_hex(it.disk_size));
 	}
-	record_walk_end(&walk);
-	return counted(subject->header.nb_snapshots, list);
+	q2s_records_end(&walk);
+	return counted(subject->header->nb_snapshots, list);
 }
 
 static json_t *
 bitmaps_json(const struct subject *subject, const struct q2s_ext_bitmaps *bitmaps)
 {
-	struct record_walk walk = bitmap_walk_begin(subject, bitmaps);
+	struct q2s_records walk = q2s_records_bitmaps(subject->opened, bitmaps);
 	json_t *const list = json_array();
 	enum q2s_err err = Q2S_OK;
-	struct record record;
+	struct q2s_stored_record record;
 	struct q2s_bitmap it;
 
 	while (json_array_size(list) < REPORT_RECORDS &&
-	       bitmap_walk_next(&walk, &record, &it, &err, NULL)) {
+	       q2s_records_next_bitmap(&walk, &record, &it, &err, NULL)) {
 		json_t *const object = record_json(&record);
 
 		json_array_append_new(list, object);
@@ -165,9 +157,9 @@ bitmaps_json(const struct subject *subject, const struct q2s_ext_bitmaps *bitmap
 		json_object_set_new(object, "in-use", json_boolean(it.flags & Q2S_BITMAP_IN_USE));
 		json_object_set_new(object, "auto", json_boolean(it.flags & Q2S_BITMAP_AUTO));
 		json_object_set_new(object, "table", report_hex(it.table_offset.v));
-		json_object_set_new(object, "table-entries", json_u64(it.table_entries));
+		json_object_set_new(object, "table-entries", u64_json(it.table_entries));
 	}
-	record_walk_end(&walk);
+	q2s_records_end(&walk);
 	return counted(bitmaps->count, list);
 }
 
@@ -182,8 +174,8 @@ extension_item(q2s_host at, const char *name, json_t *text)
 static void
 add_extension(const struct subject *subject, const struct q2s_ext *ext, json_t *list, json_t *all)
 {
-	const struct q2s_geom *const geom = &subject->geom;
-	char *const text = extension_text(geom, ext);
+	const struct q2s_geom *const geom = subject->geom;
+	char *const text = extension_text(subject->header, geom, ext);
 	struct q2s_ext_bitmaps bitmaps;
 
 	json_array_append_new(
@@ -200,16 +192,16 @@ add_extension(const struct subject *subject, const struct q2s_ext *ext, json_t *
 static json_t *
 extensions_json(const struct subject *subject, json_t *all)
 {
-	struct extension_walk walk =
-		extension_walk_begin(&subject->header, subject->head, subject->head_size);
+	struct q2s_extensions walk =
+		q2s_image_extensions(subject->opened);
 	struct q2s_diag fault = { 0 };
 	json_t *const list = json_array();
 	struct q2s_ext ext;
 	uint64_t count = 0;
 
-	if (!subject->has_geom || subject->header.header_length < Q2S_HEADER_V2_SIZE)
+	if (!subject->has_geom || subject->header->header_length < Q2S_HEADER_V2_SIZE)
 		return counted(0, list);
-	for (; extension_walk_next(&walk, &ext, &fault); count++) {
+	for (; q2s_extensions_next(&walk, &ext, &fault); count++) {
 		if (count < REPORT_RECORDS)
 			add_extension(subject, &ext, list, all);
 	}
@@ -226,8 +218,8 @@ extensions_json(const struct subject *subject, json_t *all)
 static json_t *
 backing_name(const struct subject *subject)
 {
-	const uint64_t at = subject->header.backing_file_offset.v;
-	const uint64_t len = subject->header.backing_file_size;
+	const uint64_t at = subject->header->backing_file_offset.v;
+	const uint64_t len = subject->header->backing_file_size;
 
 	if (at == 0 || at > subject->head_size || len > subject->head_size - at)
 		return json_null();
@@ -238,9 +230,9 @@ void
 report_header_json(const struct subject *subject, json_t *all)
 {
 	json_object_set_new(all, "header", field_list(subject));
-	json_object_set_new(all, "features", feature_list(&subject->header));
+	json_object_set_new(all, "features", feature_list(subject->header));
 	json_object_set_new(all, "backing", backing_name(subject));
 	json_object_set_new(all, "extensions", extensions_json(subject, all));
-	if (subject->has_geom && subject->header.nb_snapshots)
+	if (subject->has_geom && subject->header->nb_snapshots)
 		json_object_set_new(all, "snapshots", snapshots_json(subject));
 }

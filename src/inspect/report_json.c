@@ -31,7 +31,7 @@ report_fault_json(const struct q2s_diag *fault)
 	if (fault->err == Q2S_OK)
 		return json_null();
 	q2s_diag_format(fault, text, sizeof(text));
-	return json_text(text);
+	return text_json(text);
 }
 
 /* ---- cells ------------------------------------------------------------------------------- */
@@ -46,7 +46,7 @@ counts_json(const uint64_t *counts, size_t kinds)
 		if (counts[i] == 0)
 			continue;
 		json_array_append_new(list, json_integer((json_int_t)i));
-		json_array_append_new(list, json_u64(counts[i]));
+		json_array_append_new(list, u64_json(counts[i]));
 	}
 	return list;
 }
@@ -79,7 +79,7 @@ host_sample_json(const struct host_sample *it)
 		json_array_append_new(sample, hex_if(it->has_guest, it->guest.v));
 	if (it->has_refcount || it->has_counts)
 		json_array_append_new(sample,
-				      it->has_refcount ? json_u64(it->refcount) : json_null());
+				      it->has_refcount ? u64_json(it->refcount) : json_null());
 	if (it->has_counts)
 		json_array_append_new(sample, report_hex(it->counts.v));
 	return sample;
@@ -93,7 +93,7 @@ host_cell_json(const struct host_cell *cell)
 	for (uint32_t i = 0; i < cell->samples; i++)
 		json_array_append_new(samples, host_sample_json(&cell->sample[i]));
 	return json_pack("[o, o, o]", counts_json(cell->counts, HOST_KINDS), samples,
-			 json_u64(cell->findings));
+			 u64_json(cell->findings));
 }
 
 /* [cluster, kind, at, raw, host, compressed bytes, COPIED, bitmap, error] */
@@ -101,7 +101,7 @@ static json_t *
 guest_sample_json(const struct q2s_geom *geom, const struct guest_sample *it)
 {
 	const struct q2s_l2_entry *const entry = &it->entry;
-	json_t *const sample = json_pack("[o, i, o, o]", json_u64(it->cluster), (int)it->kind,
+	json_t *const sample = json_pack("[o, i, o, o]", u64_json(it->cluster), (int)it->kind,
 					 report_hex(it->at.v), report_hex(it->raw));
 	const bool has_host = entry->compressed || entry->has_host;
 
@@ -126,7 +126,7 @@ guest_cell_json(const struct q2s_geom *geom, const struct guest_cell *cell)
 	for (uint32_t i = 0; i < cell->samples; i++)
 		json_array_append_new(samples, guest_sample_json(geom, &cell->sample[i]));
 	return json_pack("[o, o, o]", counts_json(cell->counts, GUEST_KINDS), samples,
-			 json_u64(cell->findings));
+			 u64_json(cell->findings));
 }
 
 /* The item behind the last of the host cells stands for what lies past the end of the file. */
@@ -163,10 +163,10 @@ static json_t *
 guest_json(const struct report *report)
 {
 	static const char *const names[GUEST_KINDS] = {
-		[GUEST_ABSENT] = "absent",
-		[GUEST_KEPT] = "absent, space kept",
+		[GUEST_UNALLOCATED] = "unallocated",
+		[GUEST_UNALLOCATED_ALLOC] = "unallocated, preallocated",
 		[GUEST_ZERO] = "zero",
-		[GUEST_ZERO_KEPT] = "zero, space kept",
+		[GUEST_ZERO_ALLOC] = "zero, preallocated",
 		[GUEST_DATA] = "data",
 		[GUEST_COMPRESSED] = "compressed",
 		[GUEST_MIXED] = "mixed",
@@ -184,30 +184,6 @@ guest_json(const struct report *report)
 
 /* ---- check ------------------------------------------------------------------------------- */
 
-json_t *
-report_finding_json(const struct q2s_finding *finding)
-{
-	static const char *const severities[] = {
-		[Q2S_SEVERITY_CORRUPTION] = "corruption",
-		[Q2S_SEVERITY_LEAK] = "leak",
-		[Q2S_SEVERITY_NOTE] = "note",
-		[Q2S_SEVERITY_UNREADABLE] = "unreadable",
-	};
-	json_t *const object = json_pack("{s:s, s:s, s:s, s:o}", "id", finding->id, "severity",
-					 severities[finding->severity], "structure",
-					 finding->structure, "text", json_text(finding->text));
-
-	if (finding->host.v != Q2S_NOWHERE.v)
-		json_object_set_new(object, "host", report_hex(finding->host.v));
-	if (finding->has_guest)
-		json_object_set_new(object, "guest", report_hex(finding->guest.v));
-	if (finding->has_values) {
-		json_object_set_new(object, "found", report_hex(finding->found));
-		json_object_set_new(object, "expected", report_hex(finding->expected));
-	}
-	return object;
-}
-
 static json_t *
 check_json(const struct report *report)
 {
@@ -216,12 +192,12 @@ check_json(const struct report *report)
 	return json_pack("{s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:O}", "complete",
 			 report->checked && it->check_errors == 0, "fault",
 			 report_fault_json(&report->check_fault), "corruptions",
-			 json_u64(it->corruptions), "leaks", json_u64(it->leaks), "notes",
-			 json_u64(it->notes), "check-errors", json_u64(it->check_errors),
-			 "total-clusters", json_u64(it->total_clusters), "allocated-clusters",
-			 json_u64(it->allocated_clusters), "fragmented-clusters",
-			 json_u64(it->fragmented_clusters), "compressed-clusters",
-			 json_u64(it->compressed_clusters), "findings", json_u64(report->findings),
+			 u64_json(it->corruptions), "leaks", u64_json(it->leaks), "notes",
+			 u64_json(it->notes), "check-errors", u64_json(it->check_errors),
+			 "total-clusters", u64_json(it->total_clusters), "allocated-clusters",
+			 u64_json(it->allocated_clusters), "fragmented-clusters",
+			 u64_json(it->fragmented_clusters), "compressed-clusters",
+			 u64_json(it->compressed_clusters), "findings", u64_json(report->findings),
 			 "list", report->listed);
 }
 
@@ -236,8 +212,8 @@ geom_json(const struct report *report)
 			 (int)geom->cluster_bits, "l2-bits", (int)geom->l2_bits, "l2-entry-size",
 			 (int)geom->l2_entry_size, "subclusters", (int)geom->sub_count, "extended",
 			 geom->extended, "data-file", geom->data_file, "size",
-			 report_hex(geom->size), "clusters", json_u64(geom->clusters), "l1",
-			 report_hex(report->subject->header.l1_table_offset.v));
+			 report_hex(geom->size), "clusters", u64_json(geom->clusters), "l1",
+			 report_hex(report->subject->header->l1_table_offset.v));
 }
 
 json_t *
@@ -245,14 +221,16 @@ report_json(const struct report *report)
 {
 	const struct subject *const subject = report->subject;
 	json_t *const all =
-		json_pack("{s:o, s:o, s:o, s:o, s:b}", "filename", json_text(subject->name),
-			  "file-size", json_u64(q2s_file_size(subject->file)), "allocated",
-			  json_u64(q2s_file_allocated(subject->file)), "fault",
+		json_pack("{s:o, s:o, s:o, s:o, s:b}", "filename", text_json(subject->name),
+			  "file-size", u64_json(q2s_store_size(subject->file)), "allocated",
+			  u64_json(q2s_store_allocated(subject->file)), "fault",
 			  report_fault_json(&subject->fault), "cut", report->cut);
 
 	report_header_json(subject, all);
 	if (report->troubles)
 		json_object_set_new(all, "trouble", report_fault_json(&report->trouble));
+	if (report->changes)
+		json_object_set(all, "changes", report->changes);
 	if (!report->geom)
 		return all;
 	json_object_set_new(all, "geometry", geom_json(report));

@@ -13,7 +13,7 @@ static bool
 host_open(struct report *report)
 {
 	struct host_map *const map = &report->host;
-	const uint64_t size = q2si_max(q2s_file_size(report->subject->file), 1);
+	const uint64_t size = q2si_max(q2s_store_size(report->subject->file), 1);
 
 	map->granule_bits = report->geom->cluster_bits;
 	while (((size - 1) >> map->granule_bits) >= HOST_GRANULES)
@@ -45,7 +45,7 @@ guest_open(struct report *report)
 	for (uint32_t i = 0; i < map->count; i++) {
 		const uint64_t first = (uint64_t)i << map->cell_bits;
 
-		map->cells[i].counts[GUEST_ABSENT] =
+		map->cells[i].counts[GUEST_UNALLOCATED] =
 			q2si_min(clusters - first, 1ull << map->cell_bits);
 	}
 	return true;
@@ -180,7 +180,7 @@ report_host_count(struct report *report)
 {
 	struct host_map *const map = &report->host;
 	const uint32_t shift = map->cell_bits - map->granule_bits;
-	const uint64_t size = q2s_file_size(report->subject->file);
+	const uint64_t size = q2s_store_size(report->subject->file);
 	const uint64_t clusters = q2si_div_up(size, report->geom->cluster_size);
 	const uint64_t each = 1ull << (map->granule_bits - report->geom->cluster_bits);
 
@@ -197,7 +197,7 @@ report_guest(struct report *report, const struct guest_sample *sample)
 	struct guest_cell *const cell = &map->cells[sample->cluster >> map->cell_bits];
 	uint32_t same = 0;
 
-	cell->counts[GUEST_ABSENT]--;
+	cell->counts[GUEST_UNALLOCATED]--;
 	cell->counts[sample->kind]++;
 	if (cell->samples == REPORT_GUEST_SAMPLES || sample->kind == GUEST_UNSEEN)
 		return;
@@ -237,8 +237,8 @@ report_is_hole(const struct report *report, q2s_host at)
 {
 	struct q2s_stretch stretch;
 
-	return at.v < q2s_file_size(report->subject->file) &&
-	       q2s_file_stretch(report->subject->file, at.v, &stretch, NULL) == Q2S_OK &&
+	return at.v < q2s_store_size(report->subject->file) &&
+	       q2s_store_stretch(report->subject->file, at.v, &stretch, NULL) == Q2S_OK &&
 	       stretch.hole && stretch.len >= report->geom->cluster_size;
 }
 

@@ -4,8 +4,6 @@
 
 #include "base/arith.h"
 #include "inspect/extensions.h"
-#include "inspect/records.h"
-#include "inspect/table.h"
 
 /* ---- refcounts --------------------------------------------------------------------------- */
 
@@ -14,30 +12,23 @@ typedef void (*block_visit)(struct report *report, uint64_t index, q2s_host bloc
 static void
 each_block(struct report *report, block_visit visit)
 {
-	const struct q2s_header *const header = &report->subject->header;
-	const uint64_t bytes =
-		q2si_min((uint64_t)header->refcount_table_clusters << report->geom->cluster_bits,
-			 Q2S_REFTABLE_MAX_BYTES);
 	struct q2s_diag diag = { 0 };
-	struct table table = { 0 };
+	struct q2s_table table = { 0 };
 	const uint8_t *raw;
 	q2s_host block;
-	enum q2s_err err = table_open(report->subject->file, header->refcount_table_offset,
-				      bytes / Q2S_REFTABLE_ENTRY_SIZE, Q2S_REFTABLE_ENTRY_SIZE,
-				      "refcount table", &table, &diag);
+	enum q2s_err err = q2s_table_open_refcounts(report->subject->opened, &table, &diag);
 
 	for (uint64_t i = 0; err == Q2S_OK; i++) {
-		err = table_next(&table, i, &i, &diag);
+		err = q2s_table_next(&table, &i, &raw, &diag);
 		if (err != Q2S_OK || i == table.count)
 			break;
-		err = table_get(&table, i, &raw, &diag);
-		if (err == Q2S_OK && q2s_reftable_decode(report->geom, raw, table_at(&table, i),
-							 &block, NULL) == Q2S_OK)
+		if (q2s_reftable_decode(report->geom, raw, q2s_table_at(&table, i), &block, NULL) ==
+		    Q2S_OK)
 			visit(report, i, block);
 	}
 	if (err != Q2S_OK)
 		report_trouble(report, &diag);
-	table_close(&table);
+	q2s_table_close(&table);
 }
 
 static void
@@ -69,17 +60,17 @@ judge_block(struct report *report, uint64_t index, q2s_host block)
 	const struct q2s_geom *const geom = report->geom;
 	const uint64_t first = index << geom->block_bits;
 	const uint64_t clusters =
-		q2si_div_up(q2s_file_size(report->subject->file), geom->cluster_size);
+		q2si_div_up(q2s_store_size(report->subject->file), geom->cluster_size);
 	const uint32_t per_sector = Q2S_SECTOR * 8 / geom->refcount_bits;
 	struct q2s_diag diag = { 0 };
-	struct table table;
+	struct q2s_table table;
 	const uint8_t *raw;
 
 	if (first >= clusters || report_is_hole(report, block) ||
 	    !report_work(report, geom->block_entries))
 		return;
 	/* One entry: the whole block. It may have more bytes than a table reads at a time. */
-	if (table_open(report->subject->file, block, geom->cluster_size / Q2S_SECTOR, Q2S_SECTOR,
+	if (q2s_table_open(report->subject->file, block, geom->cluster_size / Q2S_SECTOR, Q2S_SECTOR,
 		       "refcount block", &table, &diag) != Q2S_OK) {
 		report_trouble(report, &diag);
 		return;
@@ -89,13 +80,13 @@ judge_block(struct report *report, uint64_t index, q2s_host block)
 
 		if (report_host_kind(report, at) != HOST_FREE && !report_is_sample(report, at))
 			continue;
-		if (table_get(&table, i / per_sector, &raw, &diag) != Q2S_OK) {
+		if (q2s_table_get(&table, i / per_sector, &raw, &diag) != Q2S_OK) {
 			report_trouble(report, &diag);
 			break;
 		}
 		judge_refcount(report, at, q2s_refcount_get(geom, raw, i % per_sector));
 	}
-	table_close(&table);
+	q2s_table_close(&table);
 }
 
 void
@@ -109,27 +100,27 @@ report_refcounts(struct report *report)
 static void
 mark_snapshot_table(struct report *report)
 {
-	struct record_walk walk = snapshot_walk_begin(report->subject);
+	struct q2s_records walk = q2s_records_snapshots(report->subject->opened);
 	struct q2s_snapshot snapshot;
 	struct q2s_diag diag = { 0 };
-	struct record record;
+	struct q2s_stored_record record;
 	enum q2s_err err = Q2S_OK;
 
-	while (snapshot_walk_next(&walk, &record, &snapshot, &err, &diag))
+	while (q2s_records_next_snapshot(&walk, &record, &snapshot, &err, &diag))
 		report_mark_range(report, record.at, q2si_max(record.bytes, 1), HOST_SNAPSHOT);
 	if (err != Q2S_OK)
 		report_trouble(report, &diag);
-	record_walk_end(&walk);
+	q2s_records_end(&walk);
 }
 
 static void
 mark_bitmap(struct report *report, const struct q2s_bitmap *bitmap)
 {
 	struct q2s_diag diag = { 0 };
-	struct table table = { 0 };
+	struct q2s_table table = { 0 };
 	const uint8_t *raw;
 	enum q2s_err err =
-		table_open(report->subject->file, bitmap->table_offset, bitmap->table_entries,
+		q2s_table_open(report->subject->file, bitmap->table_offset, bitmap->table_entries,
 			   Q2S_BITMAP_TABLE_ENTRY_SIZE, "bitmap table", &table, &diag);
 
 	report_mark_range(report, bitmap->table_offset,
@@ -138,51 +129,51 @@ mark_bitmap(struct report *report, const struct q2s_bitmap *bitmap)
 	for (uint64_t i = 0; err == Q2S_OK && i < table.count; i++) {
 		struct q2s_bitmap_table_entry entry;
 
-		err = report_work(report, 1) ? table_get(&table, i, &raw, &diag) : Q2S_E_LIMIT;
+		err = report_work(report, 1) ? q2s_table_get(&table, i, &raw, &diag) : Q2S_E_LIMIT;
 		if (err == Q2S_OK &&
-		    q2s_bitmap_table_decode(report->geom, raw, table_at(&table, i), &entry, NULL) ==
-			    Q2S_OK &&
+		    q2s_bitmap_table_decode(report->geom, raw, q2s_table_at(&table, i), &entry,
+					    NULL) == Q2S_OK &&
 		    entry.cluster.v)
 			report_mark(report, entry.cluster, HOST_BITMAP, NULL);
 	}
 	if (err != Q2S_OK && err != Q2S_E_LIMIT)
 		report_trouble(report, &diag);
-	table_close(&table);
+	q2s_table_close(&table);
 }
 
 static void
 mark_bitmaps(struct report *report, const struct q2s_ext *ext)
 {
 	struct q2s_ext_bitmaps bitmaps;
-	struct record_walk walk;
+	struct q2s_records walk;
 	struct q2s_bitmap bitmap;
 	struct q2s_diag diag = { 0 };
-	struct record record;
+	struct q2s_stored_record record;
 	enum q2s_err err = Q2S_OK;
 
 	if (q2s_ext_bitmaps_decode(report->geom, ext, &bitmaps, NULL) != Q2S_OK)
 		return;
 	report_mark_range(report, bitmaps.directory_offset, bitmaps.directory_size, HOST_BITMAP);
-	walk = bitmap_walk_begin(report->subject, &bitmaps);
-	while (bitmap_walk_next(&walk, &record, &bitmap, &err, &diag)) {
+	walk = q2s_records_bitmaps(report->subject->opened, &bitmaps);
+	while (q2s_records_next_bitmap(&walk, &record, &bitmap, &err, &diag)) {
 		if (record.fault.err == Q2S_OK)
 			mark_bitmap(report, &bitmap);
 	}
 	if (err != Q2S_OK)
 		report_trouble(report, &diag);
-	record_walk_end(&walk);
+	q2s_records_end(&walk);
 }
 
 static void
 mark_extensions(struct report *report)
 {
 	const struct subject *const subject = report->subject;
-	struct extension_walk walk =
-		extension_walk_begin(&subject->header, subject->head, subject->head_size);
+	struct q2s_extensions walk =
+		q2s_image_extensions(subject->opened);
 	struct q2s_ext_crypto crypto;
 	struct q2s_ext ext;
 
-	while (extension_walk_next(&walk, &ext, NULL)) {
+	while (q2s_extensions_next(&walk, &ext, NULL)) {
 		if (ext.type == Q2S_EXT_BITMAPS)
 			mark_bitmaps(report, &ext);
 		if (ext.type == Q2S_EXT_CRYPTO &&
@@ -194,7 +185,7 @@ mark_extensions(struct report *report)
 void
 report_metadata(struct report *report)
 {
-	const struct q2s_header *const header = &report->subject->header;
+	const struct q2s_header *const header = report->subject->header;
 	const uint64_t table = (uint64_t)header->refcount_table_clusters
 			       << report->geom->cluster_bits;
 

@@ -8,8 +8,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/open_source.h"
 #include "common/fault.h"
 #include "common/json.h"
+#include "common/remote.h"
 #include "common/tool.h"
 #include "inspect/options.h"
 #include "inspect/show.h"
@@ -17,15 +19,6 @@
 
 #define EXIT_UNSAFE 2
 
-/* clang-format off */
-static const char help_text[] =
-	"Usage: q2s-inspect safety [OPTIONS] FILE\n"
-	"May this file be handed to a hypervisor? Looks at its first cluster only, and opens\n"
-	"nothing else. FILE is - for standard input. Exit code 0: safe, 2: unsafe, 1: cannot\n"
-	"tell.\n\n"
-	"      --max-size=SIZE            a larger disk is unsafe (default: 1P)\n"
-	OPTIONS_COMMON_HELP;
-/* clang-format on */
 
 /** What was read of the file: @len bytes of @cap, the rest zeros. */
 struct head {
@@ -73,14 +66,14 @@ fill_from_stdin(struct head *head, struct q2s_diag *diag)
 }
 
 static enum q2s_err
-fill_from_file(struct head *head, struct q2s_file *file, struct q2s_diag *diag)
+fill_from_file(struct head *head, struct q2s_store *file, struct q2s_diag *diag)
 {
-	return q2s_file_read_padded(file, 0, head->data, head->cap, &head->len, diag);
+	return q2s_store_read_padded(file, 0, head->data, head->cap, &head->len, diag);
 }
 
 /* @file is NULL for standard input. First the header, then what the header says is cluster 0. */
 static enum q2s_err
-read_head(struct head *head, struct q2s_file *file, struct q2s_diag *diag)
+read_head(struct head *head, struct q2s_store *file, struct q2s_diag *diag)
 {
 	enum q2s_err err = grow(head, Q2S_SECTOR, diag);
 	size_t needed;
@@ -99,26 +92,29 @@ read_head(struct head *head, struct q2s_file *file, struct q2s_diag *diag)
 }
 
 static enum q2s_err
-read_input(const char *name, struct head *head, struct q2s_diag *diag)
+read_input(const char *name, bool force_share, struct head *head, struct q2s_diag *diag)
 {
-	struct q2s_file *file = NULL;
+	struct q2s_store *file = NULL;
 	enum q2s_err err = Q2S_OK;
 	struct stat st;
 
 	if (strcmp(name, "-") != 0) {
-		err = q2s_file_open(name, &file, diag);
+		err = open_source(name, &file, diag);
 		if (err != Q2S_OK)
 			return err;
 		head->size_known = true;
-		head->file_size = q2s_file_size(file);
+		head->file_size = q2s_store_size(file);
 	} else if (fstat(STDIN_FILENO, &st) == 0 && S_ISREG(st.st_mode)) {
 		const off_t start = lseek(STDIN_FILENO, 0, SEEK_CUR);
 
 		head->size_known = start >= 0 && start <= st.st_size;
 		head->file_size = head->size_known ? (uint64_t)(st.st_size - start) : 0;
 	}
-	err = read_head(head, file, diag);
-	q2s_file_close(file);
+	if (file && !force_share)
+		err = q2s_store_lock_probe(file, 0, Q2S_LOCK_WRITE | Q2S_LOCK_RESIZE, diag);
+	if (err == Q2S_OK)
+		err = read_head(head, file, diag);
+	q2s_store_unref(file);
 	return err;
 }
 
@@ -129,12 +125,12 @@ finding_json(const struct safety_finding *it)
 {
 	json_t *const node = json_pack("{s:s, s:s, s:s, s:o}", "id", it->id, "severity",
 				       it->unsafe ? "unsafe" : "note", "structure", it->structure,
-				       "host-offset", json_u64(it->at.v));
+				       "host-offset", u64_json(it->at.v));
 
 	if (node && it->has_value)
-		json_object_set_new(node, "value", json_u64(it->value));
+		json_object_set_new(node, "found", u64_json(it->value));
 	if (node)
-		json_object_set_new(node, "text", json_text(it->text));
+		json_object_set_new(node, "text", text_json(it->text));
 	return node;
 }
 
@@ -146,12 +142,12 @@ print_json(const char *name, const struct verdict *verdict)
 
 	for (size_t i = 0; i < verdict->count; i++)
 		json_array_append_new(list, finding_json(&verdict->list[i]));
-	root = json_pack("{s:o, s:s, s:b, s:o}", "filename", json_text(name), "format",
+	root = json_pack("{s:o, s:s, s:b, s:o}", "filename", text_json(name), "format",
 			 verdict->is_qcow2 ? "qcow2" : "unknown", "safe", !verdict->unsafe,
 			 "findings", list);
 	if (root && verdict->is_qcow2)
-		json_object_set_new(root, "virtual-size", json_u64(verdict->virtual_size));
-	return json_print(stdout, root);
+		json_object_set_new(root, "virtual-size", u64_json(verdict->virtual_size));
+	return output_json(stdout, root);
 }
 
 static void
@@ -174,15 +170,21 @@ print_text(const char *name, const struct verdict *verdict)
 
 /* ---- the verb ---------------------------------------------------------------------------- */
 
+struct safety_options {
+	struct options common;
+	uint64_t max_size;
+};
+
 static int
-safety_run(const char *name, bool json, uint64_t max_size)
+safety_run(const char *name, const struct safety_options *options)
 {
+	const bool json = options->common.json;
 	struct q2s_diag diag = { 0 };
 	struct head head = { 0 };
 	struct verdict verdict;
 	int status;
 
-	if (read_input(name, &head, &diag) != Q2S_OK) {
+	if (read_input(name, options->common.force_share, &head, &diag) != Q2S_OK) {
 		free(head.data);
 		return tool_finish(tool_fail(name, &diag));
 	}
@@ -191,36 +193,44 @@ safety_run(const char *name, bool json, uint64_t max_size)
 					     .cap = head.cap,
 					     .size_known = head.size_known,
 					     .file_size = head.file_size,
-					     .max_size = max_size },
+					     .max_size = options->max_size },
 		     &verdict);
 	free(head.data);
 	status = verdict.unsafe ? EXIT_UNSAFE : 0;
 	if (!json)
-		print_text(name, &verdict);
-	else if (print_json(name, &verdict) != 0)
+		print_text(remote_shown(name), &verdict);
+	else if (print_json(remote_shown(name), &verdict) != 0 && !tool_reader_is_gone())
 		status = tool_error("standard output: cannot write the JSON");
 	return tool_finish(status);
 }
 
+static const struct option_row rows[] = {
+	{ .name = "max-size",
+	  .arg = "SIZE",
+	  .help = "a larger disk is unsafe (default: 1P)",
+	  .kind = OPTION_SIZE,
+	  .offset = offsetof(struct safety_options, max_size) },
+};
+static const struct option_rows own = OPTION_ROWS(rows);
+
+static const char usage[] =
+	"Usage: q2s-inspect safety [OPTIONS] FILE\n"
+	"May this file be handed to a hypervisor? Looks at its first cluster only, and opens\n"
+	"nothing else. FILE is - for standard input. Exit code 0: safe, 2: unsafe, 1: cannot\n"
+	"tell.\n\n";
+
+static const struct option_table table = {
+	.usage = usage,
+	.parts = { &own, &options_common },
+};
+
 int
 safety_main(int argc, char **argv)
 {
-	static const struct option longs[] = {
-		{ "max-size", required_argument, NULL, OPTION_OWN },
-		OPTIONS_COMMON,
-	};
-	struct options options = { 0 };
-	uint64_t max_size = SAFETY_MAX_SIZE;
-	int got, status;
+	struct safety_options options = { .max_size = SAFETY_MAX_SIZE };
+	int status = options_read(&table, argc, argv, &options, 1, "FILE");
 
-	while ((got = getopt_long(argc, argv, ":", longs, NULL)) != -1) {
-		status = got == OPTION_OWN ? options_size("--max-size", optarg, &max_size)
-					   : options_take(&options, got, argv, help_text);
-		if (status != OPTIONS_GO_ON)
-			return status;
-	}
-	status = options_operands(argc, argv, 1, "FILE");
 	if (status != OPTIONS_GO_ON)
 		return status;
-	return safety_run(argv[optind], options.json, max_size);
+	return safety_run(argv[optind], &options);
 }

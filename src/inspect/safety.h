@@ -75,7 +75,7 @@ void safety_add(struct verdict *verdict, const char *id, bool unsafe, const char
 	__attribute__((format(printf, 7, 8)));
 
 /** What a name in the image refers to, and the findings that follow from its form. */
-void safety_judge_name(struct verdict *verdict, const char *id, const char *json_id,
+void safety_judge_name(struct verdict *verdict, const char *id, const char *id_in_json,
 		       const char *protocol_id, const char *structure, q2s_host at,
 		       struct q2s_bytes name);
 

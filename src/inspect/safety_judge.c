@@ -12,8 +12,10 @@
 #include "base/bytes.h"
 #include "common/escape.h"
 #include "format/header.h"
-#include "inspect/fields.h"
+#include "inspect/show.h"
 #include "inspect/subject.h"
+
+#define FEATURE_NAMES 256
 
 void
 safety_add(struct verdict *verdict, const char *id, bool unsafe, const char *structure, q2s_host at,
@@ -70,7 +72,7 @@ has_protocol(struct q2s_bytes name)
 }
 
 void
-safety_judge_name(struct verdict *verdict, const char *id, const char *json_id,
+safety_judge_name(struct verdict *verdict, const char *id, const char *id_in_json,
 		  const char *protocol_id, const char *structure, q2s_host at,
 		  struct q2s_bytes name)
 {
@@ -80,7 +82,7 @@ safety_judge_name(struct verdict *verdict, const char *id, const char *json_id,
 	safety_add(verdict, id, true, structure, at, NULL,
 		   "a hypervisor would open another file: \"%.300s\"", shown ? shown : "");
 	if (name.len >= strlen(json) && memcmp(name.data, json, strlen(json)) == 0)
-		safety_add(verdict, json_id, true, structure, at, NULL,
+		safety_add(verdict, id_in_json, true, structure, at, NULL,
 			   "the name is a json: description, which may ask for any driver");
 	else if (name.len && has_protocol(name))
 		safety_add(verdict, protocol_id, true, structure, at, NULL,
@@ -106,16 +108,46 @@ judge_backing(const struct safety_input *input, const struct q2s_header *header,
 
 /* ---- features ---------------------------------------------------------------------------- */
 
-static void
-judge_incompatible(const struct q2s_header *header, struct verdict *verdict)
+/* What the image's own table calls the @unknown bits: 'name' (bit N), or bit N. */
+static const char *
+feature_names(const struct safety_input *input, unsigned kind, uint64_t unknown,
+	      char names[FEATURE_NAMES])
 {
+	struct q2s_feature_item item;
+	size_t used = 0;
+
+	names[0] = '\0';
+	for (unsigned bit = 0; bit < 64 && used < FEATURE_NAMES; bit++) {
+		const char *const comma = used ? ", " : "";
+		char *shown = NULL;
+		int wrote;
+
+		if (!(unknown >> bit & 1))
+			continue;
+		if (q2s_feature_find(input->head, input->cap, kind, bit, &item) && item.name[0])
+			shown = escape_text(item.name);
+		wrote = shown ? snprintf(names + used, FEATURE_NAMES - used, "%s'%s' (bit %u)",
+					 comma, shown, bit)
+			      : snprintf(names + used, FEATURE_NAMES - used, "%sbit %u", comma, bit);
+		free(shown);
+		used += wrote > 0 ? (size_t)wrote : 0;
+	}
+	return names;
+}
+
+static void
+judge_incompatible(const struct safety_input *input, const struct q2s_header *header,
+		   struct verdict *verdict)
+{
+	char names[FEATURE_NAMES];
 	const uint64_t bits = header->incompatible_features;
 	const uint64_t unknown = bits & ~Q2S_INCOMPAT_KNOWN;
 
 	if (unknown)
-		add_field(verdict, "incompatible-unknown", true, "incompatible_features",
-			  AT_INCOMPATIBLE_FEATURES, unknown,
-			  "unknown features that forbid opening the image");
+		safety_add(verdict, "incompatible-unknown", true, "incompatible_features",
+			   (q2s_host){ AT_INCOMPATIBLE_FEATURES }, &unknown,
+			   "unknown features that forbid opening the image: %s",
+			   feature_names(input, 0, unknown, names));
 	if (bits & Q2S_INCOMPAT_DIRTY)
 		add_field(verdict, "dirty", true, "incompatible_features", AT_INCOMPATIBLE_FEATURES,
 			  bits, "dirty: refcounts may be wrong, a hypervisor would repair them");
@@ -125,18 +157,40 @@ judge_incompatible(const struct q2s_header *header, struct verdict *verdict)
 }
 
 static void
-judge_other_features(const struct q2s_header *header, struct verdict *verdict)
+judge_other_features(const struct safety_input *input, const struct q2s_header *header,
+		     struct verdict *verdict)
 {
+	char names[FEATURE_NAMES];
 	const uint64_t compatible = header->compatible_features & ~Q2S_COMPAT_LAZY_REFCOUNTS;
-	const uint64_t autoclear =
-		header->autoclear_features & ~(Q2S_AUTOCLEAR_BITMAPS | Q2S_AUTOCLEAR_DATA_FILE_RAW);
+	const uint64_t autoclear = header->autoclear_features & ~Q2S_AUTOCLEAR_KNOWN;
 
 	if (compatible)
-		add_field(verdict, "compatible-unknown", false, "compatible_features",
-			  AT_COMPATIBLE_FEATURES, compatible, "unknown, may be ignored");
+		safety_add(verdict, "compatible-unknown", false, "compatible_features",
+			   (q2s_host){ AT_COMPATIBLE_FEATURES }, &compatible,
+			   "unknown, may be ignored: %s",
+			   feature_names(input, 1, compatible, names));
 	if (autoclear)
-		add_field(verdict, "autoclear-unknown", false, "autoclear_features",
-			  AT_AUTOCLEAR_FEATURES, autoclear, "unknown, a writer clears them");
+		safety_add(verdict, "autoclear-unknown", false, "autoclear_features",
+			   (q2s_host){ AT_AUTOCLEAR_FEATURES }, &autoclear,
+			   "unknown, a writer clears them: %s",
+			   feature_names(input, 2, autoclear, names));
+}
+
+/* What QEMU reads, and others do not: doc/readers. */
+static void
+judge_readers(const struct q2s_header *header, struct verdict *verdict)
+{
+	const uint64_t bits = header->incompatible_features;
+
+	if (bits & Q2S_INCOMPAT_EXTENDED_L2)
+		add_field(verdict, "readers-extended-l2", false, "incompatible_features",
+			  AT_INCOMPATIBLE_FEATURES, bits,
+			  "extended L2 entries: oslo.utils, Cloud Hypervisor, nbdkit qcow2dec, 7-Zip "
+			  "and libqcow refuse the image, xmount shows wrong data");
+	if (header->compression_type == Q2S_COMPRESSION_ZSTD)
+		add_field(verdict, "readers-zstd", false, "incompatible_features",
+			  AT_INCOMPATIBLE_FEATURES, bits,
+			  "zstd: 7-Zip, libqcow and imago do not read it");
 }
 
 static void
@@ -214,7 +268,7 @@ static void
 judge_stored(const struct safety_input *input, const struct q2s_header *header,
 	     struct verdict *verdict)
 {
-	judge_incompatible(header, verdict);
+	judge_incompatible(input, header, verdict);
 	judge_encryption(header, verdict);
 	judge_backing(input, header, verdict);
 	if (header->incompatible_features & Q2S_INCOMPAT_DATA_FILE)
@@ -262,7 +316,8 @@ safety_judge(const struct safety_input *input, struct verdict *out)
 		judge_stored(input, &header, out);
 	if (!is_header_legal(input, &header, out))
 		return;
-	judge_other_features(&header, out);
+	judge_other_features(input, &header, out);
+	judge_readers(&header, out);
 	judge_snapshots(&header, out);
 	if (q2s_header_geom(&header, &geom, &diag) != Q2S_OK ||
 	    q2s_header_check_tables(&header, &diag) != Q2S_OK) {

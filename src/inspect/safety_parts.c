@@ -3,10 +3,11 @@
 #include "inspect/safety.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 
 #include "base/arith.h"
 #include "inspect/extensions.h"
-#include "inspect/fields.h"
+#include "inspect/show.h"
 
 /* ---- places ------------------------------------------------------------------------------ */
 
@@ -153,6 +154,19 @@ judge_crypto(const struct safety_input *input, const struct q2s_geom *geom,
 			    1, verdict);
 }
 
+/* Worth a word, as other programs do not know it; never a danger. */
+static void
+judge_mark(const struct q2s_header *header, const struct q2s_geom *geom,
+	   const struct q2s_ext *ext, struct verdict *verdict)
+{
+	char *const text = extension_text(header, geom, ext);
+
+	safety_add(verdict, "mark", false, "mark extension", ext->at, NULL,
+		   "private to q2s, other programs ignore it: %s",
+		   text && text[0] ? text : "malformed");
+	free(text);
+}
+
 static void
 judge_record(const struct safety_input *input, const struct q2s_header *header,
 	     const struct q2s_geom *geom, const struct q2s_ext *ext, struct seen *seen,
@@ -165,7 +179,7 @@ judge_record(const struct safety_input *input, const struct q2s_header *header,
 			   NULL, "comes twice: programs differ in which one they believe");
 	if (flag)
 		*flag = true;
-	else if (ext->type != Q2S_EXT_FEATURE_NAMES)
+	else if (ext->type != Q2S_EXT_FEATURE_NAMES && ext->type != Q2S_EXT_MARK)
 		seen->unknown++;
 	if (ext->type == Q2S_EXT_BACKING_FORMAT && ext->len > Q2S_FORMAT_NAME_MAX)
 		safety_add(verdict, "extension", true, "backing format", ext->at,
@@ -176,6 +190,8 @@ judge_record(const struct safety_input *input, const struct q2s_header *header,
 		judge_bitmaps(input, geom, ext, verdict);
 	else if (ext->type == Q2S_EXT_CRYPTO)
 		judge_crypto(input, geom, header, ext, verdict);
+	else if (ext->type == Q2S_EXT_MARK)
+		judge_mark(header, geom, ext, verdict);
 }
 
 /* What must have been there, or must not be there alone. */
@@ -200,12 +216,12 @@ void
 safety_judge_extensions(const struct safety_input *input, const struct q2s_header *header,
 			const struct q2s_geom *geom, struct verdict *verdict)
 {
-	struct extension_walk walk = extension_walk_begin(header, input->head, input->cap);
+	struct q2s_extensions walk = q2s_extensions_begin(header, input->head, input->cap);
 	struct q2s_diag diag = { 0 };
 	struct seen seen = { 0 };
 	struct q2s_ext ext;
 
-	while (extension_walk_next(&walk, &ext, &diag))
+	while (q2s_extensions_next(&walk, &ext, &diag))
 		judge_record(input, header, geom, &ext, &seen, verdict);
 	if (diag.err != Q2S_OK)
 		add_fault(verdict, "extension", &diag);

@@ -18,14 +18,14 @@ sheet_begin(struct sheet *sheet, FILE *out, bool json)
 	*sheet = (struct sheet){ .out = out, .json = json };
 	if (!json)
 		return;
-	json_stream_begin(&sheet->stream, out);
-	json_stream_open_object(&sheet->stream, NULL);
+	jstream_begin(&sheet->stream, out);
+	jstream_open_object(&sheet->stream, NULL);
 }
 
 int
 sheet_end(struct sheet *sheet)
 {
-	if (sheet->json && json_stream_finish(&sheet->stream) != 0)
+	if (sheet->json && jstream_finish(&sheet->stream) != 0)
 		sheet->failed = true;
 	return sheet->failed || ferror(sheet->out) ? -1 : 0;
 }
@@ -34,28 +34,28 @@ void
 sheet_open_list(struct sheet *sheet, const char *key)
 {
 	if (sheet->json)
-		json_stream_open_array(&sheet->stream, key);
+		jstream_open_array(&sheet->stream, key);
 }
 
 void
 sheet_open(struct sheet *sheet, const char *key)
 {
 	if (sheet->json)
-		json_stream_open_object(&sheet->stream, key);
+		jstream_open_object(&sheet->stream, key);
 }
 
 void
 sheet_close(struct sheet *sheet)
 {
 	if (sheet->json)
-		json_stream_close(&sheet->stream);
+		jstream_close(&sheet->stream);
 }
 
 void
 sheet_fact(struct sheet *sheet, const char *key, json_t *value)
 {
 	if (sheet->json)
-		json_stream_value(&sheet->stream, key, value);
+		jstream_value(&sheet->stream, key, value);
 	else
 		json_decref(value);
 }
@@ -183,7 +183,7 @@ put_cell(struct sheet *sheet, const struct column *column, const struct cell *ce
 	switch (column->kind) {
 	case CELL_COUNT:
 	case CELL_OFFSET:
-		/* As json_u64() has it: jansson reads no integer of 2^63 or more. */
+		/* As u64_json() has it: jansson reads no integer of 2^63 or more. */
 		fprintf(out, cell->n > INT64_MAX ? "\"%" PRIu64 "\"" : "%" PRIu64, cell->n);
 		break;
 	case CELL_RAW:
@@ -196,7 +196,7 @@ put_cell(struct sheet *sheet, const struct column *column, const struct cell *ce
 		fputs(cell->n ? "true" : "false", out);
 		break;
 	case CELL_TEXT:
-		put_value(sheet, json_bytes(cell->text.data, cell->text.len));
+		put_value(sheet, utf8_json(cell->text.data, cell->text.len));
 		break;
 	}
 }
@@ -207,7 +207,7 @@ fault_json(const struct q2s_diag *fault)
 	char line[FAULT_LINE];
 
 	format_fault(fault, line);
-	return json_pack("{s:s, s:o}", "id", q2s_err_name(fault->err), "text", json_text(line));
+	return json_pack("{s:s, s:o}", "id", q2s_err_name(fault->err), "text", text_json(line));
 }
 
 /* Printed without building it first: there may be a row for each cluster of the disk. */
@@ -217,7 +217,7 @@ put_row(struct sheet *sheet, const struct cell *cells, const struct q2s_diag *fa
 	FILE *const out = sheet->out;
 	const char *lead = "{";
 
-	json_stream_raw(&sheet->stream, NULL);
+	jstream_raw(&sheet->stream, NULL);
 	for (size_t i = 0; i < sheet->column_count; i++) {
 		if (!cells[i].there)
 			continue;
@@ -241,7 +241,7 @@ sheet_table(struct sheet *sheet, const char *key, const struct column *columns, 
 	sheet->column_count = count;
 	sheet->rows = 0;
 	if (sheet->json)
-		json_stream_open_array(&sheet->stream, key);
+		jstream_open_array(&sheet->stream, key);
 }
 
 void
@@ -271,7 +271,7 @@ void
 sheet_table_end(struct sheet *sheet)
 {
 	if (sheet->json)
-		json_stream_close(&sheet->stream);
+		jstream_close(&sheet->stream);
 	else if (sheet->rows == 0)
 		fputs("  (all zeros)\n", sheet->out);
 }
@@ -283,7 +283,7 @@ sheet_fault(struct sheet *sheet, const struct q2s_diag *fault)
 
 	sheet->faults++;
 	if (sheet->json) {
-		json_stream_value(&sheet->stream, "error", fault_json(fault));
+		jstream_value(&sheet->stream, "error", fault_json(fault));
 		return;
 	}
 	format_fault(fault, line);

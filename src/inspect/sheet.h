@@ -47,7 +47,7 @@ struct cell {
 struct sheet {
 	FILE *out;
 	bool json;
-	struct json_stream stream;
+	struct jstream stream;
 	const struct column *columns;
 	size_t column_count;
 	uint64_t rows; /* of the table in progress */

@@ -72,30 +72,26 @@ span_put_bytes(struct spans *spans, struct q2s_bytes bytes, struct q2s_diag *dia
 	return err;
 }
 
-static uint64_t
-get(const uint8_t *raw, uint32_t size)
-{
-	uint64_t value = 0;
-
-	for (uint32_t i = 0; i < size; i++)
-		value = value << 8 | raw[i];
-	return value;
-}
-
 enum q2s_err
-span_put_fields(struct spans *spans, const char *record, const struct span_field *fields,
-		size_t count, const uint8_t *raw, struct q2s_diag *diag)
+span_put_fields(struct spans *spans, const char *title, enum q2s_record record, uint64_t len,
+		const uint8_t *raw, struct q2s_diag *diag)
 {
 	enum q2s_err err = Q2S_OK;
+	size_t count;
+	const struct q2s_field *const fields = q2s_fields(record, &count);
 
 	for (size_t i = 0; i < count && err == Q2S_OK; i++) {
-		const uint64_t value = get(raw, fields[i].size);
+		const struct q2s_field *const field = &fields[i];
 		char name[SPAN_NAME];
 
-		snprintf(name, sizeof(name), "%s %s", record, fields[i].name);
-		err = span_put(spans, fields[i].size, diag, name, "%" PRIu64 " (0x%" PRIx64 ")",
-			       value, value);
-		raw += fields[i].size;
+		if (field->at + field->size > len)
+			break;
+		snprintf(name, sizeof(name), "%s %s", title, field->meaning);
+		if (!raw)
+			err = span_put(spans, field->size, diag, name, "%s", "");
+		else
+			err = span_put(spans, field->size, diag, name, "%" PRIu64 " (0x%" PRIx64 ")",
+				       q2s_field_get(field, raw), q2s_field_get(field, raw));
 	}
 	return err;
 }
@@ -103,20 +99,20 @@ span_put_fields(struct spans *spans, const char *record, const struct span_field
 static enum q2s_err
 cut(struct spans *spans, struct q2s_diag *diag)
 {
-	switch (spans->region->kind) {
-	case REGION_HEADER:
+	switch (spans->in->kind) {
+	case Q2S_STRUCTURE_HEADER:
 		return spans_header(spans, diag);
-	case REGION_REFBLOCK:
+	case Q2S_STRUCTURE_REFCOUNT_BLOCK:
 		return spans_refcounts(spans, diag);
-	case REGION_SNAPSHOTS:
+	case Q2S_STRUCTURE_SNAPSHOT_TABLE:
 		return spans_snapshots(spans, diag);
-	case REGION_BITMAP_DIRECTORY:
+	case Q2S_STRUCTURE_BITMAP_DIRECTORY:
 		return spans_bitmaps(spans, diag);
-	case REGION_BITMAP_DATA:
-		return span_put(spans, spans->region->len, diag, "bitmap bits",
+	case Q2S_STRUCTURE_BITMAP_DATA:
+		return span_put(spans, spans->in->len, diag, "bitmap bits",
 				"of bitmap %" PRIu32 ", entry %" PRIu64 " of its table",
-				spans->region->owner, spans->region->index);
-	case REGION_LUKS:
+				spans->in->owner, spans->in->index);
+	case Q2S_STRUCTURE_CRYPTO:
 		return spans_luks(spans, diag);
 	default:
 		return spans_table(spans, diag);
@@ -124,25 +120,25 @@ cut(struct spans *spans, struct q2s_diag *diag)
 }
 
 enum q2s_err
-spans_visit(const struct subject *subject, const struct region *region, span_visit visit,
+spans_visit(const struct subject *subject, const struct q2s_structure *in, span_visit visit,
 	    void *opaque, struct q2s_diag *diag)
 {
-	const uint64_t size = q2s_file_size(subject->file);
-	const uint64_t padded = q2si_round_up(region->len, subject->geom.cluster_size);
+	const uint64_t size = q2s_store_size(subject->file);
+	const uint64_t padded = q2si_round_up(in->len, subject->geom->cluster_size);
 	struct spans spans = { .subject = subject,
-			       .region = region,
+			       .in = in,
 			       .visit = visit,
 			       .opaque = opaque,
-			       .at = region->at.v };
+			       .at = in->at.v };
 	enum q2s_err err;
 
-	if (region->at.v >= size)
+	if (in->at.v >= size)
 		return Q2S_OK;
-	spans.end = region->at.v + q2si_min(region->len, size - region->at.v);
+	spans.end = in->at.v + q2si_min(in->len, size - in->at.v);
 	err = cut(&spans, diag);
 	if (err == Q2S_OK)
 		err = span_put_until(&spans, spans.end, diag, "not understood");
-	spans.end = region->at.v + q2si_min(padded, size - region->at.v);
+	spans.end = in->at.v + q2si_min(padded, size - in->at.v);
 	if (err == Q2S_OK)
 		err = span_put_until(&spans, spans.end, diag, "padding");
 	return err;

@@ -6,7 +6,9 @@
 #ifndef INSPECT_SPANS_H
 #define INSPECT_SPANS_H
 
-#include "inspect/regions.h"
+#include <q2s/fields.h>
+
+#include "inspect/subject.h"
 
 #define SPAN_NAME 96
 #define SPAN_TEXT 256
@@ -30,10 +32,10 @@ struct span {
 typedef enum q2s_err (*span_visit)(void *opaque, const struct span *span, struct q2s_diag *diag);
 
 /**
- * Visit the spans of @region and of the padding behind it, in order, up to the end of its last
+ * Visit the spans of @in and of the padding behind it, in order, up to the end of its last
  * cluster or of the file.
  */
-enum q2s_err spans_visit(const struct subject *subject, const struct region *region,
+enum q2s_err spans_visit(const struct subject *subject, const struct q2s_structure *in,
 			 span_visit visit, void *opaque, struct q2s_diag *diag);
 
 /* ---- between the files that name bytes ---------------------------------------------------- */
@@ -41,7 +43,7 @@ enum q2s_err spans_visit(const struct subject *subject, const struct region *reg
 /** One structure being cut. @at: where the next span starts; @end: where the structure ends. */
 struct spans {
 	const struct subject *subject;
-	const struct region *region;
+	const struct q2s_structure *in;
 	span_visit visit;
 	void *opaque;
 	uint64_t at;
@@ -64,16 +66,14 @@ enum q2s_err span_put_until(struct spans *spans, uint64_t at, struct q2s_diag *d
 enum q2s_err span_put_bytes(struct spans *spans, struct q2s_bytes bytes, struct q2s_diag *diag,
 			    const char *name);
 
-/** A field of a record whose bytes are at hand: big-endian, @size bytes. */
-struct span_field {
-	uint32_t size;
-	const char *name;
-};
-
-/** Put @count fields, with their values from @raw, which starts where the next span does. */
-enum q2s_err span_put_fields(struct spans *spans, const char *record,
-			     const struct span_field *fields, size_t count, const uint8_t *raw,
-			     struct q2s_diag *diag);
+/**
+ * Put the fields of a @record of @len bytes that starts where the next span does.
+ *
+ * @title  in front of their names
+ * @raw    its bytes, for the values; NULL: names alone
+ */
+enum q2s_err span_put_fields(struct spans *spans, const char *title, enum q2s_record record,
+			     uint64_t len, const uint8_t *raw, struct q2s_diag *diag);
 
 enum q2s_err spans_header(struct spans *spans, struct q2s_diag *diag);
 enum q2s_err spans_table(struct spans *spans, struct q2s_diag *diag);

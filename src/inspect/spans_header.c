@@ -7,7 +7,7 @@
 #include "base/arith.h"
 #include "common/escape.h"
 #include "inspect/extensions.h"
-#include "inspect/fields.h"
+#include "inspect/show.h"
 #include "inspect/spans.h"
 
 #define PADDING_FROM 105u /* behind compression_type */
@@ -15,28 +15,26 @@
 /* ---- fixed header ------------------------------------------------------------------------ */
 
 static enum q2s_err
-put_field(struct spans *spans, const struct header_field *field, struct q2s_diag *diag)
+put_field(struct spans *spans, const struct q2s_field *field, struct q2s_diag *diag)
 {
-	const uint64_t value = header_field_get(field, spans->subject->head);
+	const uint64_t value = q2s_field_get(field, spans->subject->head);
 	char name[SPAN_NAME];
 
 	snprintf(name, sizeof(name), "header field %s", field->name);
 	return span_put(spans, field->size, diag, name,
-			field->kind == FIELD_OFFSET || field->kind == FIELD_MASK ? "0x%" PRIx64
-										 : "%" PRIu64,
-			value);
+			field_is_hex(field) ? "0x%" PRIx64 : "%" PRIu64, value);
 }
 
 static enum q2s_err
 put_fixed(struct spans *spans, struct q2s_diag *diag)
 {
-	const uint32_t length = spans->subject->header.header_length;
+	const uint32_t length = spans->subject->header->header_length;
+	const struct q2s_field *fields;
+	const size_t count = header_fields(&fields, length);
 	enum q2s_err err = Q2S_OK;
 
-	for (size_t i = 0; i < header_field_count && err == Q2S_OK; i++) {
-		if (header_field_present(&header_fields[i], length))
-			err = put_field(spans, &header_fields[i], diag);
-	}
+	for (size_t i = 0; i < count && err == Q2S_OK; i++)
+		err = put_field(spans, &fields[i], diag);
 	if (err == Q2S_OK && spans->at == PADDING_FROM)
 		err = span_put_until(spans, q2si_min(length, Q2S_HEADER_V3_SIZE), diag,
 				     "padding of the header");
@@ -77,17 +75,29 @@ put_feature_names(struct spans *spans, const struct q2s_ext *ext, struct q2s_dia
 	return err;
 }
 
-static const struct span_field bitmaps_fields[] = {
-	{ 4, "count" },
-	{ 4, "reserved" },
-	{ 8, "directory size" },
-	{ 8, "directory offset" },
-};
-static const struct span_field crypto_fields[] = {
-	{ 8, "header offset" },
-	{ 8, "header length" },
-};
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+static enum q2s_err
+put_id(struct spans *spans, const struct q2s_id *id, const char *name, struct q2s_diag *diag)
+{
+	char text[Q2S_ID_TEXT];
+
+	return span_put(spans, sizeof(id->bytes), diag, name, "%s",
+			q2s_id_is_none(id) ? "none" : q2s_id_text(id, text));
+}
+
+static enum q2s_err
+put_mark(struct spans *spans, const struct q2s_ext *ext, struct q2s_diag *diag)
+{
+	const uint64_t features = spans->subject->header->autoclear_features;
+	const bool valid = features & Q2S_AUTOCLEAR_MARK;
+	struct q2s_mark mark;
+	enum q2s_err err;
+
+	if (q2s_ext_mark_decode(ext, &mark, NULL) != Q2S_OK)
+		return Q2S_OK;
+	err = put_id(spans, &mark.id,
+		     valid ? "mark, id of the layer" : "mark that is not valid, id of the layer", diag);
+	return err == Q2S_OK ? put_id(spans, &mark.parent, "mark, id of the parent", diag) : err;
+}
 
 static enum q2s_err
 put_data(struct spans *spans, const struct q2s_ext *ext, struct q2s_diag *diag)
@@ -104,13 +114,15 @@ put_data(struct spans *spans, const struct q2s_ext *ext, struct q2s_diag *diag)
 	case Q2S_EXT_BITMAPS:
 		return ext->len != Q2S_EXT_BITMAPS_SIZE
 			       ? Q2S_OK
-			       : span_put_fields(spans, "bitmaps", bitmaps_fields,
-						 COUNT(bitmaps_fields), ext->data, diag);
+			       : span_put_fields(spans, "bitmaps", Q2S_RECORD_EXT_BITMAPS,
+						 ext->len, ext->data, diag);
 	case Q2S_EXT_CRYPTO:
 		return ext->len != Q2S_EXT_CRYPTO_SIZE
 			       ? Q2S_OK
-			       : span_put_fields(spans, "encryption", crypto_fields,
-						 COUNT(crypto_fields), ext->data, diag);
+			       : span_put_fields(spans, "encryption", Q2S_RECORD_EXT_CRYPTO,
+						 ext->len, ext->data, diag);
+	case Q2S_EXT_MARK:
+		return put_mark(spans, ext, diag);
 	default:
 		return Q2S_OK;
 	}
@@ -138,13 +150,13 @@ static enum q2s_err
 put_extensions(struct spans *spans, struct q2s_diag *diag)
 {
 	const struct subject *const subject = spans->subject;
-	struct extension_walk walk =
-		extension_walk_begin(&subject->header, subject->head, subject->head_size);
+	struct q2s_extensions walk =
+		q2s_image_extensions(subject->opened);
 	struct q2s_diag fault = { 0 };
 	struct q2s_ext ext = { 0 };
 	enum q2s_err err = Q2S_OK;
 
-	while (err == Q2S_OK && extension_walk_next(&walk, &ext, &fault))
+	while (err == Q2S_OK && q2s_extensions_next(&walk, &ext, &fault))
 		err = put_extension(spans, &ext, walk.pos, diag);
 	if (err != Q2S_OK)
 		return err;
@@ -159,8 +171,8 @@ enum q2s_err
 spans_header(struct spans *spans, struct q2s_diag *diag)
 {
 	const struct subject *const subject = spans->subject;
-	const uint64_t at = subject->header.backing_file_offset.v;
-	const uint32_t len = subject->header.backing_file_size;
+	const uint64_t at = subject->header->backing_file_offset.v;
+	const uint32_t len = subject->header->backing_file_size;
 	enum q2s_err err = put_fixed(spans, diag);
 
 	if (err == Q2S_OK)

@@ -9,7 +9,6 @@
 #include "base/bytes.h"
 #include "common/fault.h"
 #include "inspect/spans.h"
-#include "inspect/table.h"
 
 /** Entries that are told together: equal, or each @step further than the one before. */
 struct group {
@@ -21,14 +20,14 @@ struct group {
 };
 
 static const char *
-entry_word(enum region_kind kind)
+entry_word(enum q2s_structure_kind kind)
 {
 	switch (kind) {
-	case REGION_REFTABLE:
+	case Q2S_STRUCTURE_REFCOUNT_TABLE:
 		return "refcount table";
-	case REGION_L1:
+	case Q2S_STRUCTURE_L1:
 		return "L1";
-	case REGION_L2:
+	case Q2S_STRUCTURE_L2:
 		return "L2";
 	default:
 		return "bitmap table";
@@ -103,7 +102,7 @@ say_bitmap(const struct q2s_geom *geom, const uint8_t *raw, char *text, size_t s
 static void
 say_entry(const struct spans *spans, const struct group *group, char *text, size_t size)
 {
-	const struct q2s_geom *const geom = &spans->subject->geom;
+	const struct q2s_geom *const geom = spans->subject->geom;
 	uint8_t raw[Q2S_L2X_ENTRY_SIZE];
 
 	q2si_put_be64(raw, group->raw);
@@ -111,13 +110,13 @@ say_entry(const struct spans *spans, const struct group *group, char *text, size
 	snprintf(text, size, "%s", group->raw | group->bitmap ? "malformed" : "empty");
 	if ((group->raw | group->bitmap) == 0)
 		return;
-	if (spans->region->kind == REGION_REFTABLE)
+	if (spans->in->kind == Q2S_STRUCTURE_REFCOUNT_TABLE)
 		say_refblock(geom, group, raw, text, size);
-	else if (spans->region->kind == REGION_L1)
+	else if (spans->in->kind == Q2S_STRUCTURE_L1)
 		say_l1(geom, group, raw, text, size);
-	else if (spans->region->kind == REGION_L2)
+	else if (spans->in->kind == Q2S_STRUCTURE_L2)
 		say_l2(geom,
-		       spans->region->index * geom->l2_span + (group->first << geom->cluster_bits),
+		       spans->in->index * geom->l2_span + (group->first << geom->cluster_bits),
 		       raw, text, size);
 	else
 		say_bitmap(geom, raw, text, size);
@@ -128,7 +127,7 @@ say_entry(const struct spans *spans, const struct group *group, char *text, size
 static enum q2s_err
 put_group(struct spans *spans, const struct group *group, uint32_t unit, struct q2s_diag *diag)
 {
-	const char *const word = entry_word(spans->region->kind);
+	const char *const word = entry_word(spans->in->kind);
 	char name[SPAN_NAME], text[SPAN_TEXT];
 	size_t used;
 
@@ -167,18 +166,18 @@ join(struct group *group, uint64_t raw, uint64_t bitmap, uint64_t cluster_size)
 enum q2s_err
 spans_table(struct spans *spans, struct q2s_diag *diag)
 {
-	const struct q2s_geom *const geom = &spans->subject->geom;
-	const bool extended = spans->region->kind == REGION_L2 && geom->extended;
+	const struct q2s_geom *const geom = spans->subject->geom;
+	const bool extended = spans->in->kind == Q2S_STRUCTURE_L2 && geom->extended;
 	const uint32_t unit = extended ? Q2S_L2X_ENTRY_SIZE : Q2S_L1_ENTRY_SIZE;
 	struct group group = { 0 };
-	struct table table = { 0 };
+	struct q2s_table table = { 0 };
 	const uint8_t *raw;
 	enum q2s_err err =
-		table_open(spans->subject->file, spans->region->at,
+		q2s_table_open(spans->subject->file, spans->in->at,
 			   q2si_div_up(spans->end - spans->at, unit), unit, "table", &table, diag);
 
 	for (uint64_t i = 0; i < table.count && err == Q2S_OK; i++) {
-		err = table_get(&table, i, &raw, diag);
+		err = q2s_table_get(&table, i, &raw, diag);
 		if (err != Q2S_OK)
 			break;
 		const uint64_t entry = q2si_get_be64(raw);
@@ -191,7 +190,7 @@ spans_table(struct spans *spans, struct q2s_diag *diag)
 	}
 	if (err == Q2S_OK)
 		err = put_group(spans, &group, unit, diag);
-	table_close(&table);
+	q2s_table_close(&table);
 	return err;
 }
 
@@ -214,9 +213,9 @@ static enum q2s_err
 put_counts(struct spans *spans, const uint8_t *block, uint32_t unit, uint64_t from, uint64_t to,
 	   struct q2s_diag *diag)
 {
-	const struct q2s_geom *const geom = &spans->subject->geom;
+	const struct q2s_geom *const geom = spans->subject->geom;
 	const uint32_t n = unit * 8 / geom->refcount_bits;
-	const uint64_t base = spans->region->index << geom->block_bits;
+	const uint64_t base = spans->in->index << geom->block_bits;
 	char name[SPAN_NAME], text[SPAN_TEXT], counts[SPAN_TEXT / 2];
 
 	say_counts(geom, block, (uint32_t)from * n, n, counts, sizeof(counts));
@@ -231,12 +230,12 @@ put_counts(struct spans *spans, const uint8_t *block, uint32_t unit, uint64_t fr
 enum q2s_err
 spans_refcounts(struct spans *spans, struct q2s_diag *diag)
 {
-	const struct q2s_geom *const geom = &spans->subject->geom;
+	const struct q2s_geom *const geom = spans->subject->geom;
 	const uint32_t unit = geom->refcount_bits < 8 ? 1 : geom->refcount_bits / 8;
 	const uint64_t units = geom->cluster_size / unit;
 	uint8_t *const block = malloc(geom->cluster_size);
-	enum q2s_err err = block ? q2s_file_read_padded(spans->subject->file, spans->region->at.v,
-							block, geom->cluster_size, NULL, diag)
+	enum q2s_err err = block ? q2s_store_read_padded(spans->subject->file, spans->in->at.v,
+							 block, geom->cluster_size, NULL, diag)
 				 : fault_nomem(diag, "refcount block");
 
 	for (uint64_t from = 0, to; from < units && err == Q2S_OK; from = to) {

@@ -47,7 +47,7 @@ say(struct story *story, const char *key, const char *label, const char *fmt, va
 	if (story->out)
 		fprintf(story->out, "   %-8s %s\n", label, line);
 	else
-		append(story, key, json_text(line));
+		append(story, key, text_json(line));
 }
 
 void
@@ -64,7 +64,7 @@ story_step(struct story *story, const char *id, const char *fmt, ...)
 		fprintf(story->out, "\n%u. %s\n", story->count, title);
 		return;
 	}
-	story->step = json_pack("{s:s, s:o}", "id", id, "title", json_text(title));
+	story->step = json_pack("{s:s, s:o}", "id", id, "title", text_json(title));
 	json_array_append_new(story->list, story->step);
 }
 
@@ -108,7 +108,7 @@ bytes_json(const char *what, q2s_host at, const uint8_t *raw, size_t len)
 	hex[0] = '\0';
 	for (size_t i = 0; i < len; i++)
 		snprintf(hex + 2 * i, 3, "%02x", raw[i]);
-	node = json_pack("{s:s, s:o, s:s}", "what", what, "offset", json_u64(at.v), "hex", hex);
+	node = json_pack("{s:s, s:o, s:s}", "what", what, "offset", u64_json(at.v), "hex", hex);
 	free(hex);
 	return node;
 }
@@ -135,8 +135,25 @@ story_bits(struct story *story, const char *bits, uint64_t value, const char *fm
 		fprintf(story->out, "   %-11s = 0x%-12" PRIx64 " %s\n", bits, value, meaning);
 	else
 		append(story, "bits",
-		       json_pack("{s:s, s:o, s:o}", "bits", bits, "value", json_u64(value),
-				 "meaning", json_text(meaning)));
+		       json_pack("{s:s, s:o, s:o}", "bits", bits, "value", u64_json(value),
+				 "meaning", text_json(meaning)));
+}
+
+void
+story_offset(struct story *story, const char *bits, unsigned shift, uint64_t value,
+	     const char *meaning)
+{
+	const uint64_t number = value >> shift;
+
+	if (story->out)
+		fprintf(story->out,
+			"   %-11s = 0x%-12" PRIx64 " 0x%" PRIx64 " << %u = 0x%" PRIx64 ", %s\n", bits,
+			number, number, shift, value, meaning);
+	else
+		append(story, "bits",
+		       json_pack("{s:s, s:o, s:i, s:o, s:s}", "bits", bits, "number",
+				 u64_json(number), "shift", (int)shift, "value", u64_json(value),
+				 "meaning", meaning));
 }
 
 void
@@ -150,19 +167,19 @@ story_fault(struct story *story, const struct q2s_diag *fault)
 	else
 		json_object_set_new(story->step, "error",
 				    json_pack("{s:s, s:o}", "id", q2s_err_name(fault->err), "text",
-					      json_text(line)));
+					      text_json(line)));
 }
 
 void
 story_result(struct story *story, const char *key, uint64_t value)
 {
 	if (!story->out)
-		json_object_set_new(story->step, key, json_u64(value));
+		json_object_set_new(story->step, key, u64_json(value));
 }
 
 void
 story_result_text(struct story *story, const char *key, const char *text)
 {
 	if (!story->out)
-		json_object_set_new(story->step, key, json_text(text));
+		json_object_set_new(story->step, key, text_json(text));
 }

@@ -47,6 +47,13 @@ void story_bytes(struct story *story, const char *what, q2s_host at, const uint8
 void story_bits(struct story *story, const char *bits, uint64_t value, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 
+/**
+ * A bit field that holds an offset without its low bits, which are zero by its alignment: the number
+ * in the field, and @value, which it means when shifted.
+ */
+void story_offset(struct story *story, const char *bits, unsigned shift, uint64_t value,
+		  const char *meaning);
+
 /** The rule of the format that was applied, as a sentence. */
 void story_rule(struct story *story, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

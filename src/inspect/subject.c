@@ -2,87 +2,81 @@
 /* Opening a file for inspection, also where the library refuses it. */
 #include "inspect/subject.h"
 
-#include <stdlib.h>
 #include <string.h>
 
+#include <q2s/http.h>
+
 #include "base/bytes.h"
-#include "common/fault.h"
-
-/* Without a cluster size to go by: enough for the header and what usually follows it. */
-#define HEAD_UNKNOWN 4096u
-
-enum subject_format
-subject_format(const char *word)
-{
-	if (!word)
-		return SUBJECT_PROBE;
-	return strcmp(word, "raw") == 0 ? SUBJECT_RAW : SUBJECT_QCOW2;
-}
+#include "common/container.h"
+#include "common/guard.h"
+#include "common/url.h"
+#include "common/open_source.h"
 
 static enum q2s_err
-read_head(struct subject *subject, size_t size, struct q2s_diag *diag)
+open_parts(struct subject *subject, const char *format, struct q2s_diag *diag)
 {
-	uint8_t *const head = realloc(subject->head, size);
+	uint8_t magic[4];
+	enum q2s_err err =
+		q2s_store_read_padded(subject->file, 0, magic, sizeof(magic), NULL, diag);
 
-	if (!head)
-		return fault_nomem(diag, "cluster 0");
-	subject->head = head;
-	subject->head_size = size;
-	return q2s_file_read_padded(subject->file, 0, head, size, &subject->head_read, diag);
-}
-
-static bool
-is_operational(enum q2s_err err)
-{
-	return q2s_err_class(err) == Q2S_CLASS_IO && err != Q2S_E_SHORT;
-}
-
-static enum q2s_err
-open_parts(struct subject *subject, enum subject_format format, struct q2s_diag *diag)
-{
-	enum q2s_err err = read_head(subject, HEAD_UNKNOWN, diag);
-
-	if (err != Q2S_OK || format == SUBJECT_RAW)
+	if (err == Q2S_OK && !format)
+		err = container_refuse(q2s_container_probe(subject->file), diag);
+	if (err != Q2S_OK || (format && strcmp(format, "raw") == 0))
 		return err;
-	subject->is_qcow2 = q2si_get_be32(subject->head) == Q2S_MAGIC;
-	if (!subject->is_qcow2 && format == SUBJECT_PROBE)
+	if (!format && q2si_get_be32(magic) != Q2S_MAGIC)
 		return Q2S_OK;
-	if (!subject->is_qcow2)
-		return q2s_header_decode(subject->head, subject->head_read, &subject->header, diag);
-	q2s_header_as_stored(subject->head, &subject->header);
-	subject->has_geom = q2s_header_geom(&subject->header, &subject->geom, NULL) == Q2S_OK;
-	if (subject->has_geom) {
-		err = read_head(subject, subject->geom.cluster_size, diag);
-		if (err != Q2S_OK)
-			return err;
-	}
-	err = q2s_image_open(subject->file, Q2S_IMAGE_DAMAGED, &subject->image, &subject->fault);
-	if (!is_operational(err))
+	err = q2s_image_open(subject->file, Q2S_IMAGE_TOLERANT, &subject->opened, diag);
+	if (err != Q2S_OK)
+		return err;
+	if (q2s_image_fault(subject->opened))
+		subject->fault = *q2s_image_fault(subject->opened);
+	else
+		subject->image = subject->opened;
+	subject->head = q2s_image_cluster0(subject->opened);
+	subject->head_size = q2s_image_cluster0_size(subject->opened);
+	subject->header = q2s_image_header(subject->opened);
+	subject->has_geom = q2s_image_has_geom(subject->opened);
+	subject->geom = q2s_image_geom(subject->opened);
+	return Q2S_OK;
+}
+
+static enum q2s_err
+lock(struct q2s_store *file, const struct options *options, struct q2s_diag *diag)
+{
+	if (options->force_share)
 		return Q2S_OK;
-	*diag = subject->fault;
-	return err;
+	return q2s_store_lock(file, Q2S_LOCK_CONSISTENT_READ, Q2S_LOCK_WRITE | Q2S_LOCK_RESIZE,
+			      diag);
 }
 
 enum q2s_err
-subject_open(const char *name, enum subject_format format, struct subject *out,
+subject_open(const char *name, const struct options *options, struct subject *out,
 	     struct q2s_diag *diag)
 {
 	enum q2s_err err;
 
 	*out = (struct subject){ .name = name };
-	err = q2s_file_open(name, &out->file, diag);
+	err = url_explain(name, open_source(name, &out->file, diag), diag);
 	if (err == Q2S_OK)
-		err = open_parts(out, format, diag);
+		err = lock(out->file, options, diag);
+	if (err == Q2S_OK && q2s_store_is_remote(out->file))
+		out->name = q2s_store_name(out->file); /* its query may be a signature */
+	if (err == Q2S_OK)
+		err = guard_read_store(out->file, diag);
+	if (err == Q2S_OK)
+		err = guard_output(NULL, "standard output", diag);
+	if (err == Q2S_OK)
+		err = open_parts(out, options->format, diag);
 	if (err != Q2S_OK)
 		subject_close(out);
 	return err;
 }
 
 enum q2s_err
-subject_open_sound(const char *name, enum subject_format format, struct subject *out,
+subject_open_sound(const char *name, const struct options *options, struct subject *out,
 		   struct q2s_diag *diag)
 {
-	const enum q2s_err err = subject_open(name, format, out, diag);
+	const enum q2s_err err = subject_open(name, options, out, diag);
 
 	if (err != Q2S_OK || out->fault.err == Q2S_OK)
 		return err;
@@ -92,16 +86,55 @@ subject_open_sound(const char *name, enum subject_format format, struct subject 
 }
 
 enum q2s_err
-subject_open_image(const char *name, struct subject *out, struct q2s_diag *diag)
+subject_open_image(const char *name, const struct options *options, struct subject *out,
+		   struct q2s_diag *diag)
 {
-	return subject_open_sound(name, SUBJECT_QCOW2, out, diag);
+	struct options as_qcow2 = *options;
+
+	as_qcow2.format = "qcow2";
+	return subject_open_sound(name, &as_qcow2, out, diag);
+}
+
+enum q2s_err
+subject_chain(const struct subject *subject, const struct options *options, struct q2s_chain **out,
+	      struct q2s_diag *diag)
+{
+	const struct q2s_chain_options how = {
+		.size = sizeof(how),
+		.format = subject->image ? "qcow2" : "raw",
+		.follow = options->follow,
+		.partial = true,
+		.force_share = options->force_share,
+	};
+
+	return q2s_chain_open(subject->file, &how, out, diag);
+}
+
+bool
+data_range(const struct subject *subject, const struct q2s_table_entry *it, struct data_range *out)
+{
+	const struct q2s_comp_range sectors = q2s_comp_sectors(it->l2.comp_at, it->l2.comp_bytes);
+
+	*out = it->l2.compressed ? (struct data_range){ sectors.first, sectors.bytes }
+				 : (struct data_range){ it->l2.host, subject->geom->cluster_size };
+	return it->has_to;
+}
+
+enum q2s_err
+data_visit(const struct subject *subject, entry_visit visit, void *opaque, struct q2s_diag *diag)
+{
+	const struct q2s_walk_options how = { .size = sizeof(how),
+					      .kinds = Q2S_WALK_KIND(Q2S_STRUCTURE_L2),
+					      .entry = visit,
+					      .opaque = opaque };
+
+	return subject->geom->data_file ? Q2S_OK : q2s_walk(subject->opened, &how, diag);
 }
 
 void
 subject_close(struct subject *subject)
 {
-	q2s_image_close(subject->image);
-	q2s_file_close(subject->file);
-	free(subject->head);
+	q2s_image_close(subject->opened);
+	q2s_store_unref(subject->file);
 	*subject = (struct subject){ 0 };
 }

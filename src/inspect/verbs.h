@@ -24,5 +24,8 @@ int explain_main(int argc, char **argv);
 int hex_main(int argc, char **argv);
 int safety_main(int argc, char **argv);
 int report_main(int argc, char **argv);
+int diff_main(int argc, char **argv);
+int quiz_main(int argc, char **argv);
+int bitmap_main(int argc, char **argv);
 
 #endif

@@ -25,10 +25,12 @@ print_json(const struct pair *pair)
 
 	(void)json_object_set_new(object, "same", json_boolean(result->same));
 	(void)json_object_set_new(object, "offset",
-				  result->same ? json_null() : json_u64(result->at.v));
-	(void)json_object_set_new(object, "virtual-size-a", json_u64(q2s_disk_size(pair->a.disk)));
-	(void)json_object_set_new(object, "virtual-size-b", json_u64(q2s_disk_size(pair->b.disk)));
-	return json_print(stdout, object) == 0 ? 0 : tool_error("cannot print the result");
+				  result->same ? json_null() : u64_json(result->at.v));
+	(void)json_object_set_new(object, "virtual-size-a", u64_json(q2s_disk_size(pair->a.disk)));
+	(void)json_object_set_new(object, "virtual-size-b", u64_json(q2s_disk_size(pair->b.disk)));
+	return output_json(stdout, object) == 0 || tool_reader_is_gone() ?
+		       0 :
+		       tool_error("cannot print the result");
 }
 
 static int
@@ -58,6 +60,7 @@ run(const struct stream_options *options, struct pair *pair, const char **name,
 	struct stream_options other = *options;
 	enum q2s_err err = progress_start(options->progress, diag);
 
+	other.layers = NULL;
 	other.source = options->other;
 	other.format = options->other_format;
 	other.follow = options->other_follow;
@@ -69,9 +72,12 @@ run(const struct stream_options *options, struct pair *pair, const char **name,
 		*name = other.source;
 		err = source_open(&other, &pair->b, diag);
 	}
+	source_warn_keys(options, pair->a.disk, pair->b.disk);
 	if (err == Q2S_OK)
 		err = q2s_disk_compare(pair->a.disk, pair->b.disk, progress_observer(),
 				       &pair->result, diag);
+	source_warn_cut(&pair->a);
+	source_warn_cut(&pair->b);
 	return err;
 }
 

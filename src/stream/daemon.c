@@ -58,7 +58,7 @@ exec_error(int pipe)
 
 /* Fork and exec. @listener: the daemon's alone from now on. */
 static enum q2s_err
-run(struct daemon *daemon, int image, int listener, struct q2s_diag *diag)
+run(struct daemon *daemon, int image, int key, int listener, struct q2s_diag *diag)
 {
 	struct daemon_child child = {
 		.blockdev = daemon->blockdev,
@@ -66,6 +66,7 @@ run(struct daemon *daemon, int image, int listener, struct q2s_diag *diag)
 		.log = daemon->log,
 		.listener = listener,
 		.image = image,
+		.key = key,
 	};
 	int status[2], error;
 
@@ -99,8 +100,8 @@ make(struct daemon *daemon, const char *blockdev, struct q2s_diag *diag)
 }
 
 enum q2s_err
-daemon_start(const char *blockdev, int image, size_t count, int *sockets, struct daemon **out,
-	     struct q2s_diag *diag)
+daemon_start(const char *blockdev, int image, int key, size_t count, int *sockets,
+	     struct daemon **out, struct q2s_diag *diag)
 {
 	struct daemon *daemon = calloc(1, sizeof(*daemon));
 	enum q2s_err err;
@@ -113,7 +114,7 @@ daemon_start(const char *blockdev, int image, size_t count, int *sockets, struct
 	if (err == Q2S_OK)
 		err = rendezvous_make(count, &listener, sockets, diag);
 	if (err == Q2S_OK) {
-		err = run(daemon, image, listener, diag);
+		err = run(daemon, image, key, listener, diag);
 		close(listener);
 		for (size_t i = 0; i < count && err != Q2S_OK; i++)
 			close(sockets[i]);
@@ -124,6 +125,12 @@ daemon_start(const char *blockdev, int image, size_t count, int *sockets, struct
 	}
 	*out = daemon;
 	return Q2S_OK;
+}
+
+pid_t
+daemon_pid(const struct daemon *daemon)
+{
+	return daemon->pid;
 }
 
 void
@@ -204,14 +211,28 @@ with_image_named(const char *message)
 	return out;
 }
 
+/* Its own hint is on another line, and names the descriptor. Frees @message. */
+static char *
+with_hint(char *message, const char *hint)
+{
+	char *out;
+
+	if (asprintf(&out, "%s%s", message, hint) < 0)
+		return message;
+	free(message);
+	return out;
+}
+
 char *
 daemon_reason(const struct daemon *daemon)
 {
 	char *const text = read_log(daemon);
 	char *const message = text ? last_error(text) : NULL;
-	char *const out = message ? with_image_named(behind_option(message, daemon->blockdev)) :
-				    NULL;
+	char *out = message ? with_image_named(behind_option(message, daemon->blockdev)) : NULL;
 
+	if (out && strstr(out, "log that needs to be replayed"))
+		out = with_hint(out, "; it was not closed by its last writer: `qemu-img check -r all` "
+				     "of it, or of a copy, replays the log");
 	free(text);
 	return out;
 }

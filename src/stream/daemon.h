@@ -6,12 +6,17 @@
 #ifndef STREAM_DAEMON_H
 #define STREAM_DAEMON_H
 
+#include <sys/types.h>
+
 #include <q2s/base.h>
 
 #define DAEMON_PROGRAM "qemu-storage-daemon"
 
 /** The daemon's own descriptor of the image, as the file name that a block device may use. */
 #define DAEMON_IMAGE "/proc/self/fd/4"
+
+/** The ID of the key that a block device may refer to. */
+#define DAEMON_SECRET "key"
 
 /** The node-name that the block device must have. */
 #define DAEMON_NODE "disk"
@@ -23,14 +28,18 @@ struct daemon;
  *
  * @blockdev  what --blockdev takes, as JSON; kept until the daemon ends
  * @image     a descriptor that it inherits as DAEMON_IMAGE; stays the caller's
+ * @key       a descriptor of DAEMON_SECRET, or -1; stays the caller's
  * @count     connections to it
  * @sockets   room for @count; the caller's on success. Whether the daemon likes @blockdev shows
  *            when they are used.
  *
  * Returns Q2S_OK, Q2S_E_MISSING when the program is not there, Q2S_E_IO, Q2S_E_NOMEM.
  */
-enum q2s_err daemon_start(const char *blockdev, int image, size_t count, int *sockets,
+enum q2s_err daemon_start(const char *blockdev, int image, int key, size_t count, int *sockets,
 			  struct daemon **out, struct q2s_diag *diag);
+
+/** Its process; only before daemon_end(). */
+pid_t daemon_pid(const struct daemon *daemon);
 
 /** End it, and wait for that. */
 void daemon_end(struct daemon *daemon);

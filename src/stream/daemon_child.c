@@ -12,16 +12,19 @@
 
 #include "stream/daemon.h"
 
-/* The daemon's descriptors. DAEMON_IMAGE and the option below name two of them. */
+/* The daemon's descriptors. DAEMON_IMAGE and the options below name them. */
 enum {
 	FD_LISTENER = 3,
 	FD_IMAGE = 4,
+	FD_KEY = 5,
 	FD_FREE, /* the first that is none of them */
 };
 
 #define NBD_SERVER "{\"addr\":{\"type\":\"fd\",\"str\":\"3\"}}"
 #define NBD_EXPORT                                                                                \
 	"{\"type\":\"nbd\",\"id\":\"export\",\"node-name\":\"" DAEMON_NODE "\",\"name\":\"\"}"
+
+#define NBD_SECRET "secret,id=" DAEMON_SECRET ",file=/proc/self/fd/5"
 
 static _Noreturn void
 give_up(int status)
@@ -83,6 +86,7 @@ arrange(const struct daemon_child *child, int status)
 	const int log = lift(child->log, status);
 	const int listener = lift(child->listener, status);
 	const int image = lift(child->image, status);
+	const int key = child->key < 0 ? -1 : lift(child->key, status);
 	const int null = lift(open("/dev/null", O_RDWR | O_CLOEXEC), status);
 
 	place(null, STDIN_FILENO, status);
@@ -90,6 +94,8 @@ arrange(const struct daemon_child *child, int status)
 	place(log, STDERR_FILENO, status);
 	place(listener, FD_LISTENER, status);
 	place(image, FD_IMAGE, status);
+	if (key >= 0)
+		place(key, FD_KEY, status);
 #ifdef SYS_close_range
 	/* ours close on exec anyway; a pipe inherited from the user's shell should not stay open */
 	(void)syscall(SYS_close_range, (unsigned)FD_FREE, ~0u, 1u << 2 /* CLOSE_RANGE_CLOEXEC */);
@@ -99,6 +105,11 @@ arrange(const struct daemon_child *child, int status)
 _Noreturn void daemon_child_run(const struct daemon_child *child)
 {
 	const char *const argv[] = {
+		DAEMON_PROGRAM,  "--object",     NBD_SECRET, "--blockdev", child->blockdev,
+		"--nbd-server", NBD_SERVER,     "--export", NBD_EXPORT,   NULL,
+	};
+
+	const char *const without_key[] = {
 		DAEMON_PROGRAM, "--blockdev",   child->blockdev, "--nbd-server", NBD_SERVER,
 		"--export",     NBD_EXPORT,     NULL,
 	};
@@ -109,6 +120,6 @@ _Noreturn void daemon_child_run(const struct daemon_child *child)
 	const int status = lift(child->status, child->status);
 
 	arrange(child, status);
-	execvp(DAEMON_PROGRAM, (char *const *)(uintptr_t)argv);
+	execvp(DAEMON_PROGRAM, (char *const *)(uintptr_t)(child->key < 0 ? without_key : argv));
 	give_up(status);
 }

@@ -18,6 +18,7 @@ struct daemon_child {
 	int log;
 	int listener;
 	int image;
+	int key; /* or -1 */
 	int status;
 };
 

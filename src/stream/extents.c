@@ -10,6 +10,7 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/fault.h"
 
@@ -20,6 +21,9 @@
 
 struct map {
 	FILE *file;
+	const char *option; /* for messages */
+	bool gaps;          /* what is left out is zero */
+	bool any;           /* item at all */
 	size_t index;       /* of the item that is being read */
 	size_t item_bytes;  /* of it, so far */
 	struct q2s_hint *hints;
@@ -30,7 +34,7 @@ struct map {
 static enum q2s_err
 wrong_item(const struct map *map, const char *why, struct q2s_diag *diag)
 {
-	return fault(diag, Q2S_E_USAGE, "--extents", "item %zu: %s", map->index, why);
+	return fault(diag, Q2S_E_USAGE, map->option, "item %zu: %s", map->index, why);
 }
 
 /* ---- what an item says --------------------------------------------------------------------- */
@@ -42,7 +46,7 @@ get_number(const struct map *map, const json_t *item, const char *key, uint64_t 
 	const json_t *const value = json_object_get(item, key);
 
 	if (!json_is_integer(value) || json_integer_value(value) < 0)
-		return fault(diag, Q2S_E_USAGE, "--extents",
+		return fault(diag, Q2S_E_USAGE, map->option,
 			     "item %zu: \"%s\" is missing or no number from 0 up", map->index, key);
 	*out = (uint64_t)json_integer_value(value);
 	return Q2S_OK;
@@ -55,19 +59,73 @@ get_flag(const struct map *map, const json_t *item, const char *key, bool *out,
 	const json_t *const value = json_object_get(item, key);
 
 	if (!json_is_boolean(value))
-		return fault(diag, Q2S_E_USAGE, "--extents",
+		return fault(diag, Q2S_E_USAGE, map->option,
 			     "item %zu: \"%s\" is missing, or neither true nor false", map->index,
 			     key);
 	*out = json_is_true(value);
 	return Q2S_OK;
 }
 
+#define NBD_STATE_ZERO 2 /* of base:allocation; 1: a hole, whatever it reads as */
+#define NBD_STATES 4
+
+/* nbdinfo: the map of a dirty bitmap looks much the same. */
+static enum q2s_err
+read_nbdinfo(const struct map *map, const json_t *item, struct q2s_hint *out,
+	     struct q2s_diag *diag)
+{
+	const char *const what = json_string_value(json_object_get(item, "description"));
+	uint64_t type;
+	enum q2s_err err = get_number(map, item, "type", &type, diag);
+
+	if (err != Q2S_OK)
+		return err;
+	if (type >= NBD_STATES ||
+	    (what && (strcmp(what, "dirty") == 0 || strcmp(what, "clean") == 0)))
+		return wrong_item(map, "it is not of base:allocation, the map that nbdinfo --map "
+				       "prints", diag);
+	out->state = type & NBD_STATE_ZERO ? Q2S_ZERO : Q2S_DATA;
+	return Q2S_OK;
+}
+
+/* rbd diff: "true" is a string there. */
+static enum q2s_err
+read_rbd(struct map *map, const json_t *item, struct q2s_hint *out, struct q2s_diag *diag)
+{
+	const json_t *const exists = json_object_get(item, "exists");
+	const char *const word = json_string_value(exists);
+	const bool yes = json_is_true(exists) || (word && strcmp(word, "true") == 0);
+
+	if (!yes && !json_is_false(exists) && !(word && strcmp(word, "false") == 0))
+		return wrong_item(map, "\"exists\" is neither true nor false", diag);
+	map->gaps = true;
+	out->state = yes ? Q2S_DATA : Q2S_ZERO;
+	return Q2S_OK;
+}
+
+static enum q2s_err
+read_other(struct map *map, const json_t *item, struct q2s_hint *out, struct q2s_diag *diag)
+{
+	enum q2s_err err = get_number(map, item, "offset", &out->start.v, diag);
+
+	if (err == Q2S_OK)
+		err = get_number(map, item, "length", &out->len, diag);
+	if (err != Q2S_OK)
+		return err;
+	return json_object_get(item, "exists") ? read_rbd(map, item, out, diag) :
+						 read_nbdinfo(map, item, out, diag);
+}
+
 /* Data that QEMU does not know to be zero has to be read, whether it calls it data or not. */
 static enum q2s_err
-read_item(const struct map *map, const json_t *item, struct q2s_hint *out, struct q2s_diag *diag)
+read_item(struct map *map, const json_t *item, struct q2s_hint *out, struct q2s_diag *diag)
 {
 	bool zero = false, data = false, present = true;
-	enum q2s_err err = get_number(map, item, "start", &out->start.v, diag);
+	enum q2s_err err;
+
+	if (!json_object_get(item, "start") && json_object_get(item, "offset"))
+		return read_other(map, item, out, diag);
+	err = get_number(map, item, "start", &out->start.v, diag);
 
 	if (err == Q2S_OK)
 		err = get_number(map, item, "length", &out->len, diag);
@@ -95,7 +153,7 @@ append(struct map *map, const struct q2s_hint *hint, struct q2s_diag *diag)
 		return Q2S_OK;
 	}
 	if (map->count == HINTS_MAX)
-		return fault(diag, Q2S_E_LIMIT, "--extents",
+		return fault(diag, Q2S_E_LIMIT, map->option,
 			     "item %zu: the state changes more than %zu times", map->index,
 			     HINTS_MAX);
 	if (map->count == map->room) {
@@ -103,12 +161,24 @@ append(struct map *map, const struct q2s_hint *hint, struct q2s_diag *diag)
 		struct q2s_hint *const grown = reallocarray(map->hints, room, sizeof(*grown));
 
 		if (!grown)
-			return fault_nomem(diag, "--extents");
+			return fault_nomem(diag, map->option);
 		map->hints = grown;
 		map->room = room;
 	}
 	map->hints[map->count++] = *hint;
 	return Q2S_OK;
+}
+
+/* What the map leaves out, up to @end, is zero. */
+static enum q2s_err
+skip_to(struct map *map, uint64_t end, struct q2s_diag *diag)
+{
+	const struct q2s_hint gap = { .start = { map->end },
+				      .len = end - map->end,
+				      .state = Q2S_ZERO };
+
+	map->end = end;
+	return append(map, &gap, diag);
 }
 
 static enum q2s_err
@@ -117,10 +187,15 @@ add_item(struct map *map, const json_t *item, struct q2s_diag *diag)
 	struct q2s_hint hint;
 	enum q2s_err err = read_item(map, item, &hint, diag);
 
+	map->any = true;
+	if (err != Q2S_OK)
+		return err;
+	if (map->gaps && hint.start.v > map->end)
+		err = skip_to(map, hint.start.v, diag);
 	if (err != Q2S_OK)
 		return err;
 	if (hint.start.v != map->end)
-		return fault(diag, Q2S_E_USAGE, "--extents",
+		return fault(diag, Q2S_E_USAGE, map->option,
 			     "item %zu: it starts at %" PRIu64 ", where %" PRIu64 " is expected",
 			     map->index, hint.start.v, map->end);
 	if (hint.len == 0) /* of an empty disk QEMU tells this much */
@@ -205,18 +280,19 @@ parse(struct map *map, struct q2s_diag *diag)
 	enum q2s_err err;
 
 	if (next_mark(map) != '[')
-		err = fault(diag, Q2S_E_USAGE, "--extents",
-			    "no array, as qemu-img map --output=json prints it");
+		err = fault(diag, Q2S_E_USAGE, map->option,
+			    "no array, as qemu-img map --output=json, nbdinfo --map --json and "
+			    "rbd diff --format json print it");
 	else
 		err = parse_items(map, diag);
 	if (err == Q2S_OK && next_mark(map) != EOF)
-		err = fault(diag, Q2S_E_USAGE, "--extents", "something follows the array");
+		err = fault(diag, Q2S_E_USAGE, map->option, "something follows the array");
 	if (!ferror(map->file))
 		return err;
 	errno = EIO; /* why it could not be read is more than that JSON ended there */
 	if (diag)
 		*diag = (struct q2s_diag){ 0 };
-	return fault_errno(diag, "--extents", "reading failed");
+	return fault_errno(diag, map->option, "reading failed");
 }
 
 /* ---- on the disk --------------------------------------------------------------------------- */
@@ -227,9 +303,16 @@ fit(struct map *map, uint64_t size, struct q2s_diag *diag)
 {
 	const uint64_t rounded = (size + Q2S_SECTOR - 1) / Q2S_SECTOR * Q2S_SECTOR;
 
+	/* an empty array is that of rbd diff, as the others tell of what is zero too */
+	if ((map->gaps || !map->any) && map->end < size) {
+		const enum q2s_err err = skip_to(map, size, diag);
+
+		if (err != Q2S_OK)
+			return err;
+	}
 	if (map->end != size && map->end != rounded)
-		return fault(diag, Q2S_E_USAGE, "--extents",
-			     "it tells of %" PRIu64 " bytes, but SOURCE has %" PRIu64, map->end,
+		return fault(diag, Q2S_E_USAGE, map->option,
+			     "it tells of %" PRIu64 " bytes, but the disk has %" PRIu64, map->end,
 			     size);
 	while (map->count > 0 && map->hints[map->count - 1].start.v >= size)
 		map->count--;
@@ -239,13 +322,14 @@ fit(struct map *map, uint64_t size, struct q2s_diag *diag)
 }
 
 enum q2s_err
-extents_apply(const char *path, struct q2s_disk **disk, struct q2s_diag *diag)
+extents_apply(const char *path, const char *option, struct q2s_disk **disk,
+	      struct q2s_diag *diag)
 {
-	struct map map = { .file = fopen(path, "re") };
+	struct map map = { .file = fopen(path, "re"), .option = option };
 	enum q2s_err err;
 
 	if (!map.file)
-		return fault_in(diag, fault_errno(diag, "--extents", "cannot be opened"), path);
+		return fault_in(diag, fault_errno(diag, option, "cannot be opened"), path);
 	err = parse(&map, diag);
 	if (err == Q2S_OK)
 		err = fit(&map, q2s_disk_size(*disk), diag);

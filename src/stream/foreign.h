@@ -24,10 +24,13 @@ bool foreign_knows(const char *format);
  */
 struct foreign_image {
 	const char *format;
-	struct q2s_file *file;
+	struct q2s_store *file;
 	const char *path;
 	enum q2s_follow follow;
+	bool force_share;
 	unsigned threads;
+	const uint8_t *key; /* passphrase of a LUKS image, or NULL */
+	size_t key_len;
 };
 
 /**
@@ -35,7 +38,8 @@ struct foreign_image {
  *
  * @daemon  the caller's on success: daemon_free() after the disk is closed
  * Returns Q2S_OK; Q2S_E_POLICY for a reference that is not to be followed; Q2S_E_MISSING without
- * the daemon or libnbd; Q2S_E_UNSUPPORTED with the daemon's reason.
+ * the daemon or libnbd; Q2S_E_KEY without the key that it takes, or with a wrong one;
+ * Q2S_E_UNSUPPORTED with the daemon's reason.
  */
 enum q2s_err foreign_open(const struct foreign_image *image, struct q2s_disk **disk,
 			  struct daemon **daemon, struct q2s_diag *diag);

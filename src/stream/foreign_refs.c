@@ -10,9 +10,9 @@
 
 /* The first sector, with zeros behind the end of the file. */
 static enum q2s_err
-read_header(struct q2s_file *file, uint8_t *header, struct q2s_diag *diag)
+read_header(struct q2s_store *file, uint8_t *header, struct q2s_diag *diag)
 {
-	return q2s_file_read_padded(file, 0, header, HEADER_SIZE, NULL, diag);
+	return q2s_store_read_padded(file, 0, header, HEADER_SIZE, NULL, diag);
 }
 
 static bool
@@ -36,7 +36,7 @@ set_backing(bool backing, struct foreign_refs *out)
 
 /* qcow version 1: the offset of the backing file's name, at 8. */
 enum q2s_err
-foreign_look_qcow(struct q2s_file *file, const char *path, struct foreign_refs *out,
+foreign_look_qcow(struct q2s_store *file, const char *path, struct foreign_refs *out,
 		  struct q2s_diag *diag)
 {
 	uint8_t header[HEADER_SIZE];
@@ -49,7 +49,7 @@ foreign_look_qcow(struct q2s_file *file, const char *path, struct foreign_refs *
 
 /* QED: bit 0 of the features, little-endian at 16. */
 enum q2s_err
-foreign_look_qed(struct q2s_file *file, const char *path, struct foreign_refs *out,
+foreign_look_qed(struct q2s_store *file, const char *path, struct foreign_refs *out,
 		 struct q2s_diag *diag)
 {
 	uint8_t header[HEADER_SIZE];
@@ -65,7 +65,7 @@ foreign_look_qed(struct q2s_file *file, const char *path, struct foreign_refs *o
  * disk without what its parent holds. The type of the disk is a big-endian number at 60.
  */
 enum q2s_err
-foreign_look_vpc(struct q2s_file *file, const char *path, struct foreign_refs *out,
+foreign_look_vpc(struct q2s_store *file, const char *path, struct foreign_refs *out,
 		 struct q2s_diag *diag)
 {
 	static const uint8_t differencing[] = { 0, 0, 0, 4 };

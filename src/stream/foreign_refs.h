@@ -14,10 +14,20 @@ enum foreign_reach {
 	FOREIGN_AWAY,   /* anything else */
 };
 
-/** @what: what is named, such as "backing file"; set unless @reach is FOREIGN_ALONE. */
+#define FOREIGN_NAME 160
+
+/**
+ * @what   what is named, such as "backing file"; set unless @reach is FOREIGN_ALONE
+ * @name   a name that is there and is not one of a plain file beside the image; else empty
+ * @why    what is the matter with it
+ * @lost   no policy helps: there is no such file, or it is not what the image says
+ */
 struct foreign_refs {
 	enum foreign_reach reach;
 	const char *what;
+	char name[FOREIGN_NAME];
+	const char *why;
+	bool lost;
 };
 
 /**
@@ -26,7 +36,7 @@ struct foreign_refs {
  * @path  its real path, in whose folder the names are looked up; NULL when it has none
  * Returns Q2S_OK, Q2S_E_UNSUPPORTED for what QEMU would read wrongly, or what reading reports.
  */
-typedef enum q2s_err foreign_look(struct q2s_file *file, const char *path,
+typedef enum q2s_err foreign_look(struct q2s_store *file, const char *path,
 				  struct foreign_refs *out, struct q2s_diag *diag);
 
 foreign_look foreign_look_qcow;

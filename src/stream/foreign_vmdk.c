@@ -4,8 +4,10 @@
  * descriptor is text that names the files with the data, its extents.
  */
 #include <ctype.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -113,20 +115,42 @@ take_name(struct line *line, struct line *name)
 	return true;
 }
 
+/* Note what keeps an extent from being a plain file beside the image. */
+static bool
+refuse(struct foreign_refs *refs, const struct line *name, const char *why, bool lost)
+{
+	const size_t len = (size_t)(name->end - name->at);
+
+	(void)snprintf(refs->name, sizeof(refs->name), "%.*s", (int)(len < 128 ? len : 128),
+		       name->at);
+	refs->why = why;
+	refs->lost = lost;
+	return false;
+}
+
 /* Is the extent a regular file of this folder that leads to no other? */
 static bool
-extent_is_beside(int folder, const struct line *name, bool sparse)
+extent_is_beside(int folder, const struct line *name, bool sparse, struct foreign_refs *refs)
 {
 	uint8_t header[HEADER_SIZE] = { 0 };
 	char *const text = strndup(name->at, (size_t)(name->end - name->at));
 	const int fd = text ? openat(folder, text, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC) :
 			      -1;
+	const bool missing = fd < 0 && errno == ENOENT;
 	struct stat st;
 	bool good = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
 
-	if (good && sparse)
+	if (!good)
+		(void)refuse(refs, name, missing ? "is missing beside the image"
+						 : "is not a regular file that can be read",
+			     missing);
+	if (good && sparse) {
 		good = pread(fd, header, sizeof(header), 0) == (ssize_t)sizeof(header) &&
 		       is_sparse(header);
+		if (!good)
+			(void)refuse(refs, name, "is not the sparse extent that the image says",
+				     false);
+	}
 	if (fd >= 0)
 		close(fd);
 	free(text);
@@ -135,7 +159,7 @@ extent_is_beside(int folder, const struct line *name, bool sparse)
 
 /* RW SECTORS TYPE "NAME" [OFFSET], and nothing else, behind its first word. */
 static bool
-rest_is_beside(struct line line, int folder)
+rest_is_beside(struct line line, int folder, struct foreign_refs *refs)
 {
 	const struct line sectors = take_word(&line);
 	const struct line type = take_word(&line);
@@ -149,7 +173,9 @@ rest_is_beside(struct line line, int folder)
 	skip_space(&line);
 	if (line.at < line.end || (offset.at < offset.end && !is_number(&offset)))
 		return false;
-	return is_plain_name(&name) && extent_is_beside(folder, &name, sparse);
+	if (!is_plain_name(&name))
+		return refuse(refs, &name, "is no plain name of a file beside the image", false);
+	return extent_is_beside(folder, &name, sparse, refs);
 }
 
 /*
@@ -157,7 +183,7 @@ rest_is_beside(struct line line, int folder)
  * so each such line is judged, and all else is left to QEMU.
  */
 static enum foreign_reach
-reach_of_text(const char *text, size_t len, int folder)
+reach_of_text(const char *text, size_t len, int folder, struct foreign_refs *refs)
 {
 	const char *const end = text + len;
 	enum foreign_reach reach = FOREIGN_ALONE;
@@ -170,7 +196,7 @@ reach_of_text(const char *text, size_t len, int folder)
 		const struct line word = take_word(&line);
 
 		if (is_word(&word, "RW")) {
-			if (folder < 0 || !rest_is_beside(line, folder))
+			if (folder < 0 || !rest_is_beside(line, folder, refs))
 				return FOREIGN_AWAY;
 			reach = FOREIGN_BESIDE;
 		}
@@ -196,10 +222,10 @@ open_folder_of(const char *path)
 /* ---- the two kinds of files ---------------------------------------------------------------- */
 
 static enum q2s_err
-look_at_text(struct q2s_file *file, const char *path, struct foreign_refs *out,
+look_at_text(struct q2s_store *file, const char *path, struct foreign_refs *out,
 	     struct q2s_diag *diag)
 {
-	const uint64_t whole = q2s_file_size(file);
+	const uint64_t whole = q2s_store_size(file);
 	const size_t size = whole < TEXT_MAX ? (size_t)whole : TEXT_MAX - 1;
 	char *const text = malloc(size + 1);
 	enum q2s_err err;
@@ -207,10 +233,10 @@ look_at_text(struct q2s_file *file, const char *path, struct foreign_refs *out,
 
 	if (!text)
 		return fault_nomem(diag, "VMDK descriptor");
-	err = q2s_file_read_padded(file, 0, text, size, NULL, diag);
+	err = q2s_store_read_padded(file, 0, text, size, NULL, diag);
 	folder = open_folder_of(path);
 	if (err == Q2S_OK)
-		out->reach = reach_of_text(text, size, folder);
+		out->reach = reach_of_text(text, size, folder, out);
 	if (folder >= 0)
 		close(folder);
 	free(text);
@@ -219,7 +245,7 @@ look_at_text(struct q2s_file *file, const char *path, struct foreign_refs *out,
 
 /* A sparse file names extents too, but only itself counts; its parent's name is what matters. */
 static enum q2s_err
-look_at_embedded(struct q2s_file *file, const uint8_t *header, struct foreign_refs *out,
+look_at_embedded(struct q2s_store *file, const uint8_t *header, struct foreign_refs *out,
 		 struct q2s_diag *diag)
 {
 	const uint64_t sector = get_le64(header + 28); /* times 512 modulo 2^64, as in QEMU */
@@ -229,20 +255,20 @@ look_at_embedded(struct q2s_file *file, const uint8_t *header, struct foreign_re
 	out->reach = FOREIGN_ALONE;
 	if (memcmp(header, "KDMV", 4) != 0 || sector == 0)
 		return Q2S_OK;
-	err = q2s_file_read_padded(file, sector * SECTOR, text, sizeof(text), NULL, diag);
+	err = q2s_store_read_padded(file, sector * SECTOR, text, sizeof(text), NULL, diag);
 	if (err == Q2S_OK && memmem(text, sizeof(text), "parentFileNameHint", 18))
-		*out = (struct foreign_refs){ FOREIGN_AWAY, "parent" };
+		*out = (struct foreign_refs){ .reach = FOREIGN_AWAY, .what = "parent" };
 	return err;
 }
 
 enum q2s_err
-foreign_look_vmdk(struct q2s_file *file, const char *path, struct foreign_refs *out,
+foreign_look_vmdk(struct q2s_store *file, const char *path, struct foreign_refs *out,
 		  struct q2s_diag *diag)
 {
 	uint8_t header[HEADER_SIZE];
-	const enum q2s_err err = q2s_file_read_padded(file, 0, header, sizeof(header), NULL, diag);
+	const enum q2s_err err = q2s_store_read_padded(file, 0, header, sizeof(header), NULL, diag);
 
-	*out = (struct foreign_refs){ FOREIGN_AWAY, "extents" };
+	*out = (struct foreign_refs){ .reach = FOREIGN_AWAY, .what = "extents" };
 	if (err != Q2S_OK)
 		return err;
 	if (is_sparse(header))

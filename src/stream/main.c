@@ -1,11 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* q2s-stream: a disk in, a complete image out, in one sequence of bytes. */
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/guard.h"
 #include "common/progress.h"
+#include "common/remote.h"
 #include "common/tool.h"
 #include "stream/arrival.h"
+#include "stream/bitmaps.h"
 #include "stream/compare.h"
 #include "stream/extents.h"
 #include "stream/options.h"
+#include "stream/salvage.h"
 #include "stream/source.h"
 #include "stream/target.h"
 
@@ -18,8 +26,6 @@ output_is_harmful(const struct stream_options *options)
 	if (output_is_terminal(options->dest))
 		(void)tool_error("refusing to write an image to a terminal; "
 				 "redirect it or name a DEST");
-	else if (source_is_output(options, options->dest))
-		(void)tool_error("SOURCE and the output are the same file");
 	else
 		return false;
 	return true;
@@ -42,12 +48,64 @@ write_planned(const struct stream_options *options, struct source *source, struc
 	enum q2s_err err = Q2S_OK;
 
 	if (options->extents)
-		err = extents_apply(options->extents, &source->disk, diag);
+		err = extents_apply(options->extents, "--extents", &source->disk, diag);
 	if (err == Q2S_OK)
 		err = target_plan(options, source->disk, target, diag);
+	source_warn_keys(options, source->disk, target->base.disk);
 	if (err == Q2S_OK && !options->measure)
 		err = target_write(target, diag);
+	source_warn_cut(source);
+	source_warn_cut(&target->base.source);
 	return err;
+}
+
+/* What is read beside SOURCE and BASE. */
+static enum q2s_err
+guard_inputs(const struct stream_options *options, struct q2s_diag *diag)
+{
+	enum q2s_err err = guard_read_path(options->extents, diag);
+
+	if (err == Q2S_OK)
+		err = guard_read_path(options->base_extents, diag);
+	if (err == Q2S_OK)
+		err = guard_read_path(options->plan, diag);
+	for (size_t i = 0; err == Q2S_OK && i < options->keys.count; i++)
+		err = guard_read_path(options->keys.items[i].path, diag);
+	if (err == Q2S_OK)
+		err = guard_read_path(options->encrypt_key_file, diag);
+	return err;
+}
+
+/* Does the output have space that can be allocated? What is not there yet will be a file. */
+static bool
+has_space(const char *dest)
+{
+	struct stat st;
+	const int flags = dest ? 0 : fcntl(STDOUT_FILENO, F_GETFL);
+
+	if ((dest ? stat(dest, &st) : fstat(STDOUT_FILENO, &st)) != 0)
+		return dest != NULL;
+	return (S_ISREG(st.st_mode) || S_ISBLK(st.st_mode)) && !(flags & O_APPEND);
+}
+
+/* Can DEST be written at all? Before anything takes long. */
+static bool
+dest_is_refused(const struct stream_options *options)
+{
+	struct q2s_diag diag = { 0 };
+
+	if (!options->measure && image_options_sink_flags(&options->image) &&
+	    !has_space(options->dest)) {
+		(void)tool_usage_error("preallocation=falloc and full allocate the space of a file or a "
+				       "block device, and %s is neither",
+				       options->dest ? options->dest : "standard output");
+		return true;
+	}
+	if (options->measure || !options->dest ||
+	    output_check(options->dest, Q2S_SINK_REPLACE | options->outlet.flags, &diag) == Q2S_OK)
+		return false;
+	(void)tool_fail(options->dest, &diag);
+	return true;
 }
 
 static int
@@ -59,7 +117,16 @@ stream(const struct stream_options *options)
 	enum q2s_err err = progress_start(options->progress, &diag);
 
 	if (err == Q2S_OK)
+		err = guard_inputs(options, &diag);
+	if (err == Q2S_OK)
 		err = source_open(options, &source, &diag);
+	/* Now, and not only when all is known of it. */
+	if (err == Q2S_OK)
+		err = guard_output(options->measure ? NULL : options->dest, OUTLET_NAME, &diag);
+	if (err == Q2S_OK)
+		err = salvage_check_map(options, &diag);
+	if (err == Q2S_OK && source.image)
+		bitmaps_warn(options, source.image);
 	if (err == Q2S_OK && source.arrives)
 		err = arrival_write(options, &source.input.stream, &target.digest, &diag);
 	else if (err == Q2S_OK)
@@ -74,20 +141,25 @@ stream(const struct stream_options *options)
 	else
 		status = outlet_print_digest(&options->outlet, &target.digest,
 					     options->progress == PROGRESS_JSON);
+	if (status == 0 && err == Q2S_OK && source.salvage)
+		status = salvage_tell(options, source.salvage);
 	target_free(&target);
 	source_close(&source);
 	return status;
 }
 
-/* Once for all that is opened: the key file may be a pipe. */
+/* Once for all that is opened: a key file may be a pipe. */
 static bool
-load_key(struct stream_options *options)
+load_keys(struct stream_options *options)
 {
 	struct q2s_diag diag = { 0 };
+	enum q2s_err err = key_files_read(&options->keys, &diag);
 
-	if (!options->key_file || key_file_read(options->key_file, &options->key, &diag) == Q2S_OK)
+	if (err == Q2S_OK && options->encrypt_key_file)
+		err = key_file_read(options->encrypt_key_file, &options->encrypt_key, &diag);
+	if (err == Q2S_OK)
 		return true;
-	(void)tool_fail(options->key_file, &diag);
+	(void)tool_fail(NULL, &diag);
 	return false;
 }
 
@@ -100,9 +172,12 @@ main(int argc, char **argv)
 	tool_begin("q2s-stream");
 	switch (stream_options_parse(&options, argc, argv)) {
 	case STREAM_RUN:
-		if (!options.compare && output_is_harmful(&options))
+		tool_options(TOOL_HAS_FOLLOW | TOOL_HAS_FORCE_SHARE |
+			     (key_files_any(&options.keys)->path ? 0 : TOOL_HAS_KEY_FILE));
+		if (!options.compare &&
+		    (output_is_harmful(&options) || dest_is_refused(&options)))
 			break;
-		if (load_key(&options))
+		if (load_keys(&options))
 			status = options.compare ? compare(&options) : stream(&options);
 		break;
 	case STREAM_DONE:
@@ -112,5 +187,7 @@ main(int argc, char **argv)
 		break;
 	}
 	stream_options_free(&options);
+	remote_reset();
+	guard_reset();
 	return status;
 }

@@ -7,44 +7,72 @@
 #include <string.h>
 
 #include "common/escape.h"
+#include "common/remote.h"
 #include "common/tool.h"
+#include "common/words.h"
 #include "stream/base.h"
+#include "stream/new_bitmaps.h"
+#include "stream/changed.h"
+#include "stream/layers.h"
+#include "stream/mark.h"
 #include "stream/options_check.h"
 #include "stream/options_values.h"
+#include "stream/salvage.h"
 #include "stream/usage.h"
 
 enum {
 	OPT_BACKING_NAME = 256,
+	OPT_BITMAP,
+	OPT_BITMAP_GRANULARITY,
+	OPT_BITMAPS,
+	OPT_CHANGED,
+	OPT_CLUSTER_SIZE,
+	OPT_BASE_EXTENTS,
+	OPT_BASE_MISSING,
+	OPT_CACERT,
 	OPT_COMPARE,
 	OPT_DEDUP,
 	OPT_DIGEST,
+	OPT_ENCRYPT_KEY_FILE,
 	OPT_EXTENTS,
 	OPT_FOLLOW,
+	OPT_HEADER_FILE,
 	OPT_HELP,
 	OPT_KEY_FILE,
+	OPT_LAYERS,
+	OPT_IMAGE_OPTS,
+	OPT_IN_PLACE,
 	OPT_LIMIT_RATE,
+	OPT_MARK,
+	OPT_MARK_PARENT,
 	OPT_MEASURE,
+	OPT_OBJECT,
 	OPT_OUTPUT,
 	OPT_PART,
 	OPT_PLAN,
 	OPT_PROGRESS,
 	OPT_RANGE,
 	OPT_RESUME,
+	OPT_SALVAGE,
 	OPT_SAVE_PLAN,
 	OPT_SIZE,
 	OPT_SIZE_FD,
 	OPT_SPOOL,
+	OPT_TARGET_IS_ZERO,
 	OPT_TRUST_HOLES,
+	OPT_VERIFY,
 	OPT_VERSION,
 };
 
-static const char short_options[] = ":f:F:O:o:b:c:r:dRs:j:pz::";
+/* The last line: letters of qemu-img convert, which people have in their scripts. */
+static const char short_options[] = ":f:F:O:o:b:c:r:dRs:j:pUz::"
+				    "B:l:m:nqS:t:T:WC";
 
 static const struct option long_options[] = {
 	{ "format", required_argument, NULL, 'f' },
 	{ "output-format", required_argument, NULL, 'O' },
 	{ "options", required_argument, NULL, 'o' },
-	{ "cluster-size", required_argument, NULL, 'c' },
+	{ "cluster-size", required_argument, NULL, OPT_CLUSTER_SIZE },
 	{ "refcount-bits", required_argument, NULL, 'r' },
 	{ "data-file", no_argument, NULL, 'd' },
 	{ "data-file-raw", no_argument, NULL, 'R' },
@@ -54,25 +82,45 @@ static const struct option long_options[] = {
 	{ "range", required_argument, NULL, OPT_RANGE },
 	{ "resume", required_argument, NULL, OPT_RESUME },
 	{ "part", required_argument, NULL, OPT_PART },
+	{ "salvage", optional_argument, NULL, OPT_SALVAGE },
 	{ "save-plan", required_argument, NULL, OPT_SAVE_PLAN },
 	{ "plan", required_argument, NULL, OPT_PLAN },
 	{ "diff", required_argument, NULL, 'b' },
 	{ "backing-format", required_argument, NULL, 'F' },
 	{ "backing-name", required_argument, NULL, OPT_BACKING_NAME },
+	{ "bitmap", required_argument, NULL, OPT_BITMAP },
+	{ "bitmap-granularity", required_argument, NULL, OPT_BITMAP_GRANULARITY },
+	{ "bitmaps", required_argument, NULL, OPT_BITMAPS },
+	{ "changed", required_argument, NULL, OPT_CHANGED },
+	{ "mark", optional_argument, NULL, OPT_MARK },
+	{ "mark-parent", required_argument, NULL, OPT_MARK_PARENT },
+	{ "base-missing", required_argument, NULL, OPT_BASE_MISSING },
+	{ "in-place", no_argument, NULL, OPT_IN_PLACE },
+	{ "encrypt-key-file", required_argument, NULL, OPT_ENCRYPT_KEY_FILE },
 	{ "extents", required_argument, NULL, OPT_EXTENTS },
+	{ "base-extents", required_argument, NULL, OPT_BASE_EXTENTS },
 	{ "digest", required_argument, NULL, OPT_DIGEST },
+	{ "layers", required_argument, NULL, OPT_LAYERS },
+	{ "cacert", required_argument, NULL, OPT_CACERT },
+	{ "header-file", required_argument, NULL, OPT_HEADER_FILE },
+	{ "verify", required_argument, NULL, OPT_VERIFY },
 	{ "limit-rate", required_argument, NULL, OPT_LIMIT_RATE },
 	{ "size-fd", required_argument, NULL, OPT_SIZE_FD },
 	{ "snapshot", required_argument, NULL, 's' },
 	{ "key-file", required_argument, NULL, OPT_KEY_FILE },
 	{ "size", required_argument, NULL, OPT_SIZE },
 	{ "follow", required_argument, NULL, OPT_FOLLOW },
+	{ "force-share", no_argument, NULL, 'U' },
 	{ "measure", no_argument, NULL, OPT_MEASURE },
 	{ "output", required_argument, NULL, OPT_OUTPUT },
 	{ "compare", no_argument, NULL, OPT_COMPARE },
 	{ "trust-holes", no_argument, NULL, OPT_TRUST_HOLES },
 	{ "threads", required_argument, NULL, 'j' },
 	{ "progress", optional_argument, NULL, OPT_PROGRESS },
+	{ "quiet", no_argument, NULL, 'q' },
+	{ "object", required_argument, NULL, OPT_OBJECT },
+	{ "image-opts", no_argument, NULL, OPT_IMAGE_OPTS },
+	{ "target-is-zero", no_argument, NULL, OPT_TARGET_IS_ZERO },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ 0 },
@@ -83,16 +131,17 @@ struct parse {
 	struct keyval_list image;
 	bool follow_given;
 	bool help, version;
-	bool image_given; /* -c or -r */
+	const char *behind_compress; /* the word behind a -z without a value, or NULL */
 	const char *compress_type; /* the word in --compress=TYPE */
 };
 
+/* What is short for an -o. */
 static bool
-set_image(struct stream_options *options, const char *key, const char *value)
+add_image(struct parse *parse, const char *key, const char *value)
 {
 	struct q2s_diag diag = { 0 };
 
-	if (image_options_set(&options->image, IMAGE_OPTIONS_STREAM, key, value, &diag) == Q2S_OK)
+	if (keyval_add_pair(&parse->image, key, value, &diag) == Q2S_OK)
 		return true;
 	(void)tool_usage_fail(&diag);
 	return false;
@@ -107,6 +156,7 @@ parse_one(struct stream_options *options, struct parse *parse, int got)
 	case 'f':
 		options->format = optarg;
 		return true;
+	case 'B':
 	case 'b':
 		options->base = optarg;
 		return true;
@@ -116,13 +166,47 @@ parse_one(struct stream_options *options, struct parse *parse, int got)
 	case OPT_BACKING_NAME:
 		options->backing_name = optarg;
 		return true;
+	case OPT_BITMAP:
+		if (bitmap_options_add(&options->new_bitmaps, optarg, &diag) == Q2S_OK)
+			return true;
+		(void)tool_usage_fail(&diag);
+		return false;
+	case OPT_BITMAP_GRANULARITY:
+		return value_bitmap_granularity(options, optarg);
+	case OPT_BITMAPS:
+		options->bitmaps = optarg;
+		return true;
+	case OPT_CHANGED:
+		options->changed = optarg;
+		return true;
+	case OPT_BASE_MISSING:
+		return value_base_missing(options, optarg);
+	case OPT_BASE_EXTENTS:
+		options->base_extents = optarg;
+		return true;
 	case OPT_EXTENTS:
 		options->extents = optarg;
 		return true;
+	case OPT_ENCRYPT_KEY_FILE:
+		options->encrypt_key_file = optarg;
+		return true;
 	case OPT_DIGEST:
 		return outlet_parse_digest(&options->outlet, optarg);
+	case OPT_HEADER_FILE:
+		return remote_take_headers(optarg);
+	case OPT_CACERT:
+		return remote_take_cacert(optarg);
+	case OPT_VERIFY:
+		return verify_parse(&options->verify, optarg);
+	case OPT_LAYERS:
+		options->layers = optarg;
+		return true;
 	case OPT_LIMIT_RATE:
 		return outlet_parse_limit_rate(&options->outlet, optarg);
+	case OPT_MARK:
+		return mark_parse_id(options, optarg);
+	case OPT_MARK_PARENT:
+		return mark_parse_parent(options, optarg);
 	case OPT_SIZE_FD:
 		return outlet_parse_size_fd(&options->outlet, optarg);
 	case 'O':
@@ -133,24 +217,28 @@ parse_one(struct stream_options *options, struct parse *parse, int got)
 		(void)tool_usage_fail(&diag);
 		return false;
 	case 'c':
-		parse->image_given = true;
-		return set_image(options, "cluster_size", optarg);
+	case OPT_CLUSTER_SIZE:
+		return add_image(parse, "cluster_size", optarg);
 	case 'r':
-		parse->image_given = true;
-		return set_image(options, "refcount_bits", optarg);
+		return add_image(parse, "refcount_bits", optarg);
 	case 'R':
 		options->data_file = true;
-		return set_image(options, "data_file_raw", "on");
+		return add_image(parse, "data_file_raw", "on");
 	case 'd':
 		options->data_file = true;
 		return true;
 	case 's':
 		options->snapshot = optarg;
 		return true;
+	case 'U':
+		return options->force_share = true;
 	case OPT_KEY_FILE:
-		options->key_file = optarg;
-		return true;
+		if (key_files_add(&options->keys, optarg, &diag) == Q2S_OK)
+			return true;
+		(void)tool_usage_fail(&diag);
+		return false;
 	case 'j':
+	case 'm':
 		return value_threads(options, optarg);
 	case 'z':
 		return value_compress(options, &parse->compress_type, optarg);
@@ -164,6 +252,9 @@ parse_one(struct stream_options *options, struct parse *parse, int got)
 		return range_parse_resume(&options->range, optarg);
 	case OPT_PART:
 		return range_parse_part(&options->range, optarg);
+	case OPT_SALVAGE:
+		options->salvage_map = optarg;
+		return options->salvage = true;
 	case OPT_SAVE_PLAN:
 		options->save_plan = optarg;
 		return true;
@@ -186,38 +277,70 @@ parse_one(struct stream_options *options, struct parse *parse, int got)
 	case 'p':
 	case OPT_PROGRESS:
 		return value_progress(options, got == 'p' ? NULL : optarg);
+	case OPT_OBJECT:
+	case OPT_IMAGE_OPTS:
+		(void)tool_usage_error("--object and --image-opts are QEMU's: here --key-file names "
+				       "the file with a passphrase, and -f the format");
+		return false;
+	case OPT_IN_PLACE:
+		options->outlet.flags |= OUTPUT_IN_PLACE;
+		return true;
+	case OPT_TARGET_IS_ZERO:
+		return true; /* what DEST held is not looked at, and zeros cost nothing */
 	case OPT_HELP:
 		return parse->help = true;
 	case OPT_VERSION:
 		return parse->version = true;
 	default:
-		return false;
+		return value_of_convert(options, got, optarg);
 	}
+}
+
+/* A verb of qemu-img, where there are none. */
+static bool
+check_verb(int count, char **names)
+{
+	const char *const meant = count > 0 ? words_qemu_verb(names[0]) : NULL;
+
+	if (!meant || !words_no_file(names[0]))
+		return true;
+	(void)tool_usage_error("'%s' is a verb of qemu-img, and there are none here: %s", names[0],
+			       meant);
+	return false;
 }
 
 static bool
 parse_names(struct stream_options *options, int count, char **names)
 {
-	if (count < 1) {
+	const int sources = options->layers ? 0 : 1; /* --layers stands in its place */
+
+	if (count == 0 && sources == 1 && options->measure && options->has_size) {
+		options->empty = true;
+		options->source = "an empty disk";
+		return true;
+	}
+	if (count < sources) {
 		(void)tool_usage_error("SOURCE is missing");
 		return false;
 	}
-	if (count > 2) {
-		char *const shown = escape_text(names[2]);
+	if (count > sources + 1) {
+		char *const shown = escape_text(names[sources + 1]);
 
 		(void)tool_usage_error("'%s' is one name too many", shown ? shown : "?");
 		free(shown);
 		return false;
 	}
-	options->source = names[0];
-	if (options->compare && count != 2) {
+	options->source = options->layers ? options->layers : names[0];
+	names += sources;
+	count -= sources;
+	if (options->compare && count != 1) {
 		(void)tool_usage_error("--compare: B is missing");
 		return false;
 	}
 	if (options->compare)
-		options->other = names[1];
-	else if (count == 2 && strcmp(names[1], "-") != 0)
-		options->dest = names[1];
+		options->other = names[0];
+	else if (count == 1 && strcmp(names[0], "-") != 0 && strcmp(names[0], "/dev/stdout") != 0)
+		options->dest = names[0];
 	return true;
 }
 
@@ -244,39 +367,93 @@ settle_compression(struct stream_options *options, const struct parse *parse)
 	return false;
 }
 
+/* The -o options, of which a raw image takes few. */
+static bool
+apply_image(struct stream_options *options, const struct keyval_list *list)
+{
+	const enum image_options_tool tool =
+		options->raw_output ? IMAGE_OPTIONS_RAW : IMAGE_OPTIONS_STREAM;
+	struct q2s_diag diag = { 0 };
+
+	for (size_t i = 0; options->raw_output && i < list->count; i++)
+		if (!image_options_takes(tool, list->items[i].key) &&
+		    image_options_takes(IMAGE_OPTIONS_STREAM, list->items[i].key)) {
+			(void)tool_usage_error("-O raw takes no options of a qcow2 image, such as %s",
+					       list->items[i].key);
+			return false;
+		}
+	if (image_options_apply(&options->image, tool, list, &diag) == Q2S_OK)
+		return true;
+	(void)tool_usage_fail(&diag);
+	return false;
+}
+
+/* Somebody who says what a local file is knows what he has; what lies on a server may be anybody's. */
+static enum q2s_follow
+follow_by_default(const char *name, const char *format)
+{
+	return format && !(name && remote_is(name)) ? Q2S_FOLLOW_BESIDE : Q2S_FOLLOW_NONE;
+}
+
+static bool
+settle_follow(struct stream_options *options, const struct parse *parse)
+{
+	const char *const other = options->compare ? options->other : options->base;
+
+	if (!parse->follow_given)
+		options->follow = follow_by_default(options->source, options->format);
+	options->other_follow = options->follow;
+	if (!parse->follow_given)
+		options->other_follow = follow_by_default(other, options->other_format);
+	return true;
+}
+
 static enum stream_todo
 finish(struct stream_options *options, struct parse *parse, int argc, char **argv)
 {
-	struct q2s_diag diag = { 0 };
 
 	if (parse->help)
 		return usage_print() == 0 ? STREAM_DONE : STREAM_WRONG;
 	if (parse->version)
 		return tool_version() == 0 ? STREAM_DONE : STREAM_WRONG;
 	if (parse->image.help) {
-		image_options_help(stdout, IMAGE_OPTIONS_STREAM);
+		image_options_help(stdout, options->raw_output ? IMAGE_OPTIONS_RAW :
+								IMAGE_OPTIONS_STREAM);
 		return tool_finish(0) == 0 ? STREAM_DONE : STREAM_WRONG;
 	}
-	if (image_options_apply(&options->image, IMAGE_OPTIONS_STREAM, &parse->image, &diag) !=
-	    Q2S_OK) {
-		(void)tool_usage_fail(&diag);
+	if (!apply_image(options, &parse->image))
 		return STREAM_WRONG;
-	}
+	if (options->store_all && options->image.preallocation == IMAGE_PREALLOCATION_OFF)
+		options->image.preallocation = IMAGE_PREALLOCATION_FULL;
 	if (!settle_compression(options, parse))
 		return STREAM_WRONG;
-	if (!parse->follow_given)
-		options->follow = options->format ? Q2S_FOLLOW_BESIDE : Q2S_FOLLOW_NONE;
-	options->other_follow = options->follow;
-	if (!parse->follow_given)
-		options->other_follow = options->other_format ? Q2S_FOLLOW_BESIDE :
-								Q2S_FOLLOW_NONE;
-	if (!parse_names(options, argc - optind, argv + optind) ||
-	    !stream_options_check(options, parse->image.count > 0 || parse->image_given) ||
+	if (!value_check_compress(parse->behind_compress, argc - optind, argv + optind) ||
+	    !check_verb(argc - optind, argv + optind) ||
+	    !parse_names(options, argc - optind, argv + optind) ||
+	    !settle_follow(options, parse) || !stream_options_check(options, parse->image.count > 0) ||
+	    !salvage_check(options) || !layers_check(options) || !changed_check(options) ||
+	    !bitmaps_check(options) || !mark_check(options) ||
 	    !base_check(options) ||
 	    !outlet_check(&options->outlet, !options->measure && !options->compare,
 			  !options->dest))
 		return STREAM_WRONG;
+	options->outlet.flags |= image_options_sink_flags(&options->image);
 	return STREAM_RUN;
+}
+
+/*
+ * In qemu-img convert -c compresses, and takes no value. Here it takes a number; a word behind it that
+ * is none, or nothing at all, tells the one from the other. The word is then given back.
+ */
+static bool
+is_compress_of_convert(int got, char **argv)
+{
+	if (got == ':')
+		return optopt == 'c';
+	if (got != 'c' || optarg != argv[optind - 1] || (optarg[0] >= '0' && optarg[0] <= '9'))
+		return false;
+	optind--;
+	return true;
 }
 
 enum stream_todo
@@ -289,10 +466,16 @@ stream_options_parse(struct stream_options *options, int argc, char **argv)
 	*options = (struct stream_options){ 0 };
 	image_options_init(&options->image);
 	while ((got = getopt_long(argc, argv, short_options, long_options, NULL)) != -1) {
+		if (is_compress_of_convert(got, argv)) {
+			options->compress = true;
+			continue;
+		}
 		if (got == 'z' && !optarg && optind < argc && value_is_compress(argv[optind]))
 			optarg = argv[optind++]; /* a space between them, as with other options */
+		if (got == 'z' && !optarg && optind < argc)
+			parse.behind_compress = argv[optind];
 		if (got == '?' || got == ':') {
-			(void)tool_option_error(argv, got);
+			(void)tool_option_error(argv, got, long_options);
 			break;
 		}
 		if (!parse_one(options, &parse, got))
@@ -308,6 +491,8 @@ void
 stream_options_free(struct stream_options *options)
 {
 	image_options_free(&options->image);
-	key_file_free(&options->key);
+	bitmap_options_free(&options->new_bitmaps);
+	key_files_free(&options->keys);
+	key_file_free(&options->encrypt_key);
 }
 

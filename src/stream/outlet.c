@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "common/fault.h"
+#include "common/guard.h"
 #include "common/progress.h"
 #include "common/size.h"
 #include "common/tool.h"
@@ -114,18 +115,30 @@ tell_length(int fd, uint64_t length, struct q2s_diag *diag)
 /* ---- the sink ------------------------------------------------------------------------------ */
 
 static enum q2s_err
-open_plain(const char *dest, uint64_t length, struct output *out, struct q2s_diag *diag)
+open_plain(const char *dest, unsigned flags, uint64_t length, struct output *out, struct q2s_diag *diag)
 {
-	if (!dest)
-		return q2s_sink_from_fd(STDOUT_FILENO, "standard output", &out->sink, diag);
-	return output_open(out, dest, Q2S_SINK_REPLACE, length, diag);
+	if (!dest) {
+		const enum q2s_err err = output_check_fd(STDOUT_FILENO, "standard output", diag);
+
+		if (err != Q2S_OK)
+			return err;
+		return q2s_sink_from_fd(STDOUT_FILENO, "standard output",
+					flags & (Q2S_SINK_ALLOCATE | Q2S_SINK_FULL), &out->sink,
+					diag);
+	}
+	return output_open(out, dest, Q2S_SINK_REPLACE | flags, length, diag);
 }
 
 enum q2s_err
 outlet_open(const struct outlet_options *options, const char *dest, uint64_t length,
 	    struct q2s_digest *digest, struct output *out, struct q2s_diag *diag)
 {
-	enum q2s_err err = open_plain(dest, length, out, diag);
+	enum q2s_err err = guard_output(dest, OUTLET_NAME, diag);
+
+	if (err == Q2S_OK && options->has_size_fd)
+		err = guard_output_fd(options->size_fd, "its descriptor", "--size-fd", diag);
+	if (err == Q2S_OK)
+		err = open_plain(dest, options->flags, length, out, diag);
 
 	if (err == Q2S_OK && options->limit_rate)
 		err = q2s_sink_limit(out->sink, options->limit_rate, progress_observer(), length,

@@ -12,18 +12,23 @@
 
 #include "common/output.h"
 
+/** What messages call what is written. */
+#define OUTLET_NAME "output"
+
 /**
  * --digest, --limit-rate and --size-fd. Zero: none of them.
  *
  * @digest      algorithm, or NULL
  * @limit_rate  bytes a second, or 0
  * @size_fd     descriptor, if @has_size_fd
+ * @flags       of output_open(), for DEST; those about space count for standard output too
  */
 struct outlet_options {
 	const char *digest;
 	uint64_t limit_rate;
 	bool has_size_fd;
 	int size_fd;
+	unsigned flags;
 };
 
 /** Parse an argument. False with a message. */

@@ -4,60 +4,37 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "common/fault.h"
 #include "common/json.h"
 #include "common/tool.h"
 #include "stream/kept_plan.h"
+#include "stream/mark.h"
+#include "stream/other_output.h"
 
-/* Compressed data that waits in memory; what is more goes to a file. */
-#define SPOOL_BUDGET (8u << 20)
-
-/* A raw data file promises that every cluster is where a raw disk has it, so nothing is looked at. */
-static enum q2s_err
-allocate_all(const struct q2s_geom *geom, struct q2s_alloc **out, struct q2s_diag *diag)
-{
-	const struct q2s_slot slot = { .host = true, .alloc = geom->sub_mask };
-	enum q2s_err err = q2s_alloc_new(geom, out, diag);
-
-	if (err != Q2S_OK)
-		return err;
-	err = q2s_alloc_add(*out, &slot, geom->clusters, diag);
-	if (err != Q2S_OK)
-		q2s_alloc_free(*out);
-	return err;
-}
-
-/* Will the data be read as a whole after the scan, and not only a part of it or nothing? */
+/*
+ * Without a base the map alone decides. What a server would have to be asked for twice is not looked
+ * at for zeros: it says itself what is zero.
+ */
 static bool
-reads_again(const struct stream_options *options)
+changed_decides(const struct target *target)
 {
-	return options->compress || options->dedup || options->save_plan ||
-	       (!options->measure && options->range.kind == RANGE_ALL);
+	return target->changed.map && !target->base.disk && target->changed.remote;
 }
 
-/* Over a base, what is equal shows through; what became zero has to be said. */
+/* The size of the new disk: what was asked for, in which all of the disk has room, or the disk's. */
 static enum q2s_err
-allocate(struct target *target, const struct q2s_spec *spec, struct q2s_alloc **out,
-	 struct q2s_diag *diag)
+new_size(const struct target *target, uint64_t *out, struct q2s_diag *diag)
 {
-	const struct q2s_geom *const geom = &spec->geom;
-	const struct q2s_scan_options scan = {
-		.threads = target->options->threads,
-		.trust_holes = target->options->trust_holes,
-		.keep_zeros = target->base.disk != NULL,
-		.read_again = reads_again(target->options),
-		.observer = progress_observer(),
-	};
-	enum q2s_err err;
+	const struct image_options *image = &target->options->image;
+	const uint64_t size = q2s_disk_size(target->disk);
 
-	if (spec->data_file_raw)
-		return allocate_all(geom, out, diag);
-	if (!target->base.disk)
-		return q2s_scan(target->disk, geom, &scan, out, diag);
-	err = q2s_disk_diff(target->disk, target->base.disk, geom->size, geom->sub_size,
-			    &target->changes, diag);
-	return err == Q2S_OK ? q2s_scan(target->changes, geom, &scan, out, diag) : err;
+	*out = image->has_size ? image->size : size;
+	if (*out >= size)
+		return Q2S_OK;
+	return fault(diag, Q2S_E_USAGE, "size", "is less than the %" PRIu64 " bytes of the disk",
+		     size);
 }
 
 /* What the image shall be: the options, the size of the disk, and the names of other files. */
@@ -66,107 +43,105 @@ specify(const struct target *target, struct q2s_spec *out, struct q2s_diag *diag
 {
 	const struct stream_options *options = target->options;
 	struct image_options image = options->image;
-	const uint64_t size = q2s_disk_size(target->disk);
+	uint64_t size;
+	enum q2s_err err = new_size(target, &size, diag);
 
-	if (image.has_size && image.size < size)
-		return fault(diag, Q2S_E_USAGE, "size",
-			     "is less than the %" PRIu64 " bytes of the disk", size);
+	if (err != Q2S_OK)
+		return err;
 	/* a copy of the struct alone: the names stay the command line's */
 	if (options->data_file && !image.data_file)
 		image.data_file = (char *)(uintptr_t)options->source;
-	if (target->base.disk) {
+	if (target->base.name) {
 		image.backing_file = target->base.name;
 		image.backing_fmt = (char *)(uintptr_t)options->other_format;
+	} else if (options->changed && strcmp(options->backing_name, "none") != 0) {
+		image.backing_file = (char *)(uintptr_t)options->backing_name;
+		image.backing_fmt = (char *)(uintptr_t)options->other_format;
 	}
-	return image_options_spec(&image, image.has_size ? image.size : size, out, diag);
+	err = image_options_spec(&image, size, out, diag);
+	if (err == Q2S_OK && (target->base.disk || options->changed) && !image.extended_l2 &&
+	    image.preallocation != IMAGE_PREALLOCATION_OFF)
+		err = fault(diag, Q2S_E_CONFLICT, "preallocation",
+			    "would hide what did not change, unless extended_l2 is on");
+	return err;
 }
 
-/* Replace *@alloc by one in which clusters that are the same share their place. */
+/*
+ * The LUKS header, with new keys. To measure, its length will do, which depends on neither the
+ * passphrase nor the time that trying one takes.
+ */
 static enum q2s_err
-share(const struct target *target, struct q2s_alloc **alloc, struct q2s_diag *diag)
-{
-	const struct q2s_share_options how = {
-		.threads = target->options->threads,
-		.observer = progress_observer(),
-	};
-	struct q2s_alloc *shared = NULL;
-	const enum q2s_err err = q2s_share(target->disk, *alloc, &how, &shared, diag);
-
-	if (err != Q2S_OK)
-		return err;
-	q2s_alloc_free(*alloc);
-	*alloc = shared;
-	return Q2S_OK;
-}
-
-/* Replace *@alloc by what it compresses to. --measure needs the lengths alone. */
-static enum q2s_err
-compress(struct target *target, struct q2s_alloc **alloc, struct q2s_diag *diag)
+encrypt(struct target *target, struct q2s_spec *spec, struct q2s_diag *diag)
 {
 	const struct stream_options *options = target->options;
-	struct q2s_compress_options how = {
-		.how = target->compression,
-		.threads = options->threads,
-		.observer = progress_observer(),
-	};
-	struct q2s_alloc *compressed = NULL;
-	enum q2s_err err = Q2S_OK;
+	uint8_t any[] = "libgcrypt takes no empty one";
+	const struct key_file nobody = { any, sizeof(any) - 1 };
+	struct encrypt_options how = options->image.encrypt;
 
-	if (!options->no_spool && !options->measure)
-		err = q2s_spool_new(options->spool, SPOOL_BUDGET, &target->spool, diag);
-	how.spool = target->spool;
+	if (!how.luks)
+		return Q2S_OK;
+	if (options->measure)
+		how.iter_time = 0;
+	if (options->encrypt_key_file || options->measure)
+		return encryption_make(&how, options->measure ? &nobody : &options->encrypt_key,
+				       options->encrypt_key_file, spec, &target->encryption, diag);
+	return encryption_make(&how, &key_files_any(&options->keys)->key,
+			       key_files_any(&options->keys)->path, spec, &target->encryption, diag);
+}
+
+/* What has to be known of the image before its content is looked at. */
+static enum q2s_err
+describe(struct target *target, struct q2s_spec *spec, struct q2s_diag *diag)
+{
+	const struct stream_options *const options = target->options;
+	enum q2s_err err = base_open(options, &target->base, diag);
+
 	if (err == Q2S_OK)
-		err = q2s_compress(target->disk, *alloc, &how, &compressed, diag);
-	if (err != Q2S_OK)
-		return err;
-	q2s_alloc_free(*alloc);
-	*alloc = compressed;
-	return Q2S_OK;
+		err = changed_open(options, target->disk, &target->changed, diag);
+	if (err == Q2S_OK && options->save_plan)
+		err = other_output_check(options->save_plan, options->dest, "--save-plan", diag);
+	if (err == Q2S_OK)
+		err = specify(target, spec, diag);
+	if (err == Q2S_OK)
+		err = bitmaps_open(options, target->disk, &spec->geom, &target->bitmaps, diag);
+	if (err == Q2S_OK) {
+		spec->bitmaps = target->bitmaps.list;
+		spec->bitmap_count = target->bitmaps.count;
+		err = mark_make(options, &target->base, &spec->mark, diag);
+	}
+	/* to be said before the passphrase is worked on; with --changed=auto the map may be missing */
+	spec->difference = target->base.disk || options->changed;
+	if (err == Q2S_OK)
+		err = q2s_spec_check(spec, diag);
+	return err == Q2S_OK ? encrypt(target, spec, diag) : err;
 }
 
 static enum q2s_err
-plan_qcow2(const struct stream_options *options, struct target *target, struct q2s_diag *diag)
+build(struct target *target, const struct q2s_spec *spec, uint64_t size, struct q2s_diag *diag)
 {
-	struct q2s_alloc *alloc = NULL;
-	struct q2s_spec spec;
-	enum q2s_err err = base_open(options, &target->base, diag);
+	const struct stream_options *const options = target->options;
+	struct q2s_builder_options how = Q2S_BUILDER_OPTIONS_INIT;
+	const enum image_preallocation preallocation = options->image.preallocation;
 
-	if (err == Q2S_OK && options->save_plan)
-		err = kept_plan_check(target, options->save_plan, diag);
-	if (err == Q2S_OK)
-		err = specify(target, &spec, diag);
-	if (err == Q2S_OK)
-		err = q2s_spec_check(&spec, diag);
-	if (err == Q2S_OK)
-		err = allocate(target, &spec, &alloc, diag);
-	if (err == Q2S_OK && options->dedup)
-		err = share(target, &alloc, diag);
-	if (err == Q2S_OK && options->compress)
-		err = compress(target, &alloc, diag);
-	if (err != Q2S_OK) {
-		q2s_alloc_free(alloc);
-		return err;
-	}
-	err = q2s_plan_new(&spec, alloc, &target->plan, diag);
-	if (err != Q2S_OK) {
-		q2s_alloc_free(alloc);
-		return err;
-	}
-	return q2s_plan_measure(target->plan, &target->measure, diag);
-}
-
-/* As qemu-img measure -O raw: holes count too. */
-static void
-measure_raw(struct target *target)
-{
-	const uint64_t size = q2s_disk_size(target->disk);
-	const uint64_t length = (size + Q2S_SECTOR - 1) / Q2S_SECTOR * Q2S_SECTOR;
-
-	target->measure = (struct q2s_measure){
-		.required = length,
-		.fully_allocated = length,
-		.length = length,
-	};
+	how.threads = options->threads;
+	how.observer = progress_observer();
+	how.raw = options->raw_output;
+	how.raw_size = size;
+	how.spec = spec;
+	how.crypt = target->encryption.crypt;
+	how.compression = target->compressed ? &target->compression : NULL;
+	how.dedup = options->dedup;
+	how.preallocate = preallocation != IMAGE_PREALLOCATION_OFF;
+	how.store_zeros = options->image.portable;
+	how.trust_holes = options->trust_holes || changed_decides(target);
+	how.base = target->base.disk;
+	how.changed = target->changed.map;
+	how.plan = target->plan;
+	how.measure_only = options->measure;
+	how.part_only = options->range.kind != RANGE_ALL && !options->save_plan; /* reads all again */
+	how.no_spool = options->no_spool;
+	how.spool_folder = options->spool;
+	return q2s_builder_new(target->disk, &how, &target->builder, diag);
 }
 
 /* All of the output, as far as it is known before it is written. */
@@ -174,15 +149,18 @@ static enum q2s_err
 plan_output(struct target *target, struct q2s_diag *diag)
 {
 	const struct stream_options *options = target->options;
+	struct q2s_spec spec = { 0 };
+	uint64_t size = 0;
 	enum q2s_err err;
 
-	if (options->raw_output) {
-		measure_raw(target);
-		return Q2S_OK;
-	}
-	if (options->plan)
-		return kept_plan_load(target, options->plan, diag);
-	err = plan_qcow2(options, target, diag);
+	if (options->raw_output)
+		err = new_size(target, &size, diag);
+	else if (options->plan)
+		err = kept_plan_load(target, options->plan, diag);
+	else
+		err = describe(target, &spec, diag);
+	if (err == Q2S_OK)
+		err = build(target, &spec, size, diag);
 	if (err == Q2S_OK && options->save_plan)
 		err = kept_plan_save(target, options->save_plan, diag);
 	return err;
@@ -200,20 +178,25 @@ target_plan(const struct stream_options *options, struct q2s_disk *disk, struct 
 	};
 	enum q2s_err err = plan_output(out, diag);
 
-	if (err == Q2S_OK)
-		err = range_resolve(&options->range, out->measure.length, &out->from, &out->until,
-				    diag);
-	if (err == Q2S_OK && options->plan && !options->measure)
-		err = kept_plan_verify(out, diag);
+	if (err != Q2S_OK)
+		return err;
+	out->measure = *q2s_builder_measure(out->builder);
+	if (!options->raw_output && !options->plan && image_options_sink_flags(&options->image))
+		out->measure.required = out->measure.fully_allocated;
+	err = range_resolve(&options->range, out->measure.length, &out->from, &out->until, diag);
+	if (err == Q2S_OK && !options->measure)
+		err = q2s_builder_verify(out->builder, out->from, out->until, diag);
 	return err;
 }
 
 void
 target_free(struct target *target)
 {
+	q2s_builder_free(target->builder);
 	q2s_plan_free(target->plan);
-	q2s_spool_free(target->spool);
-	q2s_disk_close(target->changes);
+	encryption_free(&target->encryption);
+	bitmaps_close(&target->bitmaps);
+	changed_close(&target->changed);
 	base_close(&target->base);
 }
 
@@ -228,6 +211,14 @@ known_by(const struct target *target)
 	return target->compressed ? "compressing all data" : "looking for zeros";
 }
 
+/* Was anything said about bitmaps? A kept plan may have some. */
+static bool
+has_bitmaps(const struct target *target)
+{
+	return target->options->bitmaps || target->options->new_bitmaps.count > 0 ||
+	       target->measure.bitmaps > 0;
+}
+
 int
 target_print_measure(const struct target *target, bool json)
 {
@@ -236,40 +227,59 @@ target_print_measure(const struct target *target, bool json)
 
 	if (!json) {
 		(void)printf("required size: %" PRIu64 "\n"
-			     "fully allocated size: %" PRIu64 "\n"
-			     "known by: %s\n"
+			     "fully allocated size: %" PRIu64 "\n",
+			     measure->required, measure->fully_allocated);
+		if (has_bitmaps(target))
+			(void)printf("bitmaps size: %" PRIu64 "\n", measure->bitmaps);
+		(void)printf("known by: %s\n"
 			     "exact length: %" PRIu64 "\n",
-			     measure->required, measure->fully_allocated, known_by(target), length);
+			     known_by(target), length);
 		return tool_finish(0);
 	}
 	json_t *const object = json_object();
 
-	(void)json_object_set_new(object, "required", json_u64(measure->required));
-	(void)json_object_set_new(object, "fully-allocated", json_u64(measure->fully_allocated));
-	(void)json_object_set_new(object, "length", json_u64(length));
+	(void)json_object_set_new(object, "required", u64_json(measure->required));
+	(void)json_object_set_new(object, "fully-allocated", u64_json(measure->fully_allocated));
+	if (has_bitmaps(target))
+		(void)json_object_set_new(object, "bitmaps", u64_json(measure->bitmaps));
+	(void)json_object_set_new(object, "length", u64_json(length));
 	(void)json_object_set_new(object, "known-by", json_string(known_by(target)));
-	if (json_print(stdout, object) != 0)
+	if (output_json(stdout, object) != 0 && !tool_reader_is_gone())
 		return tool_error("cannot print the measure");
 	return tool_finish(0);
 }
 
+/* What is replaced stays as it was for whoever has it open, as we have; not so in place. */
 static enum q2s_err
-emit(const struct target *target, struct q2s_sink *sink, struct q2s_diag *diag)
+check_in_place(const struct target *target, struct q2s_diag *diag)
 {
-	const struct q2s_emit_options options = {
-		.from = target->from,
-		.until = target->until,
-		.spool = target->spool,
-		.how = target->compressed ? &target->compression : NULL,
-		.threads = target->options->threads,
-		.observer = progress_observer(),
-	};
+	const char *const dest = target->options->dest;
+	struct q2s_store_ident ident = { 0 };
+	struct stat st;
 
-	if (target->from == target->until)
-		return Q2S_OK; /* an empty part: 0 would mean "to the end" */
-	if (target->plan)
-		return q2s_emit(target->plan, target->disk, sink, &options, diag);
-	return q2s_emit_raw(target->disk, sink, &options, diag);
+	if (!(target->options->outlet.flags & OUTPUT_IN_PLACE) || !dest)
+		return Q2S_OK;
+	if (stat(dest, &st) != 0) {
+		return target->options->into_existing
+			       ? fault_in(diag, fault_errno(diag, "-n", "it is written to, not made"),
+					  dest)
+			       : Q2S_OK;
+	}
+	if (target->options->into_existing && S_ISREG(st.st_mode) &&
+	    (uint64_t)st.st_size > target->until - target->from)
+		return fault_in(diag,
+				fault(diag, Q2S_E_CONFLICT, "-n",
+				      "it is longer than the disk, and would be cut off; --in-place "
+				      "does that"),
+				dest);
+	ident.dev = st.st_dev;
+	ident.ino = st.st_ino;
+	if (!q2s_disk_uses(target->disk, &ident))
+		return Q2S_OK;
+	return fault_in(diag,
+			fault(diag, Q2S_E_CONFLICT, "--in-place",
+			      "SOURCE consists of this file: it would be destroyed while it is read"),
+			dest);
 }
 
 enum q2s_err
@@ -277,15 +287,14 @@ target_write(struct target *target, struct q2s_diag *diag)
 {
 	const struct stream_options *options = target->options;
 	struct output output = { 0 };
-	enum q2s_err err = outlet_open(&options->outlet, options->dest,
-				       target->until - target->from, &target->digest, &output,
-				       diag);
+	enum q2s_err err = check_in_place(target, diag);
 
 	if (err == Q2S_OK)
-		err = emit(target, output.sink, diag);
-	/* the source was verified when its last byte was written; what it was compared with was not */
-	if (err == Q2S_OK && target->changes)
-		err = q2s_disk_verify(target->changes, diag);
+		err = outlet_open(&options->outlet, options->dest, target->until - target->from,
+				  &target->digest, &output, diag);
+	if (err == Q2S_OK)
+		err = q2s_builder_emit(target->builder, output.sink, target->from, target->until,
+				       diag);
 	if (err == Q2S_OK)
 		return output_commit(&output, diag);
 	output_abort(&output);

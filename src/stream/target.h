@@ -3,23 +3,31 @@
 #ifndef STREAM_TARGET_H
 #define STREAM_TARGET_H
 
+#include <q2s/builder.h>
+
+#include "common/encryption.h"
 #include "stream/base.h"
+#include "stream/new_bitmaps.h"
+#include "stream/changed.h"
 #include "stream/options.h"
 
 /**
- * What will be written. @plan is NULL for raw output, @spool without compressed clusters, or where
- * they are to be compressed again. @base holds nothing and @changes is NULL without --diff. Of the output
- * [@from, @until) is wanted.
+ * What will be written. @base holds nothing without --diff. Of the output [@from, @until) is wanted.
+ *
+ * @plan         of --plan, else NULL
+ * @compression  how clusters are compressed, if @compressed; with --plan, what that says
  */
 struct target {
 	const struct stream_options *options;
 	struct q2s_disk *disk; /* borrowed */
 	struct base base;
-	struct q2s_disk *changes; /* what @disk changes over the base */
+	struct changed changed;       /* where to look */
+	struct bitmaps bitmaps;       /* of the new image */
+	struct encryption encryption; /* of the new image */
 	struct q2s_plan *plan;
 	bool compressed;
 	struct q2s_compression compression;
-	struct q2s_spool *spool;
+	struct q2s_builder *builder;
 	struct q2s_measure measure;
 	uint64_t from, until;
 	struct q2s_digest digest; /* after target_write(), if it was asked for */

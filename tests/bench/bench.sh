@@ -16,6 +16,7 @@
 # CASE        (default: all)
 #
 # Q2S_QCOW2_TO_STDOUT  path of QEMU's scripts/qcow2-to-stdout.py; without it that peer is skipped
+# PEERS                a folder whose programs are the peers, before those of PATH
 # Q2S_BENCH_TREE       what the disk is filled with (default /usr/share)
 
 set -u
@@ -46,6 +47,7 @@ while getopts n:s:d:o:t: option; do
 	esac
 done
 shift $((OPTIND - 1))
+[ -z "${PEERS:-}" ] || PATH=$PEERS:$PATH
 tree=${Q2S_BENCH_TREE:-/usr/share}
 peer=${Q2S_QCOW2_TO_STDOUT:-}
 for case; do

@@ -24,7 +24,7 @@ untouched
 expect_exit 1 q2s-create ./../work/image 1M
 untouched
 expect_exit 1 q2s-create -o data_file=data new 1M
-expect_stderr '^q2s-create: data: exists already'
+expect_stderr '^q2s-create: data: the data file exists already; --force replaces it, -o keep_data_file=on uses it as it is$'
 untouched
 expect_exit 1 q2s-create --force . 1M
 untouched
@@ -53,14 +53,14 @@ q2s-create -q -b here/two -F qcow2 three
 for target in one two data.raw; do
 	cp "$target" "../$target"
 	expect_exit 1 q2s-create --force -b three -F qcow2 "$target"
-	expect_stderr "^q2s-create: new image: '$target' is part of the backing file"
+	expect_stderr "^q2s-create: new image: it is the same file as '[^']*$target', which is read"
 	assert_same_bytes "$target" "../$target"
 	expect_exit 1 q2s-create --force -b three -F qcow2 -o data_file="$target" new
-	expect_stderr "^q2s-create: data_file: '$target' is part of the backing file"
+	expect_stderr "^q2s-create: data_file: it is the same file as '[^']*$target', which is read"
 	assert_same_bytes "$target" "../$target"
 done
 expect_exit 1 q2s-create --force -b three -F qcow2 image
-expect_stderr "'image' is part of the backing file"
+expect_stderr "new image: it is the same file as '[^']*image', which is read"
 rm one two three here data.raw
 untouched
 
@@ -100,6 +100,7 @@ fi
 chmod 640 image
 ln -s image link
 expect_exit 0 q2s-create --force -o data_file=data link 1M
+expect_stderr '^q2s-create: warning: data: the data file is there already, and --force replaces what it holds; -o keep_data_file=on would use it as it is$'
 [ -L link ] || fail "the symbolic link was replaced"
 assert_equal 640 "$(stat -c %a image)" "mode"
 assert_equal 514649fb "$(od -An -tx1 -N4 image | tr -d ' ')" "magic"
@@ -110,7 +111,7 @@ assert_equal 1048576 "$(stat -c %s data)" "length of the data file"
 if command -v strace >/dev/null && strace -o "$tmp/trace" true 2>/dev/null; then
 	echo precious >image
 	env --default-signal strace -f -o "$tmp/trace" -e trace=linkat,rename,renameat2 \
-		-e inject=rename:delay_enter=700000 q2s-create -q --force image 1M &
+		-e inject=rename:delay_enter=2000000 q2s-create -q --force image 1M &
 	strace=$!
 	until pid=$(sed -n 's/^\([0-9]*\) *linkat.*/\1/p' "$tmp/trace") && [ -n "$pid" ]; do
 		kill -0 $strace || fail "no link was made"

@@ -25,7 +25,7 @@ head -c 512 /dev/zero | tr '\0' '\125' >line
 for argument in '' --key-file=wrong --key-file=/dev/null; do
 	# shellcheck disable=SC2086 # no argument when empty
 	expect_exit 1 q2s-stream $argument image out
-	expect_stderr 'encrypted by LUKS: give --key-file|LUKS header at host offset .*: the key is wrong'
+	expect_stderr 'encrypted by LUKS, and there is no key .*; give --key-file|LUKS header at host offset .*: the key is wrong'
 	[ ! -e out ] || fail 'a failure left an output behind'
 done
 

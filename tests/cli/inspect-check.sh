@@ -34,8 +34,14 @@ expect_stdout '^LEAK refcount-leak: .*\(cluster at host offset 0x60000; found 1,
 expect_stdout '^5 leaked clusters were found'
 expect_exit 2 q2s-inspect check corrupt.qcow2
 expect_stdout '^ERROR refcount-zero: .*\(cluster at host offset 0x50000; found 0, expected 1\)$'
-expect_stdout '^NOTE l2-copied-clear: .*\(L2 entry at host offset 0x40010, guest offset 0x20000\)$'
-expect_stdout '^2 errors were found'
+expect_stdout '^ERROR l2-copied-clear: .*\(L2 entry at host offset 0x40010, guest offset 0x20000\)$'
+expect_stdout '^3 errors were found'
+make cut.qcow2 <<'END'
+data 0
+file-size old - 100
+END
+expect_exit 0 q2s-inspect check cut.qcow2
+expect_stdout '^NOTE data-cluster-cut: '
 expect_stdout '^1 note: odd, but sound'
 expect_exit 1 q2s-inspect check missing.qcow2
 expect_stderr '^q2s-inspect: missing.qcow2: '
@@ -68,7 +74,7 @@ expect_exit 2 q2s-inspect check -q corrupt.qcow2
 
 # --- JSON: qemu-img's keys, and ours
 expect_exit 2 q2s-inspect check --output=json corrupt.qcow2
-assert_equal 'corrupt.qcow2 qcow2 2 5 0 917504 16 4' "$(jq -r '[.filename, .format, .corruptions,
+assert_equal 'corrupt.qcow2 qcow2 3 5 0 917504 16 4' "$(jq -r '[.filename, .format, .corruptions,
 	.leaks, ."check-errors", ."image-end-offset", ."total-clusters",
 	."allocated-clusters"] | join(" ")' stdout)" 'JSON'
 assert_equal 'false' "$(jq 'has("findings-omitted")' stdout)" 'nothing was omitted'
@@ -78,6 +84,11 @@ assert_equal 'refcount-zero corruption cluster 327680 null 0 1' "$(jq -r '.findi
 	(."guest-offset" | tostring), .found, .expected] | join(" ")' stdout)" 'a finding'
 assert_equal 131072 "$(jq '.findings[] | select(.id == "l2-copied-clear") | ."guest-offset"' stdout)" \
 	'guest offset'
+# A finding has the same keys on the page of report.
+q2s-inspect report --output=json corrupt.qcow2 >report.json
+assert_equal "$(jq -c '[.findings[] | keys]' stdout)" "$(jq -c '[.check.list[] | keys]' report.json)" \
+	'the keys of a finding'
+
 expect_exit 2 q2s-inspect check --output=json --max-findings=0 corrupt.qcow2
 assert_equal '0 8' "$(jq -r '[(.findings | length), ."findings-omitted"] | join(" ")' stdout)" 'omitted'
 expect_exit 0 q2s-inspect check --output=json sound.qcow2

@@ -82,7 +82,7 @@ expect_exit 1 q2s-inspect dump --output=json entries.qcow2
 expect_stderr '^q2s-inspect: entries.qcow2: 6 faults, marked in the output'
 cp stdout entries.json
 assert_equal \
-	'[[0,"data",327680,null],[1,"zero",null,null],[2,"data",327680,"reserved"],[3,"invalid",null,"offset"],[4,"compressed",327680,"copied"],[5,"data",393216,"truncated"],[6,"compressed",327971,null],[7,"absent",null,null]]' \
+	'[[0,"data",327680,null],[1,"zero",null,null],[2,"data",327680,"reserved"],[3,"invalid",null,"offset"],[4,"compressed",327680,"copied"],[5,"data",393216,"truncated"],[6,"compressed",327971,null],[7,"unallocated",null,null]]' \
 	"$(jq -c '.l2[0].entries | map([.index, .kind, .offset, .error.id])' entries.json)" 'L2 entries'
 assert_equal 733 "$(jq '.l2[0].entries[6]."compressed-bytes"' entries.json)" 'compressed bytes'
 assert_equal '0x00000000000501fe' "$(jq -r '.l2[0].entries[2].raw' entries.json)" 'the raw entry'

@@ -32,6 +32,18 @@ const fields = () => all("#header tbody tr").map(({ cells: [, name, value] }) =>
 const findings = () => all("#findings li").map((li) =>
 	[li.className, li.querySelector("b").textContent, ...places(all("a", li))]);
 
+/* The marked subclusters, and where the link of the chosen byte leads. */
+const here = () => all("#detail .sub.here small").map((it) => Number(it.textContent));
+const byteLinks = () => places(all("#detail .way li:last-child div:last-child a"));
+
+/* What explains the changes: words, and where they lead. */
+const changes = () => all("#changes > div li").map((it) =>
+	[it.querySelector(".mono").textContent, places(all("a", it))]);
+
+/* What is wider than its own box that scrolls. */
+const cutOff = () => all(".scroll, .card, .fact").filter((it) => it.scrollWidth > it.clientWidth + 1)
+	.map((it) => it.textContent.slice(0, 80));
+
 /* ---- contrast, as WCAG 2 defines it ---- */
 
 const rgb = (colour) => colour.match(/[0-9.]+/g).map(Number);

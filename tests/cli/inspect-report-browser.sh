@@ -60,12 +60,17 @@ readable() {
 	done
 }
 
-# narrow: in a window of 360 pixels nothing sticks out.
+# narrow: in a narrow window nothing sticks out, and nothing is cut off in a box of its own.
 narrow() {
-	browser_cdp Emulation.setDeviceMetricsOverride \
-		'{"width": 360, "height": 700, "deviceScaleFactor": 1, "mobile": false}' >/dev/null
-	browser_until true 'return innerWidth === 360'
-	browser_until true 'return document.documentElement.scrollWidth <= innerWidth'
+	local width
+
+	for width in 360 500; do
+		browser_cdp Emulation.setDeviceMetricsOverride "{\"width\": $width, \"height\": 700,
+			\"deviceScaleFactor\": 1, \"mobile\": false}" >/dev/null
+		browser_until true "return innerWidth === $width"
+		browser_until true 'return document.documentElement.scrollWidth <= innerWidth'
+		browser_until '[]' "$questions return cutOff()"
+	done
 	browser_cdp Emulation.clearDeviceMetricsOverride '{}' >/dev/null
 }
 
@@ -145,7 +150,7 @@ browser_until '["",[["guest",0]],"Guest cluster 0x0"]' "$questions return chosen
 browser_click 'form[data-space=guest] input'
 browser_keys 0 x 9 1 2 3 4 Enter
 arrived guest 0x91234 'Guest cluster 0x90000'
-browser_keys Tab Tab Enter
+browser_keys Tab Tab Tab Enter # the subclusters, the L1 entry, the L2 entry
 arrived host "$at" "$table_title"
 browser_click '#guest .cell[data-i="9"]'
 arrived guest $guest 'Guest cluster 0x90000'
@@ -153,11 +158,53 @@ browser_keys Right Down Up Enter
 arrived guest 0xa0000 'Guest cluster 0xa0000'
 assert_equal '[["guest",10]]' "$(ask 'cells("#guest [tabindex=\"0\"]")')" 'where Tab enters'
 
+# --- the chosen byte is marked in its subcluster, and its host byte named; subclusters can be chosen
+browser_open page.html
+browser_click 'form[data-space=guest] input'
+browser_keys 0 x 9 1 2 3 4 Enter
+arrived guest 0x91234 'Guest cluster 0x90000'
+q2s-inspect explain --output=json 0x91234 rich.qcow2 >explain.json
+assert_equal "[$(jq '.layers[0].steps[] | select(.id == "split").subcluster' explain.json)]" "$(ask 'here()')" \
+	'the marked subcluster'
+assert_equal "[[\"host\",$(jq '.result."host-offset"' explain.json)]]" "$(ask 'byteLinks()')" 'the host byte'
+browser_keys Tab Right Down Enter
+arrived guest $((0x90000 + 11 * 2048)) 'Guest cluster 0x90000'
+assert_equal '[11]' "$(ask 'here()')" 'the subcluster that was chosen by keyboard'
+assert_equal '"11"' "$(ask 'document.activeElement.querySelector("small").textContent')" 'where the keyboard is'
+ask 'text("#detail .way li:last-child")' | grep -q 'preallocated, but not read: subcluster 11 is zero' ||
+	fail "the space of a zero subcluster: $(ask 'text("#detail .way li:last-child")')"
+browser_click '#detail .sub:nth-child(3)'
+arrived guest $((0x90000 + 2 * 2048)) 'Guest cluster 0x90000'
+browser_click '#guest .cell[data-i="10"]'
+arrived guest 0xa0000 'Guest cluster 0xa0000'
+
 browser_click '#guest-legend [data-kind=mixed] button'
 assert_equal '[["guest",9],["guest",10]]' "$(ask 'cells(".picked")')" 'cells of one kind'
 readable
 narrow
 quiet
+
+# --- what changed since an earlier state: as diff says it, and a mark at each cell
+cp rich.qcow2 before.qcow2
+q2s-edit write --quiet rich.qcow2 data@1M+1k data@0x91000+1k discard@64k+64k 2>stderr ||
+	fail "q2s-edit: $(cat stderr)"
+q2s-inspect diff --output=json before.qcow2 rich.qcow2 >diff.json
+expect_exit 0 q2s-inspect report --force --out page.html before.qcow2 rich.qcow2
+browser_open page.html
+assert_equal "$(jq -c '.operations | map([.text, ."guest-offset"]) | sort' diff.json)" \
+	"$(ask 'changes().map(([words, places]) => [words, places[0][1]])' |
+		jq -c --slurpfile diff diff.json 'map([.[0] as $words | ($diff[0].operations[].text |
+			select(. as $text | $words | contains($text))), .[1]] | [.[0], .[-1]]) | sort')" 'operations'
+assert_equal "$(jq -c '[.operations[]."guest-offset" / 65536 | floor] | unique' diff.json)" \
+	"$(ask 'cells("#guest .cell.changed").map((it) => it[1])' | jq -c unique)" 'changed cells of the disk'
+assert_equal "$(jq -c '[.clusters[] | range(.clusters) as $i | ."host-offset" / 65536 + $i] | unique' diff.json)" \
+	"$(ask 'cells("#host .cell.changed").map((it) => it[1])' | jq -c unique)" 'changed cells of the file'
+readable
+narrow
+quiet
+expect_exit 1 q2s-inspect report --force --out page.html nowhere rich.qcow2
+expect_stderr '^q2s-inspect: nowhere: '
+mv before.qcow2 rich.qcow2
 
 # --- findings: in the list, in the maps, and linked
 make broken.qcow2 <<'END'

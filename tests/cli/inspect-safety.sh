@@ -34,7 +34,11 @@ poked() {
 for options in compat=v3 compat=v2 extended_l2=on extended_l2=on,cluster_size=2M \
 	cluster_size=512 compression_type=zstd refcount_bits=1 lazy_refcounts=on; do
 	q2s-create -q --force -o $options good.qcow2 1G
-	verdict 0 '' good.qcow2
+	case $options in
+	extended_l2=*) verdict 0 '~readers-extended-l2' good.qcow2 ;;
+	*=zstd) verdict 0 '~readers-zstd' good.qcow2 ;;
+	*) verdict 0 '' good.qcow2 ;;
+	esac
 	assert_equal 1073741824 "$(jq '."virtual-size"' json)" 'virtual size'
 done
 
@@ -66,8 +70,10 @@ poked dirty 72 0000000000000001
 poked corrupt 72 0000000000000002
 poked incompatible-unknown 72 0000000000000020
 poked incompatible-unknown 72 8000000000000000
+expect_stdout "unknown features that forbid opening the image: bit 63"
 poked 'corrupt data-file dirty incompatible-unknown' 72 0000000000000027
 poked encrypted 32 00000001
+assert_equal 1 "$(jq '.findings[] | select(.id == "encrypted").found' json)" 'the value of a finding'
 poked 'encrypted extension' 32 00000002 # LUKS without its header pointer
 poked 'encrypted header-field' 32 00000007
 q2s-create -q --force notes.qcow2 1G
@@ -137,3 +143,13 @@ cat wide.qcow2 | (q2s-inspect safety - >out; wc -c >rest)
 assert_equal $((1048576 - 65536)) "$(cat rest)" 'bytes left in the pipe'
 head -c 1M /dev/zero | (q2s-inspect safety - >out || :; wc -c >rest)
 assert_equal $((1048576 - 512)) "$(cat rest)" 'bytes left of something else'
+
+# --- an unknown feature by the name that the image has for it
+q2s-create -q --force named.qcow2 1M
+name_at=$(grep -abo 'dirty bit' named.qcow2 | head -n 1)
+name_at=${name_at%%:*}
+poke named.qcow2 78 02
+poke named.qcow2 $((name_at - 1)) 09
+printf 'frobnicated clusters' | dd of=named.qcow2 conv=notrunc bs=1 seek="$name_at" status=none
+verdict 2 incompatible-unknown named.qcow2
+expect_stdout "'frobnicated clusters' \\(bit 9\\)"

@@ -12,7 +12,7 @@ q2s-inspect disk.qcow2 >short
 q2s-inspect info disk.qcow2 >long
 assert_same_bytes short long
 expect_exit 0 q2s-inspect --help
-for verb in info map dump hex safety; do
+for verb in info map dump hex safety diff; do
 	expect_stdout "^  $verb "
 	q2s-inspect $verb --help >help
 	grep -q "^Usage: q2s-inspect $verb " help
@@ -46,12 +46,13 @@ usage 'unknown option -Q' info -Q disk.qcow2
 usage 'option --bogus' dump --bogus disk.qcow2
 usage "unknown section 'l3'" dump --only l1,l3 disk.qcow2
 usage "'zz'" dump --guest zz+5 disk.qcow2
+usage 'BEFORE or AFTER is missing' diff disk.qcow2
+usage "--max 'x'" diff --max x disk.qcow2 disk.qcow2
 usage 'needs an argument' dump disk.qcow2 --only
 
 # --- what cannot be inspected
-mkfifo fifo
 mkdir folder
-for bad in nowhere folder fifo; do
+for bad in nowhere folder; do # a fifo is waited for
 	for verb in info map dump hex safety; do
 		expect_exit 1 q2s-inspect $verb $bad
 		expect_stderr "^q2s-inspect: $bad: "
@@ -85,7 +86,7 @@ expect_exit 0 q2s-inspect map --follow any below/over.qcow2
 q2s-create -q -u -b b.qcow2 -F qcow2 a.qcow2 1M
 q2s-create -q -u -b a.qcow2 -F qcow2 b.qcow2 1M
 expect_exit 1 q2s-inspect map --follow beside a.qcow2
-expect_stderr 'comes back to itself'
+expect_stderr 'already a layer of its own chain'
 expect_exit 1 q2s-inspect info --backing-chain --follow beside a.qcow2
 
 # --- output that cannot be written is a failure

@@ -29,6 +29,8 @@ attempt 0 'requires sh'
 attempt 77 'requires no-such-command-anywhere'
 said 'skipped: needs no-such-command-anywhere'
 attempt 77 'requires HAVE_NO_SUCH_FEATURE'
+attempt 77 'script() { return 1; }; requires terminal'
+attempt 0 'script() { printf "yes\r\n"; }; requires terminal'
 attempt 77 'command() { [ "$2" != qemu-img ]; }; qemu_check_clean x'
 
 attempt 0 'expect_exit 3 sh -c "echo oops >&2; exit 3"; expect_stderr "^o+ps$"'
@@ -46,6 +48,8 @@ attempt 1 'echo a >x; echo ab >y; assert_same_bytes x y'
 
 attempt 1 "cleanup_fn touch '$tmp/with space'; cleanup_fn false; fail now"
 [ -e "$tmp/with space" ] || fail "cleanup_fn did not run after a failure"
+attempt 0 'cleanup_fn false'
+[ ! -s attempt.out ] || fail "a cleanup that failed was reported: $(cat attempt.out)"
 attempt 0 'echo mine >file'
 ! compgen -G "$tmp/q2s-test.*" >/dev/null || fail "a private folder was left behind"
 

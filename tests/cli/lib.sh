@@ -10,6 +10,7 @@
 
 set -Eeuo pipefail
 export LC_ALL=C
+PATH=$PATH:/usr/sbin:/sbin # a user's PATH lacks them, and mkfs is there
 
 : "${Q2S_SRC:?run tests through make check or ./run}" "${Q2S_BUILD:?}"
 
@@ -18,7 +19,8 @@ cleanup_commands=()
 run_cleanups() {
 	local status=$? i
 
-	trap - EXIT
+	# a cleanup may fail, as what it ends may have ended by itself, and that says nothing of the test
+	trap - EXIT ERR
 	set +e
 	for ((i = ${#cleanup_commands[@]} - 1; i >= 0; i--)); do
 		eval "${cleanup_commands[i]}"
@@ -61,8 +63,13 @@ fail() {
 	exit 1
 }
 
-# requires WHAT...: skip unless each is there. WHAT is a command; root; or HAVE_NAME, an optional
-# part of this build as configure decided.
+# has_terminal: can `script` run a command on a pseudo-terminal? In a bare chroot it cannot.
+has_terminal() {
+	[ "$(script -qec 'test -t 1 && echo yes' /dev/null </dev/null 2>/dev/null | tr -d '\r')" = yes ]
+}
+
+# requires WHAT...: skip unless each is there. WHAT is a command; root; terminal, which `script` makes;
+# or HAVE_NAME, an optional part of this build as configure decided.
 requires() {
 	local what
 
@@ -70,6 +77,9 @@ requires() {
 		case $what in
 		root)
 			[ "$(id -u)" = 0 ] || skip "needs root"
+			;;
+		terminal)
+			has_terminal || skip "needs script and a pseudo-terminal"
 			;;
 		HAVE_*)
 			grep -q "^#define $what 1\$" "$Q2S_BUILD/config.h" ||
@@ -127,6 +137,30 @@ qemu_check_clean() {
 	requires qemu-img
 	qemu-img check -f qcow2 -- "$1" >"$tmp/qemu-check" 2>&1 ||
 		fail "qemu-img check $1: $(cat "$tmp/qemu-check")"
+}
+
+# hold ARG...: QEMU has the file that these arguments of qemu-io name open until let_go.
+hold() {
+	local i
+
+	requires qemu-io
+	rm -f held # of the last time, which said that it was open
+	mkfifo ctl
+	qemu-io "$@" <ctl >held 2>&1 &
+	holder=$!
+	exec 9>ctl
+	echo length >&9
+	for ((i = 0; i < 1500; i++)); do
+		! grep -Eqs '[0-9] ([KMGT]iB|bytes)' held || return 0
+		sleep 0.02
+	done
+	fail "QEMU does not open it: $(cat held)"
+}
+
+let_go() {
+	exec 9>&-
+	wait "$holder" || true
+	rm ctl
 }
 
 # qemu_again CMD [ARG...]: run what makes QEMU measure how fast the machine is for LUKS. It gives up

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# libnbd and libgcrypt are loaded by what needs them, and not before; where they cannot be, that is
+# libnbd, libcurl and libgcrypt are loaded by what needs them, and not before; where they cannot be, that is
 # said.
 
 . "$Q2S_SRC/tests/cli/lib.sh"
@@ -20,7 +20,7 @@ for cmd in 'q2s-create new.qcow2 1M' 'q2s-stream disk.raw' 'q2s-stream -O raw di
 	'q2s-stream --version' 'q2s-inspect map disk.qcow2' 'q2s-inspect check disk.qcow2'; do
 	# shellcheck disable=SC2086 # its words
 	loads $cmd
-	! grep -E 'libnbd|libgnutls|libxml2|libgcrypt' loaded || fail "loaded by $cmd"
+	! grep -E 'libnbd|libgnutls|libxml2|libgcrypt|libcurl|libssl' loaded || fail "loaded by $cmd"
 done
 
 so=$Q2S_BUILD/lib/.libs/libq2s.so
@@ -36,7 +36,7 @@ refused() {
 # is_loaded_by LIBRARY FEATURE CMD...: CMD loads it, and says so when it cannot; and whoever makes
 # a package learns of it.
 is_loaded_by() {
-	local macro=${1^^}_SONAME feature=$2
+	local macro=SONAME_${1^^} feature=$2
 
 	grep -q "^#define HAVE_${1^^} 1\$" "$Q2S_BUILD/config.h" || return 0
 	name=$(sed -n "s/^#define $macro \"\(.*\)\"\$/\1/p" "$Q2S_BUILD/config.h")
@@ -69,6 +69,8 @@ read -ra cc <<<"${CC:-cc}"
 uri="nbd+unix:///?socket=$tmp/none"
 is_loaded_by libnbd nbd q2s-stream "$uri"
 is_loaded_by libnbd nbd q2s-stream -b "$uri" -F raw disk.raw
+is_loaded_by libcurl curl q2s-stream http://127.0.0.1:1/x
+is_loaded_by libcurl curl q2s-stream --layers http://127.0.0.1:1/x
 is_loaded_by libgcrypt gcrypt q2s-stream --digest=sha256 disk.raw
 luks=size=1M,encrypt.format=luks,encrypt.iter-time=0
 echo -n abc >key

@@ -131,7 +131,7 @@ refused 'does not fit|no room' -c 512 -b base.d/base.raw -F raw --backing-name "
 
 # The base must stay, and so must all that it consists of.
 same() {
-	refused 'output is this file, or one that it refers to' "$@"
+	refused "output: it is the same file as '[^']*', which is read" "$@"
 	assert_same_bytes base.copy base.d/base.raw
 	assert_same_bytes overlay.copy base.d/overlay
 }
@@ -143,7 +143,7 @@ same -b base.d/base.raw -F raw source.raw base.d/current
 same -b base.d/overlay -F qcow2 source.raw base.d/overlay
 same -b base.d/overlay -F qcow2 source.raw base.d/base.raw
 expect_exit 1 sh -c 'q2s-stream -b base.d/base.raw -F raw source.raw 1<>base.d/base.raw'
-expect_stderr 'output is this file'
+expect_stderr 'output: it is the same file as'
 assert_same_bytes base.copy base.d/base.raw
 
 # To measure, nothing is written.

@@ -52,7 +52,7 @@ expect_exit 1 q2s-stream --compare a.raw
 expect_stderr 'B is missing; see q2s-stream --help$'
 expect_exit 1 q2s-stream --compare a.raw b.raw c.raw
 expect_exit 1 q2s-stream --compare - -
-expect_stderr 'cannot both be standard input'
+expect_stderr 'cannot both be the same pipe'
 expect_exit 1 q2s-stream --compare a.raw missing.raw
 expect_stderr '^q2s-stream: missing.raw: '
 expect_exit 1 q2s-stream --compare missing.raw a.raw

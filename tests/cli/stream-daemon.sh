@@ -72,7 +72,7 @@ expect_exit 1 sh -c 'exec q2s-stream -f vmdk disk.vmdk >/dev/full'
 nothing_left 'full device'
 daemon_is "$the_real_one"
 mkdir broken
-: >"broken/$(sed -n 's/^#define LIBNBD_SONAME "\(.*\)"$/\1/p' "$Q2S_BUILD/config.h")"
+: >"broken/$(sed -n 's/^#define SONAME_LIBNBD "\(.*\)"$/\1/p' "$Q2S_BUILD/config.h")"
 LD_LIBRARY_PATH=$tmp/broken:$LD_LIBRARY_PATH expect_exit 1 q2s-stream -f vmdk disk.vmdk out
 expect_stderr '^q2s-stream: disk.vmdk: NBD: libnbd.* cannot be loaded: '
 nothing_left 'no libnbd'

@@ -123,8 +123,8 @@ refused 'item 0: it is data, and not present' "[$(item 0 5 false true ', "presen
 refused 'item 1: it starts at 524289, where 524288 is expected' "[$good,$(item 524289 5 false true)]"
 refused 'item 1: it starts at 0, where 524288 is expected' "[$good,$good]"
 refused 'item 1: it ends behind 2\^63' "[$good,$(item 524288 9223372036854775807 false true)]"
-refused 'it tells of 524288 bytes, but SOURCE has 1048576' "[$good]"
-refused 'it tells of 1049088 bytes, but SOURCE has 1048576' "[$good,$(item 524288 524800 false true)]"
+refused 'it tells of 524288 bytes, but the disk has 1048576' "[$good]"
+refused 'it tells of 1049088 bytes, but the disk has 1048576' "[$good,$(item 524288 524800 false true)]"
 refused 'item 1: it is too long' "[$good,$(printf '{"x":"%0100000d"}' 0)]"
 expect_exit 1 q2s-stream --extents none source.raw bad
 expect_stderr '^q2s-stream: none: --extents: cannot be opened: No such file'

@@ -19,8 +19,7 @@ fails() {
 }
 
 # Sources that are none.
-mkfifo fifo
-for what in 'fifo' 'out' '/dev/null' '/dev/zero'; do
+for what in 'out' '/dev/null' '/dev/zero'; do
 	fails "$what: .*neither a regular file nor a block device" q2s-stream "$what" out/new
 done
 fails 'missing: .*No such file or directory' q2s-stream missing out/new
@@ -35,7 +34,7 @@ assert_equal "" "$(ls -A out)" "what is left of sources that are none"
 fails 'out: .*Is a directory' q2s-stream disk out
 fails 'no/folder: .*No such file or directory' q2s-stream disk no/folder
 fails 'out/new/: .*Is a directory' q2s-stream disk out/new/
-ln -s nowhere dangling
+ln -s no/folder dangling
 fails 'dangling: .*No such file or directory' q2s-stream disk dangling
 fails '.*File name too long' q2s-stream disk "out/$(printf '%0300d' 0)"
 fails '/dev/full: .*No space left on device' q2s-stream disk /dev/full

@@ -77,7 +77,7 @@ expect_stderr '^q2s-stream: --size: '
 
 # What cannot be.
 expect_exit 1 q2s-stream --size 1M "$raw" none.qcow2
-expect_stderr 'standard input; see q2s-stream --help$'
+expect_stderr 'raw data on standard input, .*; see q2s-stream --help$'
 expect_exit 1 q2s-stream --spool none -z - none.qcow2 < <(cat "$raw")
 expect_stderr '^q2s-stream: --spool none: '
 expect_exit 1 q2s-stream -d - none.qcow2 < <(cat "$raw")

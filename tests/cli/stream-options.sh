@@ -23,7 +23,7 @@ wrong() {
 wrong SOURCE
 wrong third disk second third
 wrong --bogus --bogus disk
-wrong -q -q disk
+wrong -y -y disk
 wrong -f disk -f
 wrong --cluster-size disk --cluster-size
 wrong --measure=3 --measure=3 disk

@@ -78,7 +78,7 @@ bash -c 'q2s-stream --progress=json disk got <&- >&- 2>&-' || true
 assert_same_bytes image got
 
 # A terminal is spared, as standard output and by name.
-requires script
+requires terminal
 mkdir terminal
 cat >terminal/try <<'END'
 q2s-stream disk; echo "exit $?"

@@ -19,7 +19,7 @@ kept() {
 	rm -f image
 	sha256sum -- * >"$tmp.sums"
 	expect_exit 1 q2s-stream --save-plan "$@"
-	expect_stderr "^q2s-stream: $1: --save-plan: this "
+	expect_stderr "^q2s-stream: $1: --save-plan: (this is where the image goes|it is the same file as)"
 	assert_equal 1 "$(wc -l <stderr)" "lines of stderr"
 	rm -f stdout stderr
 	sha256sum --quiet -c "$tmp.sums" || fail "something was replaced: $*"
@@ -43,7 +43,7 @@ kept image disk image
 kept ./image disk image
 kept image disk "$PWD/image"
 expect_exit 1 q2s-stream --save-plan disk --measure - <disk
-expect_stderr 'disk: --save-plan: this file is the source'
+expect_stderr 'disk: --save-plan: it is the same file as .standard input., which is read'
 rm hard soft
 
 # --- whose fault --------------------------------------------------------------------------------

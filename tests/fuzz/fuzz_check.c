@@ -12,7 +12,7 @@
 #include <q2s/check.h>
 
 #include "fuzz.h"
-#include "specimen/model.h"
+#include "corpus/model.h"
 
 /* One byte of metadata can break few rules. */
 enum { FINDINGS_A_BYTE = 4, FINDINGS_ANYWAY = 1000 };
@@ -20,6 +20,7 @@ enum { FINDINGS_A_BYTE = 4, FINDINGS_ANYWAY = 1000 };
 struct heard {
 	uint64_t findings;
 	uint64_t allowed;
+	uint64_t by_severity[Q2S_SEVERITY_UNREADABLE + 1];
 };
 
 static void
@@ -31,13 +32,14 @@ hear(void *opaque, const struct q2s_finding *finding)
 		abort();
 	if (!finding->id[0] || !finding->structure[0] || !finding->text[0])
 		abort();
+	heard->by_severity[finding->severity]++;
 }
 
 static void
 judge(struct q2s_image *image, size_t size)
 {
 	struct heard heard = { .allowed = FINDINGS_A_BYTE * size + FINDINGS_ANYWAY };
-	const struct q2s_check_options options = { .finding = hear,
+	const struct q2s_check_options options = { .size = sizeof(options), .finding = hear,
 						   .opaque = &heard,
 						   .decode = true };
 	struct q2s_check_result result;
@@ -45,8 +47,11 @@ judge(struct q2s_image *image, size_t size)
 
 	if (q2s_check(image, &options, &result, &diag) != diag.err)
 		abort();
-	if (heard.findings !=
-	    result.corruptions + result.leaks + result.notes + result.check_errors)
+	/* A corruption is one finding, however many times qemu-img counts it. */
+	if (heard.by_severity[Q2S_SEVERITY_LEAK] != result.leaks ||
+	    heard.by_severity[Q2S_SEVERITY_NOTE] != result.notes ||
+	    heard.by_severity[Q2S_SEVERITY_UNREADABLE] != result.check_errors ||
+	    (heard.by_severity[Q2S_SEVERITY_CORRUPTION] > 0) != (result.corruptions > 0))
 		abort();
 	if (diag.err == Q2S_OK && result.image_end_offset > size + 2 * (2ull << 20))
 		abort();
@@ -56,17 +61,17 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const int fd = memfd_create("fuzz", MFD_CLOEXEC);
-	struct q2s_file *file;
+	struct q2s_store *file;
 	struct q2s_image *image;
 
 	if (fd < 0 || write(fd, data, size) != (ssize_t)size ||
-	    q2s_file_from_fd(fd, "fuzz", &file, NULL) != Q2S_OK)
+	    q2s_store_from_fd(fd, "fuzz", &file, NULL) != Q2S_OK)
 		abort();
 	if (q2s_image_open(file, Q2S_IMAGE_DAMAGED, &image, NULL) == Q2S_OK) {
 		judge(image, size);
 		q2s_image_close(image);
 	}
-	q2s_file_close(file);
+	q2s_store_unref(file);
 	return 0;
 }
 

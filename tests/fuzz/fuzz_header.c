@@ -31,6 +31,7 @@ check_record(const struct q2s_geom *geom, const struct q2s_ext *ext)
 	uint8_t raw[Q2S_FEATURE_NAME_SIZE];
 	struct q2s_ext_bitmaps bitmaps;
 	struct q2s_ext_crypto crypto;
+	struct q2s_mark mark;
 
 	if (ext->type == Q2S_EXT_BITMAPS &&
 	    q2s_ext_bitmaps_decode(geom, ext, &bitmaps, NULL) == Q2S_OK) {
@@ -41,6 +42,11 @@ check_record(const struct q2s_geom *geom, const struct q2s_ext *ext)
 	    q2s_ext_crypto_decode(geom, ext, &crypto, NULL) == Q2S_OK) {
 		q2s_ext_crypto_encode(&crypto, raw);
 		INVARIANT(memcmp(raw, ext->data, Q2S_EXT_CRYPTO_SIZE) == 0);
+	}
+	if (ext->type == Q2S_EXT_MARK && q2s_ext_mark_decode(ext, &mark, NULL) == Q2S_OK) {
+		INVARIANT(!q2s_id_is_none(&mark.id));
+		q2s_ext_mark_encode(&mark, raw);
+		INVARIANT(memcmp(raw, ext->data, Q2S_EXT_MARK_SIZE) == 0);
 	}
 	for (uint32_t i = 0; i <= ext->len / Q2S_FEATURE_NAME_SIZE; i++) {
 		const struct q2s_ext one = { .len = Q2S_FEATURE_NAME_SIZE, .data = raw };

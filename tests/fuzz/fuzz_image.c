@@ -18,14 +18,14 @@ enum { RUNS_MAX = 500, DECOMPRESS_MAX = 20, CLUSTER_MAX = 2 << 20 };
 
 static uint8_t cluster[CLUSTER_MAX];
 
-static struct q2s_file *
+static struct q2s_store *
 file_of(const uint8_t *data, size_t size)
 {
 	const int fd = memfd_create("fuzz", MFD_CLOEXEC);
-	struct q2s_file *file;
+	struct q2s_store *file;
 
 	if (fd < 0 || write(fd, data, size) != (ssize_t)size ||
-	    q2s_file_from_fd(fd, "fuzz", &file, NULL) != Q2S_OK)
+	    q2s_store_from_fd(fd, "fuzz", &file, NULL) != Q2S_OK)
 		abort();
 	return file;
 }
@@ -96,7 +96,7 @@ tables(struct q2s_image *image)
 }
 
 static void
-disk(struct q2s_file *file)
+disk(struct q2s_store *file)
 {
 	struct q2s_cursor *cursor;
 	struct q2s_extent extent;
@@ -123,7 +123,7 @@ disk(struct q2s_file *file)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct q2s_file *file = file_of(data, size);
+	struct q2s_store *file = file_of(data, size);
 	struct q2s_diag diag = { 0 };
 	struct q2s_image *image;
 	const enum q2s_err err = q2s_image_open(file, Q2S_IMAGE_DAMAGED, &image, &diag);
@@ -138,7 +138,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		q2s_image_close(image);
 		disk(file);
 	}
-	q2s_file_close(file);
+	q2s_store_unref(file);
 	return 0;
 }
 

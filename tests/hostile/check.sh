@@ -5,7 +5,7 @@
 
 . "$Q2S_SRC/tests/cli/lib.sh"
 
-specs=$Q2S_SRC/src/specimen/specs
+specs=$Q2S_SRC/src/corpus/specs
 
 # read_spec FILE: what it expects, in these variables; `finds` is sorted lines of "ID xN".
 read_spec() {

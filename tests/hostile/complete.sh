@@ -5,7 +5,7 @@
 
 . "$Q2S_SRC/tests/cli/lib.sh"
 
-specs=$Q2S_SRC/src/specimen/specs
+specs=$Q2S_SRC/src/corpus/specs
 
 # What no image can show: tests/unit/test_check.c does.
 elsewhere=' unreadable file-changed '

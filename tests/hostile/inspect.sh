@@ -56,6 +56,12 @@ one() {
 	if inspect dump $part --output=json image || [ -s out ]; then
 		mv out dump.json
 	fi
+	# as it is, from a sound image, and back
+	if inspect diff --output=json ../../sound image || [ -s out ]; then
+		mv out "any-$((n++)).json"
+	fi
+	inspect diff image ../../sound || :
+	inspect diff image image || :
 	if inspect hex --output=json image || [ -s out ]; then
 		mv out hex.json
 	fi
@@ -79,6 +85,7 @@ holds() {
 }
 
 mkdir images
+q2s-create -q -o extended_l2=on -w data@0+8k,zero@8k+4k,compressed@1M+64k -w data@3M+64k sound 4M
 "$Q2S_BUILD/tests/hostile/make_image" --all images
 cksum images/*/image >before
 
@@ -99,7 +106,7 @@ holds '(.l2 | length) == 1 and (."l2-repeated" | length) == 1 and
 	.l2[0].offset == ."l2-repeated"[0].offset and
 	1 + ."l2-repeated"[0].count == (.l1[0].entries | length)' images/l2-table-often/dump.json
 holds '(."refcounts-repeated" | length) == 1 and
-	."refcounts-repeated"[0].offset as $at | .refcounts | any(.offset == $at)' \
+	(."refcounts-repeated"[0].offset as $at | .refcounts | any(.offset == $at))' \
 	images/refcount-block-shared/dump.json
 holds '.l1 | length == 3 and .[2]."shown-above-from" == 0' images/snapshot-l1-shared/dump.json
 holds '.bitmaps.tables | length == 2 and .[1]."shown-above-from" == 0' \

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "specimen/specimen.h"
+#include "corpus/test_image.h"
 
 static int
 complain(const struct q2s_diag *diag)
@@ -22,15 +22,15 @@ complain(const struct q2s_diag *diag)
 }
 
 static int
-make(const struct specimen_spec *spec, const char *image)
+make(const struct test_image_spec *spec, const char *image)
 {
-	struct specimen *specimen = NULL;
+	struct test_image *test_image = NULL;
 	struct q2s_diag diag = { 0 };
-	enum q2s_err err = specimen_make(spec, &specimen, &diag);
+	enum q2s_err err = test_image_make(spec, &test_image, &diag);
 
 	if (err == Q2S_OK)
-		err = specimen_write(specimen, image, &diag);
-	specimen_free(specimen);
+		err = test_image_write(test_image, image, &diag);
+	test_image_free(test_image);
 	return err == Q2S_OK ? 0 : complain(&diag);
 }
 
@@ -38,7 +38,7 @@ static int
 make_one(const char *name, const char *image)
 {
 	FILE *const file = fopen(name, "r");
-	struct specimen_spec spec = { .name = name };
+	struct test_image_spec spec = { .name = name };
 	char *text = NULL;
 	size_t room = 0;
 	int status = 1;
@@ -62,7 +62,7 @@ make_all(const char *folder)
 	char path[4096];
 	int status = 0;
 
-	for (const struct specimen_spec *spec = specimen_specs; spec->name && !status; spec++) {
+	for (const struct test_image_spec *spec = test_image_specs; spec->name && !status; spec++) {
 		snprintf(path, sizeof(path), "%s/%s", folder, spec->name);
 		if (mkdir(path, 0777) != 0)
 			perror(path);

@@ -58,8 +58,8 @@ copy_data(struct job *job, uint64_t guest, const struct q2s_extent *extent)
 		if (read_step(job, guest + done, len) < 0)
 			return -1;
 		if (extent->file) {
-			if (q2s_file_read(extent->file, extent->at + done, plain, len,
-					  &job->diag) != Q2S_OK)
+			if (q2s_store_read(extent->file, extent->at + done, plain, len,
+					   &job->diag) != Q2S_OK)
 				return -1;
 			if (memcmp(plain, bytes, len) != 0)
 				return bug("the file holds other bytes", guest + done);
@@ -112,12 +112,13 @@ copy_disk(struct job *job)
 static int
 run(struct job *job, const char *path, const char *out, const char *snapshot)
 {
-	const struct q2s_disk_qcow2_options options = { .follow = Q2S_FOLLOW_ANY,
+	const struct q2s_disk_qcow2_options options = { .size = sizeof(options),
+							.follow = Q2S_FOLLOW_ANY,
 							.snapshot = snapshot };
-	struct q2s_file *file;
+	struct q2s_store *file;
 	int status = -1;
 
-	if (q2s_file_open(path, &file, &job->diag) != Q2S_OK)
+	if (q2s_store_open(path, &file, &job->diag) != Q2S_OK)
 		return -1;
 	if (q2s_disk_qcow2(file, &options, &job->disk, &job->diag) != Q2S_OK)
 		goto close_file;
@@ -131,7 +132,7 @@ run(struct job *job, const char *path, const char *out, const char *snapshot)
 	if (job->out < 0 || close(job->out) != 0)
 		status = -1;
 close_file:
-	q2s_file_close(file);
+	q2s_store_unref(file);
 	return status;
 }
 

@@ -32,6 +32,26 @@ sums() {
 	done <formulas
 }
 
+# by_hand: what explain.json says of bits follows from the bytes that it says were read: a shifted
+# field is its number shifted, and the byte and bit of a subcluster are where its two states are.
+by_hand() {
+	local entry name text byte bit state
+
+	jq -e '[.. | .bits? | arrays | .[] | select(.shift) | (.number * pow(2; .shift)) == .value] |
+		all and length > 0' explain.json >found || fail "a shifted field: $(cat explain.json)"
+	entry=$(jq -r '[.layers[-1].steps[] | select(.id == "l2").read[].hex][0] // empty' explain.json)
+	while IFS=: read -r name text; do
+		byte=$(sed 's/.* = \([0-9]*\), .*/\1/' <<<"$text")
+		bit=${text##* = }
+		state=$(jq -r --arg name "$name" '.layers[-1].steps[] | select(.id == "subcluster").bits[] |
+			select(.bits | test(if $name == "zero" then "^bit 32\\+" else "^bit [0-9]+$" end)).value' \
+			explain.json)
+		assert_equal "$(((0x${entry:2 * byte:2} >> bit) & 1))" "$state" "the $name bit of $entry"
+		bits=$((bits + 1))
+	done < <(jq -r '.layers[-1].steps[] | select(.id == "subcluster").formulas[] |
+		select(test("in byte"))' explain.json)
+}
+
 # arrives IMAGE OFFSET: as in the map of QEMU for the whole chain.
 arrives() {
 	local want got
@@ -46,6 +66,7 @@ arrives() {
 		if .state == "zero" then null else .depth end, ."host-offset"]' explain.json)
 	assert_equal "$want" "$got" "the way of $2 in $1"
 	sums
+	[ "$(jq '.layers[-1].steps | length' explain.json)" -lt 3 ] || by_hand
 }
 
 # guest_bytes IMAGE OFFSET: the last bytes that were read are what the guest reads there, up to 16
@@ -69,6 +90,7 @@ back() {
 }
 
 count=0
+bits=0
 for options in cluster_size=512 cluster_size=2M compat=0.10 extended_l2=on,cluster_size=16k; do
 	rm -f image.qcow2
 	create -o "$options" image.qcow2 24M
@@ -93,6 +115,37 @@ for options in cluster_size=512 cluster_size=2M compat=0.10 extended_l2=on,clust
 	done
 done
 [ "$count" -gt 200 ] || fail "only $count sums were checked"
+[ "$bits" -gt 0 ] || fail 'no bit of a subcluster was looked up'
+
+# --- each value that a step uses was read, or comes from an earlier step
+fields() {
+	q2s-inspect explain --output=json "$1" "$2" |
+		jq -r '[.layers[].steps[].read // [] | .[].what | select(test("_"))] | join(" ")'
+}
+assert_equal 'cluster_bits incompatible_features l1_table_offset refcount_order refcount_table_offset' \
+	"$(fields 0 image.qcow2)" 'fields that a data cluster needs'
+assert_equal 'cluster_bits incompatible_features l1_table_offset compression_type refcount_order refcount_table_offset' \
+	"$(fields 6M image.qcow2)" 'fields that a compressed cluster needs'
+create -o compat=0.10 old.qcow2 1M
+io old.qcow2 'write 0 64k'
+assert_equal 'cluster_bits l1_table_offset refcount_table_offset' "$(fields 0 old.qcow2)" 'fields of version 2'
+expect_exit 0 q2s-inspect explain 0 old.qcow2
+expect_stdout 'a refcount of version 2 has 16 bits'
+expect_stdout 'numbers are big-endian'
+expect_stdout '^   bits 9\.\.55  = 0x280 +0x280 << 9 = 0x50000, host offset of the cluster$'
+
+# --- what is unallocated, or zero, and has its place in the host cluster
+q2s-create -q -o extended_l2=on,cluster_size=16k -w data@0+1k,zero@1k+512 -w data@64k+512,discard@64k+16k \
+	partly.qcow2 1M
+expect_exit 0 q2s-inspect explain 5000 partly.qcow2
+expect_stdout 'bytes 8\.\.15 = 0x0000000400000003, the subcluster bitmap'
+expect_stdout 'neither bit: unallocated'
+expect_stdout 'its place = host cluster \+ subcluster \* 512 = 0x[0-9a-f]+ \+ 9 \* 512 = 0x'
+expect_stdout 'its space is preallocated'
+expect_exit 0 q2s-inspect explain 1030 partly.qcow2
+expect_stdout 'its space is preallocated'
+expect_exit 0 q2s-inspect explain 70k partly.qcow2
+! grep -q preallocated "$tmp/stdout" || fail 'space is called preallocated that is not there'
 
 # --- refcounts and COPIED, also of shared clusters
 qemu-img snapshot -c one image.qcow2
@@ -138,7 +191,7 @@ for at in 0 524288 716800 735000 1048576 1500000 2150399 2150400 5242880 6291455
 	arrives layer2.qcow2 $at
 done
 expect_exit 0 q2s-inspect explain 0 layer2.qcow2
-expect_stdout '^Guest offset 0x0: absent here; its backing file was not opened'
+expect_stdout '^Guest offset 0x0: unallocated here; its backing file was not opened'
 expect_exit 0 q2s-inspect explain --follow beside 0 layer2.qcow2
 expect_stdout '^Guest offset 0x0: data, at host offset 0x50000 of layer 2$'
 expect_exit 0 q2s-inspect explain --follow beside 3M layer2.qcow2

@@ -34,6 +34,18 @@ head -c $((30 << 20)) /dev/zero | tr '\0' x >"$device"
 q2s-stream -O raw disk >"$device"
 head -c $((20 << 20)) "$device" | cmp - disk || fail "a redirected device has other bytes"
 
+# Space on a device is there already, but has to be zero.
+for mode in metadata falloc full; do
+	head -c $((30 << 20)) /dev/zero | tr '\0' x >"$device"
+	q2s-stream -o preallocation=$mode disk "$device"
+	qemu_same_content disk "$device"
+	q2s-stream -o preallocation=metadata disk | cmp -n "$(q2s-stream --measure -o preallocation=$mode disk |
+		sed -n 's/exact length: //p')" - "$device" || fail "$mode: the device has other bytes"
+done
+head -c $((30 << 20)) /dev/zero | tr '\0' x >"$device"
+q2s-stream -O raw -o preallocation=falloc disk "$device"
+head -c $((20 << 20)) "$device" | cmp - disk || fail "falloc: the device has other bytes"
+
 # The same device, under whatever name.
 mknod node b $((0x$(stat -c %t "$source"))) $((0x$(stat -c %T "$source")))
 expect_exit 1 q2s-stream "$source" node

@@ -2,7 +2,8 @@
 /*
  * System calls that do less than they are asked for, are interrupted, or are not there: what a
  * loaded machine, another file system or another kernel does, on demand. The library under test
- * is linked statically, so its calls find these definitions before those of the C library.
+ * is linked statically, so its calls find these definitions before those of the C library. Where
+ * offsets have 64 bits and registers 32, some calls have another number.
  */
 #ifndef Q2S_TESTS_FAULTY_H
 #define Q2S_TESTS_FAULTY_H
@@ -79,7 +80,11 @@ sendfile(int out, int in, off_t *at, size_t len)
 {
 	if (faulty_error(faulty.sendfile) || !faulty_gate(&len))
 		return -1;
+#ifdef SYS_sendfile64
+	return syscall(SYS_sendfile64, out, in, at, len);
+#else
 	return syscall(SYS_sendfile, out, in, at, len);
+#endif
 }
 
 ssize_t
@@ -111,7 +116,11 @@ copy_file_range(int in, off_t *in_at, int out, off_t *out_at, size_t len, unsign
 int
 fstatfs(int fd, struct statfs *fs)
 {
+#ifdef SYS_fstatfs64
+	const int got = (int)syscall(SYS_fstatfs64, fd, sizeof(*fs), fs);
+#else
 	const int got = (int)syscall(SYS_fstatfs, fd, fs);
+#endif
 
 	if (faulty.remote)
 		fs->f_type = NFS_SUPER_MAGIC;
@@ -138,7 +147,13 @@ lseek(int fd, off_t at, int whence)
 {
 	if ((whence == SEEK_DATA || whence == SEEK_HOLE) && faulty_error(faulty.seek_data))
 		return -1;
+#ifdef SYS__llseek
+	off_t now;
+
+	return syscall(SYS__llseek, fd, (long)(at >> 32), (long)at, &now, whence) == 0 ? now : -1;
+#else
 	return syscall(SYS_lseek, fd, at, whence);
+#endif
 }
 
 int
@@ -154,7 +169,7 @@ open(const char *path, int flags, ...)
 	}
 	if ((flags & O_TMPFILE) == O_TMPFILE && faulty_error(faulty.tmpfile))
 		return -1;
-	return (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
+	return (int)syscall(SYS_openat, AT_FDCWD, path, flags | __O_LARGEFILE, mode);
 }
 
 #endif

@@ -75,12 +75,12 @@ static inline enum q2s_err
 disk_open(const char *path, const struct q2s_disk_qcow2_options *options, struct q2s_disk **out,
 	  struct q2s_diag *diag)
 {
-	struct q2s_file *file;
+	struct q2s_store *file;
 	enum q2s_err err;
 
-	ck_assert_int_eq(q2s_file_open(path, &file, diag), Q2S_OK);
+	ck_assert_int_eq(q2s_store_open(path, &file, diag), Q2S_OK);
 	err = q2s_disk_qcow2(file, options, out, diag);
-	q2s_file_close(file);
+	q2s_store_unref(file);
 	return err;
 }
 
@@ -92,7 +92,8 @@ struct look {
 static inline struct look
 look_at(const char *path, const char *snapshot)
 {
-	const struct q2s_disk_qcow2_options options = { .follow = Q2S_FOLLOW_ANY,
+	const struct q2s_disk_qcow2_options options = { .size = sizeof(options),
+							.follow = Q2S_FOLLOW_ANY,
 							.snapshot = snapshot };
 	struct look look;
 
@@ -162,7 +163,8 @@ assert_unopenable(const char *path, const struct q2s_disk_qcow2_options *options
 	ck_assert_str_eq(diag.file, file);
 }
 
-static const struct q2s_disk_qcow2_options any = { .follow = Q2S_FOLLOW_ANY };
-static const struct q2s_disk_qcow2_options beside = { .follow = Q2S_FOLLOW_BESIDE };
+static const struct q2s_disk_qcow2_options any = { .size = sizeof(any), .follow = Q2S_FOLLOW_ANY };
+static const struct q2s_disk_qcow2_options beside = { .size = sizeof(beside),
+						      .follow = Q2S_FOLLOW_BESIDE };
 
 #endif

@@ -233,14 +233,14 @@ made_finish(struct made *image)
 	put(image, 0, raw, q2si_min(sizeof(raw), image->geom.cluster_size));
 }
 
-struct q2s_file *
+struct q2s_store *
 made_file(const struct made *image)
 {
-	struct q2s_file *file;
+	struct q2s_store *file;
 	const int fd = dup(image->fd);
 
 	MUST(fd >= 0);
-	MUST(q2s_file_from_fd(fd, "made", &file, NULL) == Q2S_OK);
+	MUST(q2s_store_from_fd(fd, "made", &file, NULL) == Q2S_OK);
 	return file;
 }
 

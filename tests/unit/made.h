@@ -60,7 +60,7 @@ void made_put64(struct made *image, uint64_t at, uint64_t value);
 void made_resize(struct made *image, uint64_t size);
 
 /** The image as a file of its own; close it. */
-struct q2s_file *made_file(const struct made *image);
+struct q2s_store *made_file(const struct made *image);
 /** Write it to @path. */
 void made_save(const struct made *image, const char *path);
 

@@ -128,7 +128,7 @@ pattern_state(const struct pattern_view *view, const struct q2s_geom *geom,
 	if (!options->keep_zeros || (!view->zero && !view->data))
 		return Q2S_ABSENT;
 	/* it reads as zero, which must be said: by a zero bit, or by stored zeros where none fits */
-	return view->absent || geom->version < 3 ? Q2S_DATA : Q2S_ZERO;
+	return view->absent || options->store_zeros || geom->version < 3 ? Q2S_DATA : Q2S_ZERO;
 }
 
 /* The slot that a scan must find for guest cluster @cluster. */

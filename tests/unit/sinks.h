@@ -18,11 +18,11 @@ struct sink_model {
 };
 
 /* A source for copies: data, a hole in its middle, data. */
-static inline struct q2s_file *
+static inline struct q2s_store *
 sink_source(uint8_t *bytes)
 {
 	const char *path = path_of("sink-source");
-	struct q2s_file *file = NULL;
+	struct q2s_store *file = NULL;
 	uint64_t seed = 99;
 	int fd;
 
@@ -46,13 +46,13 @@ sink_source(uint8_t *bytes)
 		}
 	}
 	close(fd);
-	assert_ok(q2s_file_open(path, &file, &diag));
+	assert_ok(q2s_store_open(path, &file, &diag));
 	return file;
 }
 
 /* One random piece: bytes, part of @file, or zeros. */
 static inline void
-sink_step(struct q2s_sink *sink, struct q2s_file *file, const uint8_t *source,
+sink_step(struct q2s_sink *sink, struct q2s_store *file, const uint8_t *source,
 	  struct sink_model *model, uint64_t *seed)
 {
 	static const size_t lengths[] = { 0, 1, 511, 4096, 65535, 65536, 65537, 300000 };
@@ -83,7 +83,7 @@ static inline void
 sink_drive(struct q2s_sink *sink, struct sink_model *model, uint64_t seed)
 {
 	uint8_t *source = malloc(SINK_SOURCE);
-	struct q2s_file *file;
+	struct q2s_store *file;
 
 	ck_assert_ptr_nonnull(source);
 	ck_assert_ptr_nonnull(model->bytes);
@@ -91,7 +91,7 @@ sink_drive(struct q2s_sink *sink, struct sink_model *model, uint64_t seed)
 	seed = seed * 0x9e3779b97f4a7c15u + 1;
 	for (unsigned i = 0; i < 60 && model->len < SINK_ROOM - 400000; i++)
 		sink_step(sink, file, source, model, &seed);
-	q2s_file_close(file);
+	q2s_store_unref(file);
 	free(source);
 }
 

@@ -20,10 +20,10 @@
 
 /* How many of the file's pages are in the cache. */
 static unsigned
-cached_pages(const struct q2s_file *file)
+cached_pages(const struct q2s_store *file)
 {
 	static unsigned char flags[PAGES];
-	void *map = mmap(NULL, PAGES * PAGE, PROT_READ, MAP_SHARED, q2s_file_fd(file), 0);
+	void *map = mmap(NULL, PAGES * PAGE, PROT_READ, MAP_SHARED, q2s_store_fd(file), 0);
 	unsigned count = 0;
 
 	ck_assert_ptr_ne(map, MAP_FAILED);
@@ -36,7 +36,7 @@ cached_pages(const struct q2s_file *file)
 
 /* At least @want pages, after a while: what was asked for is on its way. */
 static bool
-cached_soon(const struct q2s_file *file, unsigned want)
+cached_soon(const struct q2s_store *file, unsigned want)
 {
 	const struct timespec moment = { .tv_nsec = 10000000 };
 
@@ -47,34 +47,34 @@ cached_soon(const struct q2s_file *file, unsigned want)
 
 /* Let the cache forget it; false where the file lives in the cache alone. */
 static bool
-make_cold(const struct q2s_file *file)
+make_cold(const struct q2s_store *file)
 {
-	ck_assert_int_eq(fsync(q2s_file_fd(file)), 0);
-	ck_assert_int_eq(posix_fadvise(q2s_file_fd(file), 0, 0, POSIX_FADV_DONTNEED), 0);
+	ck_assert_int_eq(fsync(q2s_store_fd(file)), 0);
+	ck_assert_int_eq(posix_fadvise(q2s_store_fd(file), 0, 0, POSIX_FADV_DONTNEED), 0);
 	return cached_pages(file) == 0;
 }
 
 /* A file that is data everywhere, just written, so it is cached. */
-static struct q2s_file *
+static struct q2s_store *
 full_file(void)
 {
 	static uint8_t bytes[PAGES * PAGE];
-	struct q2s_file *file = NULL;
+	struct q2s_store *file = NULL;
 
 	memset(bytes, 7, sizeof(bytes));
 	put_file(path_of("full"), bytes, sizeof(bytes));
-	assert_ok(q2s_file_open(path_of("full"), &file, &diag));
+	assert_ok(q2s_store_open(path_of("full"), &file, &diag));
 	return file;
 }
 
 /* Does the file system tell what is cached? Others do not know this way of reading. */
 static bool
-tells(const struct q2s_file *file)
+tells(const struct q2s_store *file)
 {
 	char byte;
 	const struct iovec one = { .iov_base = &byte, .iov_len = 1 };
 
-	return preadv2(q2s_file_fd(file), &one, 1, 0, RWF_NOWAIT) >= 0 || errno == EAGAIN;
+	return preadv2(q2s_store_fd(file), &one, 1, 0, RWF_NOWAIT) >= 0 || errno == EAGAIN;
 }
 
 /*
@@ -82,7 +82,7 @@ tells(const struct q2s_file *file)
  * them will do, as asking is no order.
  */
 struct attempt {
-	void (*act)(struct q2s_file *file, void *opaque);
+	void (*act)(struct q2s_store *file, void *opaque);
 	void *opaque;
 	unsigned want;
 };
@@ -94,7 +94,7 @@ struct attempt {
 static void
 assert_reads(const struct attempt *attempt)
 {
-	struct q2s_file *file = full_file();
+	struct q2s_store *file = full_file();
 
 	for (unsigned i = 0; make_cold(file); i++) {
 		attempt->act(file, attempt->opaque);
@@ -102,42 +102,42 @@ assert_reads(const struct attempt *attempt)
 			break;
 		ck_assert_uint_lt(i, 9);
 	}
-	q2s_file_close(file);
+	q2s_store_unref(file);
 }
 
 /* Is none of some bytes all over the file in the cache? */
 static bool
-seems_cold(struct q2s_file *file)
+seems_cold(struct q2s_store *file)
 {
 	for (unsigned i = 1; i <= 64; i++)
-		if (q2s_file_is_cached(file, PAGES / 64 * PAGE * i - 1))
+		if (q2s_store_is_cached(file, PAGES / 64 * PAGE * i - 1))
 			return false;
 	return true;
 }
 
 START_TEST(a_file_is_cached_or_not)
 {
-	struct q2s_file *file = full_file();
+	struct q2s_store *file = full_file();
 	bool cold = true;
 
 	if (tells(file)) {
-		ck_assert(q2s_file_is_cached(file, 0));
-		ck_assert(q2s_file_is_cached(file, PAGES * PAGE - 1));
-		ck_assert(q2s_file_is_cached(file, PAGES * PAGE)); /* nothing to wait for */
+		ck_assert(q2s_store_is_cached(file, 0));
+		ck_assert(q2s_store_is_cached(file, PAGES * PAGE - 1));
+		ck_assert(q2s_store_is_cached(file, PAGES * PAGE)); /* nothing to wait for */
 	}
 	for (unsigned i = 0; i < 10 && (cold = make_cold(file)) && !seems_cold(file); i++)
 		ck_assert_uint_lt(i, 9);
 	if (cold) {
-		q2s_file_will_need(file, 0, PAGES * PAGE);
+		q2s_store_will_need(file, 0, PAGES * PAGE);
 		ck_assert(cached_soon(file, PAGES / 2));
 	}
-	q2s_file_close(file);
+	q2s_store_unref(file);
 }
 END_TEST
 
 /* Go through all of it, as the scan does. */
 static void
-walk(struct q2s_file *file, struct q2si_ahead_budget *budget, uint32_t step, uint32_t peek)
+walk(struct q2s_store *file, struct q2si_ahead_budget *budget, uint32_t step, uint32_t peek)
 {
 	const struct q2s_extent extent = { .len = PAGES * PAGE, .state = Q2S_DATA, .file = file };
 	struct q2si_ahead ahead = { .budget = budget };
@@ -147,7 +147,7 @@ walk(struct q2s_file *file, struct q2si_ahead_budget *budget, uint32_t step, uin
 }
 
 static void
-peek_with(struct q2s_file *file, void *windows)
+peek_with(struct q2s_store *file, void *windows)
 {
 	struct q2si_ahead_budget budget = { .left = *(unsigned *)windows * WINDOW };
 
@@ -168,19 +168,19 @@ END_TEST
 
 START_TEST(without_a_budget_only_what_is_looked_at)
 {
-	struct q2s_file *file = full_file();
+	struct q2s_store *file = full_file();
 	unsigned windows = 0;
 
 	if (make_cold(file)) {
 		peek_with(file, &windows);
 		ck_assert_uint_lt(cached_pages(file), PAGES / 2);
 	}
-	q2s_file_close(file);
+	q2s_store_unref(file);
 }
 END_TEST
 
 static void
-look_at_all(struct q2s_file *file, void *none)
+look_at_all(struct q2s_store *file, void *none)
 {
 	struct q2si_ahead_budget budget = { .left = 0 };
 
@@ -199,21 +199,22 @@ END_TEST
 START_TEST(what_is_cached_costs_nothing)
 {
 	struct q2si_ahead_budget budget = { .left = WINDOW };
-	struct q2s_file *file = full_file();
+	struct q2s_store *file = full_file();
 
 	walk(file, &budget, 65536, PAGE);
 	if (tells(file))
 		ck_assert_uint_eq(budget.left, WINDOW);
-	q2s_file_close(file);
+	q2s_store_unref(file);
 }
 END_TEST
 
 static void
-scan(struct q2s_file *file, void *read_again)
+scan(struct q2s_store *file, void *read_again)
 {
 	const struct q2s_geom_params params = { .version = 3, .cluster_bits = 16,
 						.refcount_order = 4, .size = PAGES * PAGE };
-	const struct q2s_scan_options options = { .read_again = *(bool *)read_again };
+	const struct q2s_scan_options options = { .size = sizeof(options),
+						  .read_again = *(bool *)read_again };
 	struct q2s_alloc *alloc = NULL;
 	struct q2s_disk *disk = NULL;
 	struct q2s_geom geom;
@@ -237,14 +238,14 @@ END_TEST
 
 START_TEST(a_scan_that_is_all_reads_little)
 {
-	struct q2s_file *file = full_file();
+	struct q2s_store *file = full_file();
 	bool read_again = false;
 
 	if (make_cold(file)) {
 		scan(file, &read_again);
 		ck_assert_uint_lt(cached_pages(file), PAGES / 2);
 	}
-	q2s_file_close(file);
+	q2s_store_unref(file);
 }
 END_TEST
 

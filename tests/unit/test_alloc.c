@@ -165,6 +165,84 @@ START_TEST(it_says_what_the_array_says)
 }
 END_TEST
 
+/* What the array becomes when each cluster has its space; how many had none. */
+static uint64_t
+fill_slots(struct pair *pair, const struct q2s_slot *space)
+{
+	uint64_t spare = 0;
+
+	for (uint64_t i = 0; i < pair->geom.clusters; i++) {
+		struct q2s_slot *const slot = &pair->slots[i];
+
+		spare += !slot->host;
+		if (is_empty(slot))
+			*slot = *space;
+		slot->host = true;
+	}
+	return spare;
+}
+
+START_TEST(each_cluster_gets_its_space)
+{
+	uint64_t seed = 12;
+
+	for (unsigned index = 0; index < GEOMS; index++) {
+		struct q2s_geom_params params = geom_params(index, 0);
+		struct pair pair = { 0 };
+		struct q2s_alloc *filled = NULL;
+
+		params.size = ((1000 + unit_random(&seed) % 5000) << params.cluster_bits) + 512;
+		if (params.refcount_order != 4 ||
+		    q2s_geom_init(&params, &pair.geom, NULL) != Q2S_OK)
+			continue;
+		const struct q2s_slot space = { .host = true,
+						.alloc = pair.geom.extended ? 0 : 1 };
+
+		pair.slots = calloc(pair.geom.clusters, sizeof(*pair.slots));
+		assert_ok(q2s_alloc_new(&pair.geom, &pair.alloc, &diag));
+		while (pair.filled < pair.geom.clusters && unit_random(&seed) % 50) {
+			const struct q2s_slot slot = random_slot(&pair.geom, false, &seed);
+
+			add(&pair, &slot, random_length(&pair, &seed));
+		}
+		assert_ok(q2s_alloc_fill(pair.alloc, &space, &filled, &diag));
+		q2s_alloc_free(pair.alloc);
+		pair.alloc = filled;
+		assert_ok(q2si_alloc_finish(filled, &diag));
+		ck_assert_uint_eq(filled->spare, fill_slots(&pair, &space));
+		ck_assert_uint_eq(filled->clusters, pair.geom.clusters);
+		assert_same(&pair);
+		q2s_alloc_free(filled);
+		free(pair.slots);
+	}
+}
+END_TEST
+
+START_TEST(space_is_for_clusters_of_their_own)
+{
+	static const struct q2s_slot space = { .host = true, .alloc = 1 }, none = { 0 };
+	static const struct q2s_slot others[] = { { .comp_bytes = 5 }, { .back = 1 } };
+	const struct q2s_geom_params params = { .version = 3, .cluster_bits = 16,
+						.refcount_order = 4, .size = 1 << 20 };
+	struct q2s_alloc *alloc = NULL, *filled = NULL;
+	struct q2s_geom geom;
+
+	assert_ok(q2s_geom_init(&params, &geom, &diag));
+	for (size_t i = 0; i < COUNT(others); i++) {
+		struct q2s_diag why = { 0 };
+
+		assert_ok(q2s_alloc_new(&geom, &alloc, &diag));
+		assert_ok(q2s_alloc_add(alloc, &space, 1, &diag));
+		assert_ok(q2s_alloc_add(alloc, &others[i], 1, &diag));
+		ck_assert_int_eq(q2s_alloc_fill(alloc, &none, &filled, &why), Q2S_E_USAGE);
+		why = (struct q2s_diag){ 0 };
+		ck_assert_int_eq(q2s_alloc_fill(alloc, &space, &filled, &why), Q2S_E_USAGE);
+		ck_assert_ptr_null(filled);
+		q2s_alloc_free(alloc);
+	}
+}
+END_TEST
+
 /* One byte for each change, whatever the size: a whole disk of alternating clusters. */
 START_TEST(memory_follows_the_changes)
 {
@@ -230,5 +308,6 @@ START_TEST(what_an_image_cannot_hold_is_refused)
 }
 END_TEST
 
-UNIT_MAIN("alloc", it_says_what_the_array_says, memory_follows_the_changes,
+UNIT_MAIN("alloc", it_says_what_the_array_says, each_cluster_gets_its_space,
+	  space_is_for_clusters_of_their_own, memory_follows_the_changes,
 	  what_an_image_cannot_hold_is_refused)

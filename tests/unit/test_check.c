@@ -52,10 +52,10 @@ hear(void *opaque, const struct q2s_finding *finding)
 static enum q2s_err
 check(const struct made *made, struct heard *heard, const struct q2s_observer *observer)
 {
-	const struct q2s_check_options options = { .finding = hear,
+	const struct q2s_check_options options = { .size = sizeof(options), .finding = hear,
 						   .opaque = heard,
 						   .observer = observer };
-	struct q2s_file *file = made_file(made);
+	struct q2s_store *file = made_file(made);
 	struct q2s_image *image;
 	enum q2s_err got;
 
@@ -63,7 +63,7 @@ check(const struct made *made, struct heard *heard, const struct q2s_observer *o
 	got = q2s_check(image, &options, &heard->result, &heard->diag);
 	ck_assert_int_eq(got, heard->diag.err);
 	q2s_image_close(image);
-	q2s_file_close(file);
+	q2s_store_unref(file);
 	return got;
 }
 
@@ -156,7 +156,7 @@ START_TEST(nobody_listens)
 {
 	struct made made = some_image();
 	struct heard heard = { .id = "refcount-zero" };
-	struct q2s_file *file = made_file(&made);
+	struct q2s_store *file = made_file(&made);
 	struct q2s_check_result result;
 	struct q2s_image *image;
 
@@ -168,7 +168,7 @@ START_TEST(nobody_listens)
 	ck_assert_uint_eq(heard.all,
 			  result.corruptions + result.leaks + result.notes + result.check_errors);
 	q2s_image_close(image);
-	q2s_file_close(file);
+	q2s_store_unref(file);
 	made_free(&made);
 }
 END_TEST

@@ -110,12 +110,12 @@ START_TEST(the_same_place_of_the_same_file_is_not_read)
 {
 	const int fd = memfd_create("disk", 0);
 	struct q2s_disk *a = NULL, *b = NULL;
-	struct q2s_file *file = NULL;
+	struct q2s_store *file = NULL;
 	struct q2s_comparison result;
 
 	ck_assert_int_eq(ftruncate(fd, 4 * MIB), 0);
 	ck_assert_int_eq(pwrite(fd, "x", 1, 2 * MIB), 1);
-	assert_ok(q2s_file_from_fd(dup(fd), "disk", &file, &diag));
+	assert_ok(q2s_store_from_fd(dup(fd), "disk", &file, &diag));
 	assert_ok(q2s_disk_raw(file, &a, &diag));
 	assert_ok(q2s_disk_raw(file, &b, &diag));
 	assert_ok(q2s_disk_compare(a, b, NULL, &result, &diag));
@@ -127,7 +127,7 @@ START_TEST(the_same_place_of_the_same_file_is_not_read)
 	ck_assert_int_eq(q2s_disk_compare(a, b, NULL, &result, &diag), Q2S_E_CHANGED);
 	q2s_disk_close(a);
 	q2s_disk_close(b);
-	q2s_file_close(file);
+	q2s_store_unref(file);
 	close(fd);
 }
 END_TEST

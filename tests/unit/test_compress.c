@@ -37,7 +37,8 @@ write_image(const struct q2s_geom *geom, struct q2s_disk *disk, struct q2s_alloc
 	    struct q2s_spool *spool)
 {
 	const struct q2s_spec spec = { .geom = *geom };
-	const struct q2s_emit_options options = { .spool = spool };
+	const struct q2s_emit_options options = { .size = sizeof(options), .until = Q2S_TO_END,
+						  .spool = spool };
 	struct q2s_plan *plan = NULL;
 	struct q2s_sink *sink = NULL;
 
@@ -51,11 +52,11 @@ write_image(const struct q2s_geom *geom, struct q2s_disk *disk, struct q2s_alloc
 static void
 assert_mapping(const struct q2s_geom *geom)
 {
-	struct q2s_file *file = NULL;
+	struct q2s_store *file = NULL;
 	struct q2s_image *image = NULL;
 	struct q2s_map *map = NULL;
 
-	assert_ok(q2s_file_open(path_of("image"), &file, &diag));
+	assert_ok(q2s_store_open(path_of("image"), &file, &diag));
 	assert_ok(q2s_image_open(file, 0, &image, &diag));
 	const struct q2s_l1_table l1 = q2s_image_active_l1(image);
 
@@ -71,19 +72,19 @@ assert_mapping(const struct q2s_geom *geom)
 	}
 	q2s_map_close(map);
 	q2s_image_close(image);
-	q2s_file_close(file);
+	q2s_store_unref(file);
 }
 
 static void
 assert_reads_as(struct q2s_disk *want, uint64_t from, uint64_t until)
 {
 	static uint8_t a[1 << 16], b[1 << 16];
-	const struct q2s_disk_qcow2_options options = { 0 };
-	struct q2s_file *file = NULL;
+	const struct q2s_disk_qcow2_options options = { .size = sizeof(options) };
+	struct q2s_store *file = NULL;
 	struct q2s_disk *image = NULL;
 	struct q2s_cursor *of_want = NULL, *of_image = NULL;
 
-	assert_ok(q2s_file_open(path_of("image"), &file, &diag));
+	assert_ok(q2s_store_open(path_of("image"), &file, &diag));
 	assert_ok(q2s_disk_qcow2(file, &options, &image, &diag));
 	assert_ok(q2s_cursor_open(want, &of_want, &diag));
 	assert_ok(q2s_cursor_open(image, &of_image, &diag));
@@ -95,7 +96,7 @@ assert_reads_as(struct q2s_disk *want, uint64_t from, uint64_t until)
 	q2s_cursor_close(of_want);
 	q2s_cursor_close(of_image);
 	q2s_disk_close(image);
-	q2s_file_close(file);
+	q2s_store_unref(file);
 }
 
 START_TEST(only_what_is_wanted_is_compressed)
@@ -103,7 +104,8 @@ START_TEST(only_what_is_wanted_is_compressed)
 	struct q2s_geom geom = geom_v3(kinds[_i] & 0xff, kinds[_i] >> 8, false);
 	const struct q2s_pattern all = { .len = geom.size, .state = Q2S_DATA, .seeded = true,
 					 .half = geom.cluster_size };
-	struct q2s_compress_options how = { .threads = 2, .wanted = choose, .opaque = &geom };
+	struct q2s_compress_options how = { .size = sizeof(how),
+					    .threads = 2, .wanted = choose, .opaque = &geom };
 	struct q2s_alloc *plain = plain_alloc(&geom), *alloc = NULL;
 	struct q2s_disk *disk = NULL;
 

@@ -261,7 +261,7 @@ put_luks(const struct q2s_luks *luks)
 	ck_assert_uint_eq(fwrite(file, HEADER_AT + HEADER_BYTES, 1, stream), 1);
 	ck_assert_int_eq(fclose(stream), 0);
 	free(file);
-	assert_ok(q2s_file_open("luks", &place.file, &diag));
+	assert_ok(q2s_store_open("luks", &place.file, &diag));
 	return place;
 }
 
@@ -273,7 +273,7 @@ open_luks(const struct q2s_luks *luks, const char *key, struct q2s_crypt **out,
 	enum q2s_err err;
 
 	err = q2s_crypt_open(&place, key, strlen(key), out, refusal);
-	q2s_file_close(place.file);
+	q2s_store_unref(place.file);
 	return err;
 }
 
@@ -348,15 +348,15 @@ START_TEST(key_material_past_the_end_of_the_file_is_told)
 	struct q2s_diag refusal = { 0 };
 	struct q2s_crypt *crypt;
 
-	q2s_file_close(place.file);
+	q2s_store_unref(place.file);
 	ck_assert_int_eq(truncate("luks", HEADER_AT + HEADER_BYTES - 1), 0);
-	assert_ok(q2s_file_open("luks", &place.file, &diag));
+	assert_ok(q2s_store_open("luks", &place.file, &diag));
 	assert_refused(Q2S_E_TRUNCATED, HEADER_AT + 4096, 64000,
 		       q2s_crypt_open(&place, "x", 1, &crypt, &diag));
 	place.header.length = 591;
 	ck_assert_int_eq(q2s_crypt_open(&place, "x", 1, &crypt, &refusal), Q2S_E_CRYPTO);
 	ck_assert_uint_eq(refusal.value, 591);
-	q2s_file_close(place.file);
+	q2s_store_unref(place.file);
 }
 END_TEST
 
@@ -377,11 +377,11 @@ START_TEST(a_new_header_is_opened_by_its_passphrase_alone)
 	ck_assert_uint_eq(fwrite(area, len, 1, stream), 1);
 	ck_assert_int_eq(fclose(stream), 0);
 	free(area);
-	assert_ok(q2s_file_open("new", &place.file, &diag));
+	assert_ok(q2s_store_open("new", &place.file, &diag));
 	place.header.length = len;
 	ck_assert_int_eq(q2s_crypt_open(&place, PASSPHRASE, 12, &again, &refusal), Q2S_E_KEY);
 	assert_ok(q2s_crypt_open(&place, PASSPHRASE, 13, &again, &diag));
-	q2s_file_close(place.file);
+	q2s_store_unref(place.file);
 	assert_ok(q2s_cipher_open(crypt, &there, &diag));
 	assert_ok(q2s_cipher_open(again, &back, &diag));
 	memset(data, 0x77, sizeof(data));
@@ -422,6 +422,7 @@ END_TEST
 START_TEST(a_disk_shows_what_was_encrypted)
 {
 	static const struct q2s_disk_qcow2_options options = {
+		.size = sizeof(options),
 		.key = (const uint8_t *)PASSPHRASE, .key_len = sizeof(PASSPHRASE) - 1
 	};
 	struct made made = made_v3(12, false, 4 * CLUSTER);

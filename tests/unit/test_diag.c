@@ -202,43 +202,58 @@ START_TEST(long_words_are_cut_not_overrun)
 }
 END_TEST
 
+/* Room for more than there will be: a number that is no code is "unknown". */
+#define CODES 1000
+
+static bool
+is_code(unsigned err)
+{
+	return strcmp(q2s_err_name((enum q2s_err)err), "unknown") != 0;
+}
+
 START_TEST(each_code_has_its_own_name)
 {
-	for (unsigned a = 0; a < Q2S_E_COUNT_; a++) {
+	unsigned seen = 0;
+
+	for (unsigned a = 0; a < CODES; a++) {
 		const char *name = q2s_err_name((enum q2s_err)a);
 
-		ck_assert_msg(name && name[0], "code %u has no name", a);
 		ck_assert_uint_eq(strspn(name, "abcdefghijklmnopqrstuvwxyz-"), strlen(name));
-		for (unsigned b = 0; b < a; b++)
+		for (unsigned b = 0; b < a && is_code(a); b++)
 			ck_assert_str_ne(name, q2s_err_name((enum q2s_err)b));
+		seen += is_code(a);
 	}
+	ck_assert_uint_eq(seen, 32);
 	ck_assert_str_eq(q2s_err_name(Q2S_E_SUBCLUSTER), "subcluster");
 	ck_assert_str_eq(q2s_err_name(Q2S_E_ZERO_FLAG), "zero-flag");
-	ck_assert_str_eq(q2s_err_name(Q2S_E_COUNT_), "unknown");
+	ck_assert_str_eq(q2s_err_name((enum q2s_err)CODES), "unknown");
 }
 END_TEST
 
-/* The classes are runs in the order of the codes, as base.h lists them. */
+/* The hundreds of a code are its class; within it codes follow each other, as base.h lists them. */
 START_TEST(each_code_has_its_class)
 {
 	static const struct {
-		enum q2s_err first, last;
+		enum q2s_err last;
 		enum q2s_err_class class;
-	} runs[] = {
-		{ Q2S_OK, Q2S_OK, Q2S_CLASS_OK },
-		{ Q2S_E_USAGE, Q2S_E_EXISTS, Q2S_CLASS_USAGE },
-		{ Q2S_E_IO, Q2S_E_PLAN, Q2S_CLASS_IO },
-		{ Q2S_E_UNSUPPORTED, Q2S_E_KEY, Q2S_CLASS_UNSUPPORTED },
-		{ Q2S_E_LIMIT, Q2S_E_OVERFLOW, Q2S_CLASS_LIMIT },
-		{ Q2S_E_MAGIC, Q2S_E_CRYPTO, Q2S_CLASS_CORRUPT },
+	} classes[] = {
+		{ Q2S_OK, Q2S_CLASS_OK },
+		{ Q2S_E_EXISTS, Q2S_CLASS_USAGE },
+		{ Q2S_E_BUSY, Q2S_CLASS_IO },
+		{ Q2S_E_KEY, Q2S_CLASS_UNSUPPORTED },
+		{ Q2S_E_OVERFLOW, Q2S_CLASS_LIMIT },
+		{ Q2S_E_CRYPTO, Q2S_CLASS_CORRUPT },
 	};
-	unsigned seen = 0;
 
-	for (size_t i = 0; i < COUNT(runs); i++)
-		for (unsigned err = runs[i].first; err <= runs[i].last; err++, seen++)
-			ck_assert_msg(q2s_err_class((enum q2s_err)err) == runs[i].class,
-				      "class of '%s'", q2s_err_name((enum q2s_err)err));
-	ck_assert_uint_eq(seen, Q2S_E_COUNT_);
+	for (unsigned err = 0; err < CODES; err++) {
+		const bool within = err / 100 < COUNT(classes) &&
+				    err <= (unsigned)classes[err / 100].last;
+
+		ck_assert_msg(is_code(err) == within, "%u", err);
+		if (within)
+			ck_assert_int_eq(q2s_err_class((enum q2s_err)err),
+					 classes[err / 100].class);
+	}
 }
 END_TEST
 

@@ -125,12 +125,12 @@ END_TEST
 /* ---- files ------------------------------------------------------------------------------- */
 
 /* A raw disk in a nameless file: bytes of @seed in [@start, @end), a hole around them. */
-static struct q2s_file *
+static struct q2s_store *
 make_file(uint64_t size, uint64_t start, uint64_t end, uint8_t seed)
 {
 	FILE *const file = tmpfile();
 	uint8_t *const bytes = malloc(end - start + 1);
-	struct q2s_file *out;
+	struct q2s_store *out;
 
 	ck_assert(file && bytes);
 	for (uint64_t i = start; i < end; i++)
@@ -138,14 +138,14 @@ make_file(uint64_t size, uint64_t start, uint64_t end, uint8_t seed)
 	ck_assert_int_eq(ftruncate(fileno(file), (off_t)size), 0);
 	ck_assert_int_eq(pwrite(fileno(file), bytes, end - start, (off_t)start),
 			 (ssize_t)(end - start));
-	assert_ok(q2s_file_from_fd(dup(fileno(file)), "test", &out, &diag));
+	assert_ok(q2s_store_from_fd(dup(fileno(file)), "test", &out, &diag));
 	ck_assert_int_eq(fclose(file), 0);
 	free(bytes);
 	return out;
 }
 
 static struct q2s_disk *
-raw_disk(struct q2s_file *file)
+raw_disk(struct q2s_store *file)
 {
 	struct q2s_disk *disk;
 
@@ -156,7 +156,7 @@ raw_disk(struct q2s_file *file)
 /* A sink can splice what is data: the extent must say where it lies, and be right. */
 START_TEST(data_lies_where_the_source_has_it)
 {
-	struct q2s_file *const file = make_file(1 << 20, 100000, 900000, 1);
+	struct q2s_store *const file = make_file(1 << 20, 100000, 900000, 1);
 	struct q2s_disk *const source = raw_disk(file);
 	struct q2s_cursor *cursor;
 	struct q2s_disk *empty, *diff;
@@ -180,7 +180,7 @@ START_TEST(data_lies_where_the_source_has_it)
 	q2s_disk_close(diff);
 	q2s_disk_close(empty);
 	q2s_disk_close(source);
-	q2s_file_close(file);
+	q2s_store_unref(file);
 }
 END_TEST
 
@@ -205,16 +205,16 @@ cost(struct watched_disk *source, struct watched_disk *base, uint64_t size)
 START_TEST(what_metadata_call_the_same_is_not_read)
 {
 	const uint64_t size = (uint64_t)1 << 50;
-	struct q2s_file *const file = make_file(4 << 20, 0, 3 << 20, 1);
+	struct q2s_store *const file = make_file(4 << 20, 0, 3 << 20, 1);
 	struct watched_disk *const one = watch(raw_disk(file)), *two;
-	struct q2s_file *again;
+	struct q2s_store *again;
 	struct q2s_disk *empty, *zero;
 	struct watched_disk *nothing, *zeros;
 
 	/* the same file, opened twice */
-	assert_ok(q2s_file_from_fd(dup(q2s_file_fd(file)), "test", &again, &diag));
+	assert_ok(q2s_store_from_fd(dup(q2s_store_fd(file)), "test", &again, &diag));
 	two = watch(raw_disk(again));
-	q2s_file_close(again);
+	q2s_store_unref(again);
 	ck_assert_uint_eq(cost(one, two, 4 << 20), 0);
 	assert_ok(q2s_disk_empty(size, &empty, &diag));
 	assert_ok(q2s_disk_pattern(size, &(struct q2s_pattern){ .len = size, .state = Q2S_ZERO },
@@ -229,7 +229,7 @@ START_TEST(what_metadata_call_the_same_is_not_read)
 	q2s_disk_close(&two->disk);
 	q2s_disk_close(&nothing->disk);
 	q2s_disk_close(&zeros->disk);
-	q2s_file_close(file);
+	q2s_store_unref(file);
 }
 END_TEST
 
@@ -237,9 +237,9 @@ END_TEST
 START_TEST(another_file_is_compared)
 {
 	uint64_t chance = 1;
-	struct q2s_file *const a = make_file(1 << 20, 0, 1 << 20, 1);
-	struct q2s_file *const b = make_file(1 << 20, 0, 1 << 20, 1);
-	struct q2s_file *const c = make_file(1 << 20, 0, 1 << 20, 2);
+	struct q2s_store *const a = make_file(1 << 20, 0, 1 << 20, 1);
+	struct q2s_store *const b = make_file(1 << 20, 0, 1 << 20, 1);
+	struct q2s_store *const c = make_file(1 << 20, 0, 1 << 20, 2);
 	struct q2s_disk *const disk_a = raw_disk(a), *const disk_b = raw_disk(b);
 	struct q2s_disk *const disk_c = raw_disk(c);
 
@@ -249,16 +249,16 @@ START_TEST(another_file_is_compared)
 	q2s_disk_close(disk_a);
 	q2s_disk_close(disk_b);
 	q2s_disk_close(disk_c);
-	q2s_file_close(a);
-	q2s_file_close(b);
-	q2s_file_close(c);
+	q2s_store_unref(a);
+	q2s_store_unref(b);
+	q2s_store_unref(c);
 }
 END_TEST
 
 START_TEST(another_place_of_the_same_file_is_compared)
 {
 	uint64_t chance = 1;
-	struct q2s_file *const file = make_file(1 << 20, 0, 1 << 20, 1);
+	struct q2s_store *const file = make_file(1 << 20, 0, 1 << 20, 1);
 	struct watched_disk *const here = watch(raw_disk(file)), *const there = watch(raw_disk(file));
 
 	here->disk.size = there->disk.size = 900000;
@@ -267,7 +267,7 @@ START_TEST(another_place_of_the_same_file_is_compared)
 	ck_assert_uint_gt(there->bytes_read, 900000);
 	q2s_disk_close(&here->disk);
 	q2s_disk_close(&there->disk);
-	q2s_file_close(file);
+	q2s_store_unref(file);
 }
 END_TEST
 
@@ -313,44 +313,44 @@ END_TEST
 
 START_TEST(either_side_may_have_changed)
 {
-	struct q2s_file *const a = make_file(512, 0, 9, 1), *const b = make_file(512, 0, 9, 2);
-	struct q2s_file *const changed = _i ? a : b;
+	struct q2s_store *const a = make_file(512, 0, 9, 1), *const b = make_file(512, 0, 9, 2);
+	struct q2s_store *const changed = _i ? a : b;
 	struct q2s_disk *const source = raw_disk(a), *const base = raw_disk(b);
 	struct q2s_disk *diff;
 
 	assert_ok(q2s_disk_diff(source, base, 512, 512, &diff, &diag));
 	assert_ok(q2s_disk_verify(diff, &diag));
-	ck_assert_int_eq(ftruncate(q2s_file_fd(changed), 1024), 0);
+	ck_assert_int_eq(ftruncate(q2s_store_fd(changed), 1024), 0);
 	assert_refused(Q2S_E_CHANGED, NOWHERE, 1024, q2s_disk_verify(diff, &diag));
 	q2s_disk_close(diff);
 	q2s_disk_close(source);
 	q2s_disk_close(base);
-	q2s_file_close(a);
-	q2s_file_close(b);
+	q2s_store_unref(a);
+	q2s_store_unref(b);
 }
 END_TEST
 
 START_TEST(it_uses_the_files_of_both)
 {
-	struct q2s_file *const a = make_file(512, 0, 0, 0), *const b = make_file(512, 0, 0, 0);
+	struct q2s_store *const a = make_file(512, 0, 0, 0), *const b = make_file(512, 0, 0, 0);
 	struct q2s_disk *const source = raw_disk(a), *const base = raw_disk(b);
-	struct q2s_file_ident ident;
+	struct q2s_store_ident ident;
 	struct q2s_disk *diff;
 
 	assert_ok(q2s_disk_diff(source, base, 512, 512, &diff, &diag));
-	q2s_file_ident(b, &ident);
+	q2s_store_ident(b, &ident);
 	ck_assert(!q2s_disk_uses(source, &ident));
 	ck_assert(q2s_disk_uses(base, &ident));
 	ck_assert(q2s_disk_uses(diff, &ident));
-	q2s_file_ident(a, &ident);
+	q2s_store_ident(a, &ident);
 	ck_assert(q2s_disk_uses(diff, &ident));
 	ident.dev++;
 	ck_assert(!q2s_disk_uses(diff, &ident));
 	q2s_disk_close(diff);
 	q2s_disk_close(source);
 	q2s_disk_close(base);
-	q2s_file_close(a);
-	q2s_file_close(b);
+	q2s_store_unref(a);
+	q2s_store_unref(b);
 }
 END_TEST
 
@@ -372,7 +372,8 @@ START_TEST(a_scan_of_equal_disks_can_be_stopped)
 	const struct q2s_pattern all = { .len = size, .state = Q2S_DATA, .fill = 1 };
 	unsigned asked = 0;
 	const struct q2s_observer observer = { stop_soon, &asked };
-	const struct q2s_scan_options options = { .threads = 1, .keep_zeros = true,
+	const struct q2s_scan_options options = { .size = sizeof(options),
+						  .threads = 1, .keep_zeros = true,
 						  .observer = &observer };
 	struct q2s_disk *source, *diff;
 	struct q2s_alloc *alloc;
@@ -408,6 +409,7 @@ main(void)
 	Suite *suite = suite_create("disk_diff");
 	TCase *tcase = tcase_create("disk_diff");
 	SRunner *runner = srunner_create(suite);
+	tcase_set_timeout(tcase, 120);
 	int failed;
 
 	tcase_add_loop_test(tcase, it_is_what_a_comparison_of_all_bytes_says, 0, COUNT(units));

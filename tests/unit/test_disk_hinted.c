@@ -119,12 +119,12 @@ START_TEST(it_lies_where_the_disk_lies)
 {
 	static const struct q2s_hint hint = { .len = 512, .state = Q2S_ZERO };
 	FILE *const file = tmpfile();
-	struct q2s_file *opened;
+	struct q2s_store *opened;
 	struct q2s_disk *inner, *hinted;
 
 	ck_assert_ptr_nonnull(file);
 	ck_assert_int_eq(ftruncate(fileno(file), 512), 0);
-	assert_ok(q2s_file_from_fd(dup(fileno(file)), "test", &opened, &diag));
+	assert_ok(q2s_store_from_fd(dup(fileno(file)), "test", &opened, &diag));
 	assert_ok(q2s_disk_raw(opened, &inner, &diag));
 	assert_ok(q2s_disk_hinted(inner, &hint, 1, &hinted, &diag));
 	ck_assert(q2s_disk_file(hinted, 0) == opened);
@@ -133,7 +133,7 @@ START_TEST(it_lies_where_the_disk_lies)
 	ck_assert_int_eq(ftruncate(fileno(file), 513), 0);
 	assert_refused(Q2S_E_CHANGED, NOWHERE, 513, q2s_disk_verify(hinted, &diag));
 	q2s_disk_close(hinted);
-	q2s_file_close(opened);
+	q2s_store_unref(opened);
 	fclose(file);
 }
 END_TEST

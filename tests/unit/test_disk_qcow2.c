@@ -27,7 +27,7 @@ START_TEST(the_first_layer_that_is_not_absent_decides)
 	assert_extent(&look, CLUSTER, CLUSTER, Q2S_ZERO);
 	assert_extent(&look, 2 * CLUSTER, CLUSTER, Q2S_DATA);
 	assert_extent(&look, 3 * CLUSTER, CLUSTER, Q2S_DATA);
-	ck_assert_str_eq(q2s_file_name(extent_at(&look, 3 * CLUSTER).file), "raw");
+	ck_assert_str_eq(q2s_store_name(extent_at(&look, 3 * CLUSTER).file), "raw");
 	ck_assert_uint_eq(extent_at(&look, 3 * CLUSTER + 5).at, 3 * CLUSTER + 5);
 	assert_extent(&look, 4 * CLUSTER, 12 * CLUSTER, Q2S_ABSENT);
 	assert_bytes(&look, 0, CLUSTER, 't');
@@ -124,7 +124,7 @@ START_TEST(extents_go_over_tables_and_name_the_file)
 	assert_extent(&look, 0, size, Q2S_DATA);
 	ck_assert_uint_eq(extent_at(&look, 0).at, host);
 	ck_assert_uint_eq(extent_at(&look, 777).at, host + 777);
-	ck_assert_str_eq(q2s_file_name(extent_at(&look, 0).file), "image");
+	ck_assert_str_eq(q2s_store_name(extent_at(&look, 0).file), "image");
 	look_end(&look);
 }
 END_TEST
@@ -253,7 +253,7 @@ START_TEST(a_data_file_holds_the_data)
 						.refcount_order = 4,
 						.data_file = true,
 						.size = 8 * CLUSTER };
-	const struct q2s_disk_qcow2_options none = { 0 };
+	const struct q2s_disk_qcow2_options none = { .size = sizeof(none) };
 	struct made made = made_start(&params);
 	struct look look;
 
@@ -266,7 +266,7 @@ START_TEST(a_data_file_holds_the_data)
 	made_done(&made, "image");
 	look = look_at("image", NULL);
 	assert_extent(&look, 0, CLUSTER, Q2S_DATA);
-	ck_assert_str_eq(q2s_file_name(extent_at(&look, 0).file), "data");
+	ck_assert_str_eq(q2s_store_name(extent_at(&look, 0).file), "data");
 	ck_assert_uint_eq(extent_at(&look, 2 * CLUSTER).at, 2 * CLUSTER);
 	assert_bytes(&look, 0, CLUSTER, 'd');
 	assert_bytes(&look, CLUSTER, CLUSTER, 0); /* the entry rules, not the file */

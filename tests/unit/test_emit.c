@@ -10,7 +10,7 @@
 static struct q2s_plan *
 plan_for(struct q2s_disk *disk, const struct q2s_geom *geom)
 {
-	const struct q2s_scan_options options = { .threads = 2 };
+	const struct q2s_scan_options options = { .size = sizeof(options), .threads = 2 };
 	struct q2s_spec spec = { .geom = *geom };
 	struct q2s_alloc *alloc = NULL;
 	struct q2s_plan *plan = NULL;
@@ -25,7 +25,8 @@ static enum q2s_err
 emit_with(unsigned flags, const char *path, const struct q2s_plan *plan, struct q2s_disk *disk,
 	  const struct q2s_observer *observer, struct q2s_diag *diag)
 {
-	const struct q2s_emit_options options = { .observer = observer };
+	const struct q2s_emit_options options = { .size = sizeof(options), .until = Q2S_TO_END,
+						  .observer = observer };
 	struct q2s_sink *sink = NULL;
 	enum q2s_err err = q2s_sink_open(path, flags | Q2S_SINK_REPLACE, 0, &sink, diag);
 
@@ -48,16 +49,16 @@ emit_to(const char *path, const struct q2s_plan *plan, struct q2s_disk *disk,
 static struct q2s_disk *
 open_disk(const char *path, bool qcow2)
 {
-	const struct q2s_disk_qcow2_options options = { 0 };
-	struct q2s_file *file = NULL;
+	const struct q2s_disk_qcow2_options options = { .size = sizeof(options) };
+	struct q2s_store *file = NULL;
 	struct q2s_disk *disk = NULL;
 
-	assert_ok(q2s_file_open(path, &file, &diag));
+	assert_ok(q2s_store_open(path, &file, &diag));
 	if (qcow2)
 		assert_ok(q2s_disk_qcow2(file, &options, &disk, &diag));
 	else
 		assert_ok(q2s_disk_raw(file, &disk, &diag));
-	q2s_file_close(file);
+	q2s_store_unref(file);
 	return disk;
 }
 

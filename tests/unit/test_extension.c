@@ -352,9 +352,87 @@ START_TEST(known_bits_have_names)
 	for (unsigned bit = 0; bit < 70; bit++) {
 		ck_assert(!q2s_feature_name(0, bit) == (bit > 4));
 		ck_assert(!q2s_feature_name(1, bit) == (bit > 0));
-		ck_assert(!q2s_feature_name(2, bit) == (bit > 1));
+		ck_assert(!q2s_feature_name(2, bit) == (bit > 1 && bit != 48));
 		ck_assert_ptr_null(q2s_feature_name(3, bit));
 	}
+}
+END_TEST
+
+static const uint8_t golden_mark[32] = {
+	0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0xfe, 0xdc, 0xba, 0x98, 0x76, 0x54, 0x32, 0x10,
+	[31] = 1,
+};
+
+START_TEST(a_mark_makes_the_round)
+{
+	const struct q2s_ext ext = { Q2S_EXT_MARK, 32, { 0x90 }, golden_mark };
+	char text[Q2S_ID_TEXT];
+	struct q2s_mark mark;
+	uint8_t raw[32];
+
+	assert_ok(q2s_ext_mark_decode(&ext, &mark, &diag));
+	ck_assert_str_eq(q2s_id_text(&mark.id, text), "01234567-89ab-cdef-fedc-ba9876543210");
+	ck_assert_str_eq(q2s_id_text(&mark.parent, text), "00000000-0000-0000-0000-000000000001");
+	memset(raw, 0xff, sizeof(raw));
+	q2s_ext_mark_encode(&mark, raw);
+	ck_assert_mem_eq(raw, golden_mark, sizeof(raw));
+}
+END_TEST
+
+START_TEST(each_rule_of_the_mark)
+{
+	uint8_t raw[33] = { 0 };
+	struct q2s_ext ext = { Q2S_EXT_MARK, 32, { 0x90 }, raw };
+	struct q2s_mark mark = { .id = { { 7 } } };
+
+	ck_assert_int_eq(q2s_ext_mark_decode(&ext, &mark, NULL), Q2S_E_EXTENSION); /* no id */
+	memcpy(raw, golden_mark, 32);
+	for (ext.len = 0; ext.len <= sizeof(raw); ext.len++)
+		ck_assert_int_eq(q2s_ext_mark_decode(&ext, &mark, NULL),
+				 ext.len == 32 ? Q2S_OK : Q2S_E_EXTENSION);
+	ext.len = 31;
+	mark.id.bytes[0] = 7;
+	assert_refused(Q2S_E_EXTENSION, 0x90, 31, q2s_ext_mark_decode(&ext, &mark, &diag));
+	ck_assert_uint_eq(mark.id.bytes[0], 7);
+	ext.len = 32;
+	memcpy(raw + 16, raw, 16); /* its own parent */
+	ck_assert_int_eq(q2s_ext_mark_decode(&ext, &mark, NULL), Q2S_E_EXTENSION);
+}
+END_TEST
+
+START_TEST(ids_are_read_in_both_forms)
+{
+	static const char *const good[] = {
+		"0123456789abcdeffedcba9876543210",
+		"0123456789ABCDEFfedcba9876543210",
+		"01234567-89ab-cdef-fedc-ba9876543210",
+	};
+	static const char *const bad[] = {
+		"", "1", "0123456789abcdeffedcba987654321", "0123456789abcdeffedcba98765432100",
+		"0123456789abcdeffedcba987654321g", "01234567-89ab-cdef-fedcba9876543210",
+		"01234567-89ab-cdef-fedc-ba987654321", "01234567-89ab-cdef-fedc-ba98765432101",
+		"0123456-789ab-cdef-fedc-ba9876543210", "01234567 89ab-cdef-fedc-ba9876543210",
+		"00000000000000000000000000000000", "00000000-0000-0000-0000-000000000000",
+		" 0123456789abcdeffedcba987654321", "0x23456789abcdeffedcba9876543210",
+		"0123456789abcdeffedcba98765432-1-abc",
+	};
+	struct q2s_id id;
+
+	for (size_t i = 0; i < COUNT(good); i++) {
+		ck_assert(q2s_id_parse(good[i], &id));
+		ck_assert_mem_eq(id.bytes, golden_mark, 16);
+	}
+	for (size_t i = 0; i < COUNT(bad); i++)
+		ck_assert_msg(!q2s_id_parse(bad[i], &id), "'%s'", bad[i]);
+	ck_assert_mem_eq(id.bytes, golden_mark, 16);
+}
+END_TEST
+
+START_TEST(known_types_have_names)
+{
+	ck_assert_str_eq(q2s_ext_name(Q2S_EXT_END), "end");
+	ck_assert_str_eq(q2s_ext_name(Q2S_EXT_BITMAPS), "bitmaps");
+	ck_assert_ptr_null(q2s_ext_name(0x12345678));
 }
 END_TEST
 
@@ -414,4 +492,5 @@ UNIT_MAIN("extension", known_bytes_are_walked, known_bytes_are_written,
 	  the_area_ends_at_the_name_or_the_cluster, bitmaps_are_located,
 	  each_rule_of_the_bitmaps_extension, the_largest_directory_is_legal,
 	  the_encryption_header_is_located, feature_items_make_the_round, known_bits_have_names,
-	  an_unknown_bit_is_named_by_its_image)
+	  an_unknown_bit_is_named_by_its_image, a_mark_makes_the_round, each_rule_of_the_mark,
+	  ids_are_read_in_both_forms, known_types_have_names)

@@ -13,7 +13,7 @@
 struct source {
 	int fd;
 	pid_t writer;
-	struct q2s_file *file;
+	struct q2s_store *file;
 };
 
 static void
@@ -50,7 +50,7 @@ source_open(unsigned blocks)
 		.folder = files_folder,
 	};
 
-	assert_ok(q2s_file_arriving(&stream, &source.file, &diag));
+	assert_ok(q2s_store_arriving(&stream, &source.file, &diag));
 	return source;
 }
 
@@ -59,7 +59,7 @@ source_close(struct source *source)
 {
 	int status = -1;
 
-	q2s_file_close(source->file);
+	q2s_store_unref(source->file);
 	(void)close(source->fd);
 	ck_assert_int_eq(waitpid(source->writer, &status, 0), source->writer);
 	ck_assert_int_eq(status, 0);
@@ -71,7 +71,7 @@ assert_byte(struct source *source, uint64_t at)
 {
 	uint8_t byte = 0;
 
-	assert_ok(q2s_file_read(source->file, at, &byte, 1, &diag));
+	assert_ok(q2s_store_read(source->file, at, &byte, 1, &diag));
 	ck_assert_uint_eq(byte, at < 3 ? 7 + at : (at - 3) / BLOCK + 1);
 }
 
@@ -83,21 +83,21 @@ START_TEST(the_size_is_known_at_the_end)
 	uint8_t bytes[8];
 	size_t got;
 
-	ck_assert(q2s_file_is_arriving(source.file));
+	ck_assert(q2s_store_is_arriving(source.file));
 	assert_byte(&source, 0);
 	assert_byte(&source, 5 * BLOCK);
-	ck_assert_uint_gt(q2s_file_size(source.file), size);
-	ck_assert_uint_gt(q2s_file_size_until(source.file, 9 * BLOCK), size);
-	assert_ok(q2s_file_stretch(source.file, BLOCK, &stretch, &diag));
+	ck_assert_uint_gt(q2s_store_size(source.file), size);
+	ck_assert_uint_gt(q2s_store_size_until(source.file, 9 * BLOCK), size);
+	assert_ok(q2s_store_stretch(source.file, BLOCK, &stretch, &diag));
 	ck_assert(!stretch.hole);
 	ck_assert_uint_ge(stretch.len, 8 * BLOCK);
-	assert_ok(q2s_file_read_padded(source.file, size - 3, bytes, sizeof(bytes), &got, &diag));
+	assert_ok(q2s_store_read_padded(source.file, size - 3, bytes, sizeof(bytes), &got, &diag));
 	ck_assert_uint_eq(got, 3);
 	ck_assert_uint_eq(bytes[2], 20);
 	ck_assert_uint_eq(bytes[3], 0);
-	ck_assert_uint_eq(q2s_file_size(source.file), size);
+	ck_assert_uint_eq(q2s_store_size(source.file), size);
 	assert_byte(&source, 1);
-	assert_ok(q2s_file_verify(source.file, &diag));
+	assert_ok(q2s_store_verify(source.file, &diag));
 	source_close(&source);
 }
 END_TEST
@@ -108,21 +108,20 @@ START_TEST(what_is_forgotten_is_gone)
 	uint8_t bytes[BLOCK];
 
 	assert_byte(&source, 10 * BLOCK);
-	q2s_file_forget(source.file, BLOCK / 2, 3 * BLOCK);
-	q2s_file_forget(source.file, BLOCK / 2 + 3 * BLOCK, 1);
-	q2s_file_forget(source.file, 8 * BLOCK, BLOCK);
-	q2s_file_forget(source.file, 6 * BLOCK, BLOCK); /* comes too late, and stays */
+	q2s_store_forget(source.file, BLOCK / 2, 3 * BLOCK);
+	q2s_store_forget(source.file, BLOCK / 2 + 3 * BLOCK, 1);
+	q2s_store_forget(source.file, 8 * BLOCK, BLOCK);
+	q2s_store_forget(source.file, 6 * BLOCK, BLOCK); /* comes too late, and stays */
 	assert_byte(&source, BLOCK / 2 - 1);
 	assert_byte(&source, BLOCK / 2 + 3 * BLOCK + 1);
 	assert_byte(&source, 6 * BLOCK + 5);
 	assert_byte(&source, 9 * BLOCK + 3);
-	ck_assert_int_eq(q2s_file_read(source.file, BLOCK / 2, bytes, 1, NULL),
+	ck_assert_int_eq(q2s_store_read(source.file, BLOCK / 2, bytes, 1, NULL), Q2S_E_UNSUPPORTED);
+	ck_assert_int_eq(q2s_store_read(source.file, BLOCK / 2 + 3 * BLOCK, bytes, 1, NULL),
 			 Q2S_E_UNSUPPORTED);
-	ck_assert_int_eq(q2s_file_read(source.file, BLOCK / 2 + 3 * BLOCK, bytes, 1, NULL),
+	ck_assert_int_eq(q2s_store_read(source.file, 7 * BLOCK + 10, bytes, BLOCK, NULL),
 			 Q2S_E_UNSUPPORTED);
-	ck_assert_int_eq(q2s_file_read(source.file, 7 * BLOCK + 10, bytes, BLOCK, NULL),
-			 Q2S_E_UNSUPPORTED);
-	assert_ok(q2s_file_verify(source.file, &diag));
+	assert_ok(q2s_store_verify(source.file, &diag));
 	source_close(&source);
 }
 END_TEST
@@ -132,8 +131,8 @@ START_TEST(an_unread_rest_is_read_and_dropped)
 	struct source source = source_open(50);
 
 	assert_byte(&source, 0);
-	assert_ok(q2s_file_verify(source.file, &diag));
-	ck_assert_uint_lt(q2s_file_size(source.file), 20 * BLOCK);
+	assert_ok(q2s_store_verify(source.file, &diag));
+	ck_assert_uint_lt(q2s_store_size(source.file), 20 * BLOCK);
 	source_close(&source); /* the writer ended well */
 }
 END_TEST

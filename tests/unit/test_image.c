@@ -15,10 +15,10 @@
 static enum q2s_err
 open_made(struct made *made, unsigned flags, struct q2s_image **out, struct q2s_diag *diag)
 {
-	struct q2s_file *file = made_file(made);
+	struct q2s_store *file = made_file(made);
 	const enum q2s_err err = q2s_image_open(file, flags, out, diag);
 
-	q2s_file_close(file);
+	q2s_store_unref(file);
 	return err;
 }
 
@@ -145,14 +145,14 @@ START_TEST(probing_looks_at_the_magic_alone)
 
 	for (size_t i = 0; i < COUNT(starts); i++) {
 		struct made made = made_v3(9, false, 512);
-		struct q2s_file *file;
+		struct q2s_store *file;
 
 		made_resize(&made, 0);
 		made.end = 0;
 		made_bytes(&made, starts[i], strlen(starts[i]));
 		file = made_file(&made);
 		ck_assert_int_eq(q2s_image_probe(file), i == 0);
-		q2s_file_close(file);
+		q2s_store_unref(file);
 		made_free(&made);
 	}
 }

@@ -32,7 +32,7 @@ printed(void)
 
 START_TEST(values_are_indented_as_by_qemu)
 {
-	ck_assert_int_eq(json_print(out, json_pack("{s:i, s:[{s:b}]}", "a", 1, "b", "c", 1)), 0);
+	ck_assert_int_eq(output_json(out, json_pack("{s:i, s:[{s:b}]}", "a", 1, "b", "c", 1)), 0);
 	ck_assert_str_eq(printed(), "{\n"
 				    "    \"a\": 1,\n"
 				    "    \"b\": [\n"
@@ -48,7 +48,7 @@ START_TEST(arbitrary_bytes_stay_valid)
 {
 	static const char bytes[] = "a\0\x1b\xff\xc3\xb6\xed\xa0\x80\xf0\x9f";
 
-	ck_assert_int_eq(json_print(out, json_bytes(bytes, sizeof(bytes) - 1)), 0);
+	ck_assert_int_eq(output_json(out, utf8_json(bytes, sizeof(bytes) - 1)), 0);
 	ck_assert_str_eq(printed(), "\"a\\u0000\\u001B\xef\xbf\xbd\xc3\xb6"
 				    "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"
 				    "\xef\xbf\xbd\xef\xbf\xbd\"\n");
@@ -63,7 +63,7 @@ START_TEST(every_byte_makes_valid_json)
 
 	for (size_t i = 0; i < sizeof(bytes); i++)
 		bytes[i] = (uint8_t)(i * 7);
-	ck_assert_int_eq(json_print(out, json_bytes(bytes, sizeof(bytes))), 0);
+	ck_assert_int_eq(output_json(out, utf8_json(bytes, sizeof(bytes))), 0);
 	value = json_loads(printed(), JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
 	ck_assert_msg(value != NULL, "%s", error.text);
 	json_decref(value);
@@ -72,7 +72,7 @@ END_TEST
 
 START_TEST(integers_beyond_jansson)
 {
-	json_t *const small = json_u64(INT64_MAX), *const large = json_u64(1ull << 63);
+	json_t *const small = u64_json(INT64_MAX), *const large = u64_json(1ull << 63);
 
 	ck_assert(json_is_integer(small));
 	ck_assert_int_eq(json_integer_value(small), INT64_MAX);
@@ -84,13 +84,13 @@ END_TEST
 
 START_TEST(a_missing_value_is_a_failure)
 {
-	struct json_stream stream;
+	struct jstream stream;
 
-	ck_assert_int_eq(json_print(out, NULL), -1);
-	json_stream_begin(&stream, out);
-	json_stream_open_array(&stream, NULL);
-	json_stream_value(&stream, NULL, NULL);
-	ck_assert_int_eq(json_stream_finish(&stream), -1);
+	ck_assert_int_eq(output_json(out, NULL), -1);
+	jstream_begin(&stream, out);
+	jstream_open_array(&stream, NULL);
+	jstream_value(&stream, NULL, NULL);
+	ck_assert_int_eq(jstream_finish(&stream), -1);
 	printed();
 }
 END_TEST
@@ -98,29 +98,29 @@ END_TEST
 START_TEST(a_full_disk_is_a_failure)
 {
 	FILE *const full = fopen("/dev/full", "w");
-	struct json_stream stream;
+	struct jstream stream;
 
 	printed();
 	if (!full)
 		return;
-	json_stream_begin(&stream, full);
-	json_stream_open_array(&stream, NULL);
+	jstream_begin(&stream, full);
+	jstream_open_array(&stream, NULL);
 	for (int i = 0; i < 10000; i++)
-		json_stream_value(&stream, NULL, json_integer(i));
-	ck_assert_int_eq(json_stream_finish(&stream), -1);
+		jstream_value(&stream, NULL, json_integer(i));
+	ck_assert_int_eq(jstream_finish(&stream), -1);
 	fclose(full);
 }
 END_TEST
 
 START_TEST(a_stream_of_items)
 {
-	struct json_stream stream;
+	struct jstream stream;
 
-	json_stream_begin(&stream, out);
-	json_stream_open_array(&stream, NULL);
-	json_stream_value(&stream, NULL, json_pack("{s:i, s:b}", "start", 0, "data", 1));
-	json_stream_value(&stream, NULL, json_pack("{s:i, s:b}", "start", 8, "data", 0));
-	ck_assert_int_eq(json_stream_finish(&stream), 0);
+	jstream_begin(&stream, out);
+	jstream_open_array(&stream, NULL);
+	jstream_value(&stream, NULL, json_pack("{s:i, s:b}", "start", 0, "data", 1));
+	jstream_value(&stream, NULL, json_pack("{s:i, s:b}", "start", 8, "data", 0));
+	ck_assert_int_eq(jstream_finish(&stream), 0);
 	ck_assert_str_eq(printed(), "[\n"
 				    "    {\"start\": 0, \"data\": true},\n"
 				    "    {\"start\": 8, \"data\": false}\n"
@@ -130,21 +130,21 @@ END_TEST
 
 START_TEST(nested_streams)
 {
-	struct json_stream stream;
+	struct jstream stream;
 
-	json_stream_begin(&stream, out);
-	json_stream_open_object(&stream, NULL);
-	json_stream_value(&stream, "na\"me", json_text("x"));
-	json_stream_open_array(&stream, "empty");
-	json_stream_close(&stream);
-	json_stream_open_array(&stream, "list");
-	json_stream_value(&stream, NULL, json_integer(1));
-	json_stream_open_object(&stream, NULL);
-	json_stream_value(&stream, "a", json_true());
-	json_stream_close(&stream);
-	json_stream_close(&stream);
-	json_stream_value(&stream, "last", json_null());
-	ck_assert_int_eq(json_stream_finish(&stream), 0);
+	jstream_begin(&stream, out);
+	jstream_open_object(&stream, NULL);
+	jstream_value(&stream, "na\"me", text_json("x"));
+	jstream_open_array(&stream, "empty");
+	jstream_close(&stream);
+	jstream_open_array(&stream, "list");
+	jstream_value(&stream, NULL, json_integer(1));
+	jstream_open_object(&stream, NULL);
+	jstream_value(&stream, "a", json_true());
+	jstream_close(&stream);
+	jstream_close(&stream);
+	jstream_value(&stream, "last", json_null());
+	ck_assert_int_eq(jstream_finish(&stream), 0);
 	ck_assert_str_eq(printed(), "{\n"
 				    "    \"na\\\"me\": \"x\",\n"
 				    "    \"empty\": [],\n"
@@ -161,15 +161,15 @@ END_TEST
 
 START_TEST(too_deep_or_unbalanced_is_a_failure)
 {
-	struct json_stream stream;
+	struct jstream stream;
 
-	json_stream_begin(&stream, out);
-	for (int i = 0; i <= JSON_STREAM_DEPTH; i++)
-		json_stream_open_array(&stream, NULL);
-	ck_assert_int_eq(json_stream_finish(&stream), -1);
-	json_stream_begin(&stream, out);
-	json_stream_close(&stream);
-	ck_assert_int_eq(json_stream_finish(&stream), -1);
+	jstream_begin(&stream, out);
+	for (int i = 0; i <= JSTREAM_DEPTH; i++)
+		jstream_open_array(&stream, NULL);
+	ck_assert_int_eq(jstream_finish(&stream), -1);
+	jstream_begin(&stream, out);
+	jstream_close(&stream);
+	ck_assert_int_eq(jstream_finish(&stream), -1);
 	printed();
 }
 END_TEST

@@ -206,7 +206,7 @@ START_TEST(a_streamed_image_takes_fewer_keys)
 		image_options_set(&options, IMAGE_OPTIONS_STREAM, "cluster_size", "4k", &diag),
 		Q2S_OK);
 	ck_assert_int_eq(
-		image_options_set(&options, IMAGE_OPTIONS_STREAM, "preallocation", "off", &diag),
+		image_options_set(&options, IMAGE_OPTIONS_STREAM, "backing_file", "b", &diag),
 		Q2S_E_USAGE);
 	ck_assert_ptr_null(strstr(diag.text, "nocow"));
 }

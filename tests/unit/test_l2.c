@@ -96,7 +96,8 @@ START_TEST(data_file_entries)
 		{ 0, 0, { 0 } },
 		{ 1, 0, { .zero = 1 } },
 		{ COPIED, 0, { .copied = true, .has_host = true, .alloc = 1 } },
-		{ COPIED | 1, 0, { .copied = true, .has_host = true, .zero = 1 } },
+		{ COPIED | 0x10001, 0,
+		  { .copied = true, .has_host = true, .host = { 0x10000 }, .zero = 1 } },
 		{ COPIED | 0x10000, 0,
 		  { .copied = true, .has_host = true, .host = { 0x10000 }, .alloc = 1 } },
 	};
@@ -110,6 +111,17 @@ START_TEST(data_file_entries)
 
 	assert_rows(&geom, standard, COUNT(standard));
 	assert_rows(&geom_x, extended, COUNT(extended));
+}
+END_TEST
+
+/* QEMU sets COPIED on zeros at offset 0, and takes them for zeros without a host cluster. */
+START_TEST(zeros_at_the_start_of_a_data_file)
+{
+	const struct q2s_geom geom = geom_v3(16, false, true);
+	struct q2s_l2_entry entry;
+
+	assert_ok(decode_l2(&geom, COPIED | 1, 0, &entry, &diag));
+	assert_same_l2(&entry, &(struct q2s_l2_entry){ .zero = 1 });
 }
 END_TEST
 
@@ -281,6 +293,8 @@ random_entry(const struct q2s_geom *geom, uint64_t *seed)
 	e.copied = e.has_host && (e.host.v == 0 || unit_random(seed) & 1);
 	if (geom->version > 2)
 		e.zero = (uint32_t)unit_random(seed) & geom->sub_mask;
+	if (e.host.v == 0 && e.zero && !geom->extended) /* never owns the start of a data file */
+		e.has_host = e.copied = false;
 	if (e.has_host)
 		e.alloc = ~e.zero & geom->sub_mask;
 	if (geom->extended)
@@ -361,6 +375,7 @@ START_TEST(a_run_with_one_bad_entry_is_not_written)
 END_TEST
 
 UNIT_MAIN("l2", known_bytes, standard_entries, extended_entries, data_file_entries,
+	  zeros_at_the_start_of_a_data_file,
 	  copied_of_nothing_is_dropped, each_reserved_bit_is_refused_and_ignored_by_the_lenient,
 	  each_misaligned_bit_is_refused_by_all, version_2_has_no_zero_flag,
 	  impossible_subclusters_are_refused_by_all, what_no_entry_can_hold_is_refused,

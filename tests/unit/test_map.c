@@ -369,7 +369,7 @@ START_TEST(a_table_may_lack_its_tail_but_not_all)
 	made_resize(&made, l2);
 	q2s_map_close(walk.map);
 	q2s_image_close(walk.image);
-	q2s_file_close(walk.file);
+	q2s_store_unref(walk.file);
 	walk = walk_start(&made);
 	refused_run(&walk, Q2S_E_TRUNCATED, l2, 64 * KIB, 0);
 	walk_end(&walk, &made);

@@ -71,7 +71,7 @@ START_TEST(protocols_are_no_files)
 }
 END_TEST
 
-START_TEST(json_names_of_local_files)
+START_TEST(names_in_json_of_local_files)
 {
 	assert_name("json:{\"driver\":\"qcow2\",\"file\":{\"driver\":\"file\",\"filename\":\"b\"}}",
 		    "b", "qcow2");
@@ -91,7 +91,7 @@ START_TEST(json_names_of_local_files)
 }
 END_TEST
 
-START_TEST(json_names_that_are_something_else)
+START_TEST(names_in_json_that_are_something_else)
 {
 	static const char *const names[] = {
 		"json:",
@@ -143,5 +143,5 @@ START_TEST(a_literal_name_is_not_understood_at_all)
 }
 END_TEST
 
-UNIT_MAIN("name", plain_names, protocols_are_no_files, json_names_of_local_files,
-	  json_names_that_are_something_else, a_literal_name_is_not_understood_at_all)
+UNIT_MAIN("name", plain_names, protocols_are_no_files, names_in_json_of_local_files,
+	  names_in_json_that_are_something_else, a_literal_name_is_not_understood_at_all)

@@ -20,9 +20,12 @@ START_TEST(uris_are_told_from_names)
 {
 	static const char *const uris[] = { "nbd://host",          "nbds://host/export",
 					    "nbd+unix:///?socket=s", "nbds+unix:///x?socket=s",
-					    "nbd+vsock://2",       "nbds+vsock://2" };
+					    "nbd+vsock://2",       "nbds+vsock://2",
+					    "nbd+ssh://host",      "NBD://host",
+					    "Nbd+Unix:///?socket=s" };
 	static const char *const names[] = { "disk.raw", "./nbd://host", "nbd", "nbd:host:10809",
-					     "/nbd://", "", "-", "nbd+ssh://host", "NBD:host" };
+					     "/nbd://", "", "-", "nbd+://host", "NBD:host",
+					     "nbdx://host", "xnbd://host" };
 
 	for (size_t i = 0; i < COUNT(uris); i++)
 		ck_assert_msg(q2s_nbd_is_uri(uris[i]), "%s", uris[i]);
@@ -35,6 +38,7 @@ static enum q2s_err
 open_sockets(const int *sockets, size_t count, struct q2s_disk **disk, struct q2s_diag *diag)
 {
 	const struct q2s_disk_nbd_options options = {
+		.size = sizeof(options),
 		.sockets = sockets,
 		.socket_count = count,
 		.name = "test",
@@ -420,18 +424,19 @@ START_TEST(the_watched_file_is_verified)
 {
 	char name[] = "/tmp/q2s-nbd.XXXXXX";
 	const int fd = mkstemp(name);
-	struct q2s_disk_nbd_options options = { .socket_count = 1, .name = "test" };
+	struct q2s_disk_nbd_options options = { .size = sizeof(options),
+						.socket_count = 1, .name = "test" };
 	const int socket = serve(SERVE("pattern", "size=1M"));
 	struct q2s_disk *disk = NULL;
-	struct q2s_file *file = NULL;
+	struct q2s_store *file = NULL;
 	struct q2s_diag failure = { 0 };
 
 	ck_assert_int_eq(unlink(name), 0);
-	assert_ok(q2s_file_from_fd(dup(fd), "watched", &file, &diag));
+	assert_ok(q2s_store_from_fd(dup(fd), "watched", &file, &diag));
 	options.sockets = &socket;
 	options.watched = file;
 	assert_ok(q2s_disk_nbd(&options, &disk, &diag));
-	q2s_file_close(file);
+	q2s_store_unref(file);
 	assert_ok(q2s_disk_verify(disk, &diag));
 	ck_assert_int_eq(ftruncate(fd, 5), 0);
 	ck_assert_int_eq(q2s_disk_verify(disk, &failure), Q2S_E_CHANGED);
@@ -472,7 +477,8 @@ main(void)
 
 START_TEST(a_build_without_libnbd_says_so)
 {
-	const struct q2s_disk_nbd_options options = { .uri = "nbd://localhost" };
+	const struct q2s_disk_nbd_options options = { .size = sizeof(options),
+						      .uri = "nbd://localhost" };
 	struct q2s_disk *disk = NULL;
 	struct q2s_diag by_uri = { 0 }, by_socket = { 0 };
 	int ends[2];

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Plans: where everything lies, and that the metadata says just that, read back by the codecs. */
 #include "base/zero.h"
+#include "plan/plan.h"
 
 #include "plans.h"
 
@@ -34,6 +35,23 @@ in(const struct planned *p, uint64_t at)
 	return at < p->layout->data.v ? at : at - data_len(p);
 }
 
+/* Where the data comes first: the clusters behind the header that wait for the L1 table. */
+static uint64_t
+front(const struct planned *p)
+{
+	return q2s_plan_spec(p->plan)->data_first ? q2si_front_clusters(&p->geom) : 0;
+}
+
+/* Is this one of them, and not needed? */
+static bool
+is_free(const struct planned *p, uint64_t cluster)
+{
+	const struct q2s_layout *l = p->layout;
+	const uint64_t l1 = l->l1_clusters <= front(p) ? l->l1_clusters : 0;
+
+	return cluster >= 1 + l1 && cluster < 1 + front(p);
+}
+
 /* Header, refcount table, refcount blocks, L1, L2 tables: one behind the other. */
 static void
 assert_in_order(const struct planned *p)
@@ -42,12 +60,14 @@ assert_in_order(const struct planned *p)
 	const uint64_t cs = p->geom.cluster_size;
 	const bool first = q2s_plan_spec(p->plan)->data_first;
 	const uint64_t tables = first ? l->data.v + data_len(p) : cs;
+	const bool l1_first = first && l->l1_clusters <= front(p);
+	const uint64_t blocks_end = l->refcount_blocks.v + l->refcount_block_count * cs;
 
 	ck_assert_uint_eq(l->refcount_table.v, tables);
 	ck_assert_uint_eq(l->refcount_blocks.v, l->refcount_table.v + l->refcount_table_clusters * cs);
-	ck_assert_uint_eq(l->l1.v, l->refcount_blocks.v + l->refcount_block_count * cs);
-	ck_assert_uint_eq(l->l2.v, l->l1.v + l->l1_clusters * cs);
-	ck_assert_uint_eq(l->data.v, first ? cs : l->l2.v + l->l2_tables * cs);
+	ck_assert_uint_eq(l->l1.v, l1_first ? cs : blocks_end);
+	ck_assert_uint_eq(l->l2.v, l1_first ? blocks_end : l->l1.v + l->l1_clusters * cs);
+	ck_assert_uint_eq(l->data.v, first ? (1 + front(p)) * cs : l->l2.v + l->l2_tables * cs);
 	ck_assert_uint_eq(l->length, first ? l->l2.v + l->l2_tables * cs : l->data.v + data_len(p));
 	ck_assert_uint_ge(l->l1_clusters * cs, p->geom.l1_entries * 8);
 	ck_assert_uint_lt(l->l1_clusters * cs, p->geom.l1_entries * 8 + cs);
@@ -99,7 +119,7 @@ assert_refcounts(const struct planned *p, const uint8_t *metadata)
 		const uint8_t *counts = metadata + in(p, block.v);
 
 		for (; k < p->geom.block_entries && counted < total; k++, counted++)
-			if (q2s_refcount_get(&p->geom, counts, k) != 1)
+			if (q2s_refcount_get(&p->geom, counts, k) != !is_free(p, counted))
 				ck_abort_msg("count of cluster %" PRIu64, counted);
 		for (; k < p->geom.block_entries && k % 64; k++)
 			ck_assert_uint_eq(q2s_refcount_get(&p->geom, counts, k), 0);
@@ -117,8 +137,11 @@ assert_entry(const struct planned *p, uint64_t cluster, const struct q2s_l2_entr
 {
 	const struct q2s_slot *slot = &p->slots[cluster];
 	const uint64_t host = p->geom.data_file ? cluster << p->geom.cluster_bits : *next;
+	/* zeros at the start of a data file read back as zeros without a host cluster */
+	const bool plain = p->geom.data_file && cluster == 0 && !p->geom.extended && slot->zero;
+	const bool has_host = slot->host && !plain;
 
-	if (entry->compressed || entry->has_host != slot->host || entry->copied != slot->host ||
+	if (entry->compressed || entry->has_host != has_host || entry->copied != has_host ||
 	    entry->host.v != (slot->host ? host : 0) || entry->alloc != slot->alloc ||
 	    entry->zero != slot->zero)
 		ck_abort_msg("L2 entry of cluster %" PRIu64 ": 0x%" PRIx64 " %x %x", cluster,
@@ -301,6 +324,55 @@ START_TEST(names_are_stored)
 }
 END_TEST
 
+static void
+assert_mark(const uint8_t *buf, const struct q2s_header *header, const struct q2s_mark *want)
+{
+	const q2s_host end = q2s_ext_area_end(header);
+	uint64_t pos = header->header_length;
+	struct q2s_mark mark;
+	struct q2s_ext ext;
+
+	do
+		assert_ok(q2s_ext_next(buf, 1u << header->cluster_bits, end, &pos, &ext, &diag));
+	while (ext.type != Q2S_EXT_MARK && ext.type != Q2S_EXT_END);
+	ck_assert_int_eq(ext.type == Q2S_EXT_MARK, want != NULL);
+	ck_assert_int_eq((header->autoclear_features & Q2S_AUTOCLEAR_MARK) != 0, want != NULL);
+	if (!want)
+		return;
+	assert_ok(q2s_ext_mark_decode(&ext, &mark, &diag));
+	ck_assert(q2s_id_equal(&mark.id, &want->id) && q2s_id_equal(&mark.parent, &want->parent));
+}
+
+START_TEST(a_mark_is_stored)
+{
+	for (uint32_t bits = 9; bits <= 16; bits++) {
+		struct q2s_spec spec = spec_for(3, bits, false);
+		struct q2s_header header;
+		uint8_t *buf = cluster0(&spec, &header);
+
+		assert_mark(buf, &header, NULL);
+		free(buf);
+		spec.mark = (struct q2s_mark){ .id = { { 1, [15] = 2 } }, .parent = { { 3 } } };
+		spec.backing_name = text("base.raw");
+		buf = cluster0(&spec, &header);
+		assert_mark(buf, &header, &spec.mark);
+		free(buf);
+	}
+	struct q2s_spec spec = spec_for(3, 16, false);
+
+	spec.mark.parent.bytes[3] = 1;
+	ck_assert_int_eq(q2s_spec_check(&spec, NULL), Q2S_E_USAGE);
+	spec.mark.id.bytes[3] = 1;
+	ck_assert_int_eq(q2s_spec_check(&spec, NULL), Q2S_E_CONFLICT);
+	spec.mark.id.bytes[4] = 1;
+	assert_ok(q2s_spec_check(&spec, &diag));
+	spec.geom = spec_for(2, 16, false).geom;
+	ck_assert_int_eq(q2s_spec_check(&spec, NULL), Q2S_E_CONFLICT);
+	spec.geom = spec_for(3, 16, true).geom;
+	ck_assert_int_eq(q2s_spec_check(&spec, NULL), Q2S_E_CONFLICT);
+}
+END_TEST
+
 /* 512 bytes: header 112, record head 8, end record 8. What is left is for the name. */
 START_TEST(a_name_fits_or_is_refused)
 {
@@ -405,6 +477,6 @@ START_TEST(a_plan_keeps_its_strings)
 }
 END_TEST
 
-UNIT_MAIN("plan", the_metadata_says_what_was_planned, names_are_stored, a_name_fits_or_is_refused,
+UNIT_MAIN("plan", the_metadata_says_what_was_planned, names_are_stored, a_mark_is_stored, a_name_fits_or_is_refused,
 	  what_qemu_refuses_is_refused, a_refcount_table_that_qemu_refuses_is_not_planned,
 	  a_plan_keeps_its_strings)

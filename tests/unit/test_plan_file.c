@@ -23,10 +23,13 @@ empty_disk(uint64_t size)
 static struct q2s_plan *
 random_plan(const struct q2s_geom *geom, uint64_t *seed)
 {
-	const struct q2s_spec spec = { .geom = *geom };
+	struct q2s_spec spec = { .geom = *geom };
 	struct q2s_alloc *alloc = NULL;
 	struct q2s_plan *plan = NULL;
 
+	/* some with a mark, and some of these with a parent */
+	spec.mark.id.bytes[3] = geom->cluster_bits > 11;
+	spec.mark.parent.bytes[7] = geom->cluster_bits > 11 && geom->extended;
 	assert_ok(q2s_alloc_new(geom, &alloc, &diag));
 	for (uint64_t done = 0; done < geom->clusters;) {
 		const struct q2s_slot slot = random_slot(geom, true, seed);
@@ -44,25 +47,33 @@ static size_t
 save(const struct q2s_plan *plan, struct q2s_disk *disk, uint8_t *raw)
 {
 	const struct q2s_plan_note note = { .compressed = true, .level = -5, .encoder = "zlib 1" };
-	const struct q2s_plan_look look = { 0 };
+	const uint64_t size = q2s_disk_size(disk);
+	const struct q2s_pattern dirty[] = {
+		{ .start = { 0 }, .len = size / 5, .state = Q2S_DATA },
+		{ .start = { size / 3 }, .len = size / 4, .state = Q2S_ZERO },
+	};
+	struct q2s_plan_look look = Q2S_PLAN_LOOK_INIT;
 	struct q2s_sink *sink = NULL;
+
+	assert_ok(q2s_disk_pattern(size, dirty, COUNT(dirty), &look.scope, &diag));
 
 	assert_ok(q2s_sink_open(path_of("plan"), Q2S_SINK_REPLACE, 0, &sink, &diag));
 	assert_ok(q2s_plan_save(plan, &note, disk, &look, sink, &diag));
 	assert_ok(q2s_sink_commit(sink, &diag));
+	q2s_disk_close(look.scope);
 	return get_file(path_of("plan"), raw, PLAN_MAX);
 }
 
 static enum q2s_err
 load(struct q2s_disk *disk, struct q2s_plan **out, struct q2s_plan_note *note)
 {
-	struct q2s_file *file = NULL;
+	struct q2s_store *file = NULL;
 	struct q2s_diag diag = { 0 };
 
-	ck_assert_int_eq(q2s_file_open(path_of("plan"), &file, &diag), Q2S_OK);
+	ck_assert_int_eq(q2s_store_open(path_of("plan"), &file, &diag), Q2S_OK);
 	const enum q2s_err err = q2s_plan_load(file, disk, out, note, &diag);
 
-	q2s_file_close(file);
+	q2s_store_unref(file);
 	return err;
 }
 

@@ -205,7 +205,7 @@ START_TEST(one_line_at_sigusr1)
 	ck_assert_int_eq(kill(pid, SIGUSR1), 0);
 	while (!strchr(said(), '\n'))
 		pause_a_little();
-	ck_assert_ptr_nonnull(strstr(said(), "q2s-test: write: 25% (50 B of 200 B), "));
+	ck_assert_ptr_nonnull(strstr(said(), "q2s-test: write: 25% (50 B of 200 B)"));
 	kill(pid, SIGKILL);
 	end_of(pid);
 }
@@ -236,7 +236,7 @@ run_to_the_end(enum progress_mode mode)
 	ck_assert_int_eq(WEXITSTATUS(status), 0);
 }
 
-START_TEST(json_lines_tell_phases_and_the_end)
+START_TEST(lines_of_json_tell_phases_and_the_end)
 {
 	const char *at;
 
@@ -259,8 +259,8 @@ START_TEST(a_bar_ends_its_line)
 
 	run_to_the_end(PROGRESS_BAR);
 	text = said();
-	ck_assert_ptr_nonnull(strstr(text, "] scan: 100% (100 B of 100 B), "));
-	ck_assert_ptr_nonnull(strstr(text, "] write: 100% (200 B of 200 B), "));
+	ck_assert_ptr_nonnull(strstr(text, "] scan: 100% (100 B of 100 B)"));
+	ck_assert_ptr_nonnull(strstr(text, "] write: 100% (200 B of 200 B)"));
 	ck_assert_int_eq(text[strlen(text) - 1], '\n');
 	ck_assert_ptr_eq(strchr(text, '\n'), text + strlen(text) - 1);
 }
@@ -307,7 +307,7 @@ START_TEST(bars_fit_their_columns)
 		ck_assert_uint_lt(strlen(progress_bar(&half, columns, buf, sizeof(buf))), columns);
 		ck_assert_uint_lt(strlen(progress_bar(&open, columns, buf, sizeof(buf))), columns);
 	}
-	ck_assert_str_eq(progress_line(&open, buf, sizeof(buf)), "scan: 1 MiB, 0 B/s");
+	ck_assert_str_eq(progress_line(&open, buf, sizeof(buf)), "scan: 1 MiB");
 }
 END_TEST
 
@@ -325,7 +325,7 @@ main(void)
 	tcase_add_test(tcase, what_was_dropped_is_kept);
 	tcase_add_test(tcase, helpers_do_not_outlive_the_tool);
 	tcase_add_test(tcase, one_line_at_sigusr1);
-	tcase_add_test(tcase, json_lines_tell_phases_and_the_end);
+	tcase_add_test(tcase, lines_of_json_tell_phases_and_the_end);
 	tcase_add_test(tcase, a_bar_ends_its_line);
 	tcase_add_test(tcase, quiet_and_no_terminal_say_nothing);
 	tcase_add_test(tcase, nohup_is_respected);

@@ -73,24 +73,25 @@ follow(const char *path, enum q2s_reference kind, enum q2s_follow policy, char c
        char text[512])
 {
 	struct q2s_diag diag = { 0 };
-	struct q2s_file *file, *target = NULL;
+	struct q2s_store *file, *target = NULL;
 	struct q2s_image *image;
 	enum q2s_err err;
 
-	ck_assert_int_eq(q2s_file_open(path, &file, &diag), Q2S_OK);
+	ck_assert_int_eq(q2s_store_open(path, &file, &diag), Q2S_OK);
 	ck_assert_int_eq(q2s_image_open(file, 0, &image, &diag), Q2S_OK);
 	err = q2s_reference_open(image, kind, policy, &target, NULL, &diag);
 	ck_assert_int_eq(diag.err, err);
 	if (err == Q2S_OK) {
 		memset(content, 0, 64);
-		ck_assert_int_eq(q2s_file_read_padded(target, 0, content, 63, NULL, &diag), Q2S_OK);
-		q2s_file_close(target);
+		ck_assert_int_eq(q2s_store_read_padded(target, 0, content, 63, NULL, &diag),
+				 Q2S_OK);
+		q2s_store_unref(target);
 	} else {
 		ck_assert_str_eq(diag.file, path);
 		q2s_diag_format(&diag, text, 512);
 	}
 	q2s_image_close(image);
-	q2s_file_close(file);
+	q2s_store_unref(file);
 	return err;
 }
 
@@ -126,9 +127,44 @@ START_TEST(none_opens_nothing)
 {
 	put_file("in/base");
 	refuses(NONE, "base", Q2S_E_POLICY,
-		"'in/base' is not opened; --follow beside or --follow any would allow it");
+		"'in/base' is not opened");
 	refuses(NONE, "nowhere", Q2S_E_POLICY, "is not opened");
 	refuses(NONE, "nbd:x", Q2S_E_UNSUPPORTED, "'nbd:x' is no local file");
+}
+END_TEST
+
+/* The policy that is advised has to help. */
+START_TEST(a_refusal_says_which_policy_would_allow_it)
+{
+	static const struct {
+		enum q2s_follow policy, least;
+		const char *name;
+	} rows[] = {
+		{ NONE, BESIDE, "base" },        { NONE, BESIDE, "../in/base" },
+		{ NONE, BESIDE, "nowhere" },     { NONE, ANY, "../base" },
+		{ NONE, ANY, "/etc/passwd" },    { NONE, ANY, "link" },
+		{ NONE, ANY, "/nowhere" },       { BESIDE, ANY, "../base" },
+		{ BESIDE, ANY, "/etc/passwd" },  { BESIDE, ANY, "link" },
+	};
+
+	put_file("base");
+	put_file("in/base");
+	ck_assert_int_eq(symlink("../base", "in/link"), 0);
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct q2s_diag diag = { 0 };
+		struct q2s_store *file, *target;
+		struct q2s_image *image;
+
+		put_image("in/image", Q2S_BACKING_FILE, rows[i].name);
+		ck_assert_int_eq(q2s_store_open("in/image", &file, &diag), Q2S_OK);
+		ck_assert_int_eq(q2s_image_open(file, 0, &image, &diag), Q2S_OK);
+		ck_assert_int_eq(q2s_reference_open(image, Q2S_BACKING_FILE, rows[i].policy,
+						    &target, NULL, &diag), Q2S_E_POLICY);
+		ck_assert_msg(diag.follow == rows[i].least, "%s", rows[i].name);
+		ck_assert_msg(!strstr(diag.text, "--"), "'%s'", diag.text);
+		q2s_image_close(image);
+		q2s_store_unref(file);
+	}
 }
 END_TEST
 
@@ -145,7 +181,7 @@ START_TEST(beside_is_the_folder_of_the_image_and_below)
 	opens(BESIDE, "file:base", "in/base");
 	opens(BESIDE, "json:{\"file.filename\":\"base\"}", "in/base");
 	refuses(BESIDE, "../base", Q2S_E_POLICY,
-		"'in/../base' lies outside the image's folder; --follow any would allow it");
+		"'in/../base' lies outside the image's folder");
 	refuses(BESIDE, "../in-2/base", Q2S_E_POLICY, "outside");
 	refuses(BESIDE, "/etc/passwd", Q2S_E_POLICY, "outside");
 	refuses(BESIDE, "json:{\"file.filename\":\"/etc/passwd\"}", Q2S_E_POLICY, "outside");
@@ -257,17 +293,18 @@ START_TEST(beside_needs_to_know_where_the_image_lies)
 	put_image("in/image", Q2S_BACKING_FILE, "base");
 	for (size_t i = 0; i < COUNT(names); i++) {
 		struct q2s_diag diag = { 0 };
-		struct q2s_file *file, *target;
+		struct q2s_store *file, *target;
 		struct q2s_image *image;
 
-		ck_assert_int_eq(q2s_file_from_fd(open("in/image", O_RDONLY | O_CLOEXEC), names[i],
-						  &file, &diag), Q2S_OK);
+		ck_assert_int_eq(q2s_store_from_fd(open("in/image", O_RDONLY | O_CLOEXEC), names[i],
+						   &file, &diag),
+				 Q2S_OK);
 		ck_assert_int_eq(q2s_image_open(file, 0, &image, &diag), Q2S_OK);
 		ck_assert_int_eq(q2s_reference_open(image, Q2S_BACKING_FILE, BESIDE, &target, NULL,
 						    &diag), Q2S_E_POLICY);
 		ck_assert_ptr_nonnull(strstr(diag.text, "own folder is not known"));
 		q2s_image_close(image);
-		q2s_file_close(file);
+		q2s_store_unref(file);
 	}
 }
 END_TEST
@@ -305,6 +342,7 @@ main(void)
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, none_opens_nothing);
+	tcase_add_test(tcase, a_refusal_says_which_policy_would_allow_it);
 	tcase_add_test(tcase, beside_is_the_folder_of_the_image_and_below);
 	tcase_add_test(tcase, an_absolute_name_may_be_beside_too);
 	tcase_add_test(tcase, links_are_resolved_before_the_policy);

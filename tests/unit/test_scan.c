@@ -116,8 +116,10 @@ try_random(uint32_t bits, uint64_t most, uint64_t *seed)
 	const struct q2s_geom geom =
 		geom_for(!extended && chance & 4 ? 2 : 3, bits, extended, size + more);
 	const struct q2s_scan_options options = {
+		.size = sizeof(options),
 		.keep_zeros = chance & 8,
 		.trust_holes = chance & 16,
+		.store_zeros = chance & 32,
 	};
 	struct pattern pattern;
 
@@ -154,7 +156,7 @@ START_TEST(nothing_and_very_little)
 	for (size_t i = 0; i < COUNT(sizes); i++) {
 		const struct q2s_pattern all = { .len = sizes[i], .state = Q2S_DATA, .fill = 1 };
 		const struct q2s_geom geom = geom_for(3, 16, false, sizes[i]);
-		const struct q2s_scan_options options = { 0 };
+		const struct q2s_scan_options options = { .size = sizeof(options) };
 		struct q2s_disk *disk = NULL;
 
 		assert_ok(q2s_disk_pattern(sizes[i], &all, sizes[i] != 0, &disk, &diag));
@@ -173,7 +175,7 @@ write_raw(const struct pattern *pattern)
 {
 	static uint8_t buf[1 << 20];
 	const int fd = open(path_of("disk"), O_RDWR | O_CREAT | O_TRUNC, 0666);
-	struct q2s_file *file = NULL;
+	struct q2s_store *file = NULL;
 	struct q2s_disk *disk = NULL;
 
 	ck_assert_int_eq(ftruncate(fd, (off_t)pattern->size), 0);
@@ -190,15 +192,15 @@ write_raw(const struct pattern *pattern)
 		}
 	}
 	close(fd);
-	assert_ok(q2s_file_open(path_of("disk"), &file, &diag));
+	assert_ok(q2s_store_open(path_of("disk"), &file, &diag));
 	assert_ok(q2s_disk_raw(file, &disk, &diag));
-	q2s_file_close(file);
+	q2s_store_unref(file);
 	return disk;
 }
 
 START_TEST(raw_files)
 {
-	const struct q2s_scan_options options = { 0 };
+	const struct q2s_scan_options options = { .size = sizeof(options) };
 	uint64_t seed = 23;
 
 	for (uint32_t bits = 9; bits <= 21; bits++) {
@@ -287,7 +289,8 @@ START_TEST(the_first_failure_is_reported)
 	struct q2s_disk disk = { .ops = &bad_ops, .size = 1 << 30 };
 
 	for (unsigned threads = 1; threads <= 16; threads += 5) {
-		const struct q2s_scan_options options = { .threads = threads };
+		const struct q2s_scan_options options = { .size = sizeof(options),
+							  .threads = threads };
 		struct q2s_alloc *alloc = NULL;
 		struct q2s_diag why = { 0 };
 
@@ -327,7 +330,8 @@ START_TEST(an_observer_can_stop_it)
 	for (unsigned threads = 1; threads <= 8; threads += 7) {
 		struct stopper stopper = { 0 };
 		const struct q2s_observer observer = { stop_at_three, &stopper };
-		const struct q2s_scan_options options = { .threads = threads,
+		const struct q2s_scan_options options = { .size = sizeof(options),
+							  .threads = threads,
 							  .observer = &observer };
 		struct q2s_alloc *alloc = NULL;
 

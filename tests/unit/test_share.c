@@ -64,8 +64,9 @@ static struct q2s_plan *
 plan_of(struct q2s_disk *disk, const struct q2s_geom *geom, const struct q2s_share_options *options,
 	const struct q2s_compression *how)
 {
-	const struct q2s_scan_options scan = { .threads = 1 };
-	const struct q2s_compress_options compress = { .how = { 0 }, .threads = 2 };
+	const struct q2s_scan_options scan = { .size = sizeof(scan), .threads = 1 };
+	const struct q2s_compress_options compress = { .size = sizeof(compress),
+						       .how = { 0 }, .threads = 2 };
 	const struct q2s_spec spec = { .geom = *geom };
 	struct q2s_alloc *plain = NULL, *shared = NULL, *out = NULL;
 	struct q2s_plan *plan = NULL;
@@ -85,7 +86,8 @@ plan_of(struct q2s_disk *disk, const struct q2s_geom *geom, const struct q2s_sha
 static void
 emit(const struct q2s_plan *plan, struct q2s_disk *disk, const struct q2s_compression *how)
 {
-	const struct q2s_emit_options options = { .how = how, .threads = 1 };
+	const struct q2s_emit_options options = { .size = sizeof(options), .until = Q2S_TO_END,
+						  .how = how, .threads = 1 };
 	struct q2s_sink *sink = NULL;
 
 	assert_ok(q2s_sink_open(path_of("image"), Q2S_SINK_REPLACE, 0, &sink, &diag));
@@ -144,7 +146,7 @@ assert_places(const struct made *m, struct q2s_image *image)
 }
 
 static void
-assert_reads_as(const struct made *m, struct q2s_file *file)
+assert_reads_as(const struct made *m, struct q2s_store *file)
 {
 	static uint8_t a[1 << 15], b[1 << 15];
 	struct q2s_disk *image = NULL;
@@ -168,16 +170,16 @@ assert_reads_as(const struct made *m, struct q2s_file *file)
 static void
 judge(const struct made *m)
 {
-	struct q2s_file *file = NULL;
+	struct q2s_store *file = NULL;
 	struct q2s_image *image = NULL;
 
-	assert_ok(q2s_file_open(path_of("image"), &file, &diag));
+	assert_ok(q2s_store_open(path_of("image"), &file, &diag));
 	assert_ok(q2s_image_open(file, Q2S_IMAGE_DAMAGED, &image, &diag));
 	assert_checks_clean(image);
 	assert_places(m, image);
 	q2s_image_close(image);
 	assert_reads_as(m, file);
-	q2s_file_close(file);
+	q2s_store_unref(file);
 }
 
 START_TEST(each_content_is_stored_once)
@@ -210,7 +212,7 @@ static size_t
 keep(const struct q2s_plan *plan, struct q2s_disk *disk, uint8_t *raw, size_t cap)
 {
 	const struct q2s_plan_note note = { 0 };
-	const struct q2s_plan_look look = { 0 };
+	const struct q2s_plan_look look = Q2S_PLAN_LOOK_INIT;
 	struct q2s_sink *sink = NULL;
 
 	assert_ok(q2s_sink_open(path_of("plan"), Q2S_SINK_REPLACE, 0, &sink, &diag));
@@ -223,19 +225,20 @@ static enum q2s_err
 load(struct q2s_disk *disk, struct q2s_plan **out)
 {
 	struct q2s_plan_note note;
-	struct q2s_file *file = NULL;
+	struct q2s_store *file = NULL;
 
-	assert_ok(q2s_file_open(path_of("plan"), &file, &diag));
+	assert_ok(q2s_store_open(path_of("plan"), &file, &diag));
 	const enum q2s_err err = q2s_plan_load(file, disk, out, &note, NULL);
 
-	q2s_file_close(file);
+	q2s_store_unref(file);
 	return err;
 }
 
 START_TEST(threads_make_no_difference)
 {
 	static uint8_t one[1 << 16], many[1 << 16];
-	const struct q2s_share_options alone = { .threads = 1 }, crowd = { .threads = 9 };
+	const struct q2s_share_options alone = { .size = sizeof(alone), .threads = 1 },
+				       crowd = { .size = sizeof(crowd), .threads = 9 };
 	const struct q2s_geom geom = geom_v3(9, false, false);
 	struct q2s_pattern regions[1000];
 	struct q2s_disk *disk = NULL;
@@ -326,7 +329,8 @@ END_TEST
 static uint64_t
 length_with(struct q2s_disk *disk, const struct q2s_geom *geom, uint32_t candidates)
 {
-	const struct q2s_share_options options = { .candidates = candidates };
+	const struct q2s_share_options options = { .size = sizeof(options),
+						   .candidates = candidates };
 	struct q2s_plan *plan = plan_of(disk, geom, &options, NULL);
 	const uint64_t clusters = q2s_plan_layout(plan)->data_clusters;
 
@@ -402,7 +406,7 @@ START_TEST(a_hash_alone_proves_nothing)
 						.refcount_order = 4, .size = 8 * 512 };
 	uint8_t a[512], b[512], raw[8 * 512];
 	struct q2s_geom geom;
-	struct q2s_file *file = NULL;
+	struct q2s_store *file = NULL;
 	struct made m = { 0 };
 	struct q2s_plan *plan;
 
@@ -412,14 +416,14 @@ START_TEST(a_hash_alone_proves_nothing)
 		memcpy(raw + i * 512, order[i] == 'a' ? a : b, 512);
 	put_file(path_of("raw"), raw, sizeof(raw));
 	assert_ok(q2s_geom_init(&params, &geom, &diag));
-	assert_ok(q2s_file_open(path_of("raw"), &file, &diag));
+	assert_ok(q2s_store_open(path_of("raw"), &file, &diag));
 	assert_ok(q2s_disk_raw(file, &m.disk, &diag));
 	plan = plan_of(m.disk, &geom, NULL, NULL);
 	ck_assert_uint_eq(q2s_plan_layout(plan)->data_clusters, 2);
 	emit(plan, m.disk, NULL);
 	q2s_plan_free(plan);
-	q2s_file_close(file);
-	assert_ok(q2s_file_open(path_of("image"), &file, &diag));
+	q2s_store_unref(file);
+	assert_ok(q2s_store_open(path_of("image"), &file, &diag));
 	struct q2s_disk *image = NULL;
 	struct q2s_cursor *cursor = NULL;
 	uint8_t got[8 * 512];
@@ -431,7 +435,7 @@ START_TEST(a_hash_alone_proves_nothing)
 	q2s_cursor_close(cursor);
 	q2s_disk_close(image);
 	q2s_disk_close(m.disk);
-	q2s_file_close(file);
+	q2s_store_unref(file);
 }
 END_TEST
 
@@ -482,7 +486,8 @@ START_TEST(it_can_be_stopped)
 {
 	unsigned calls = 0;
 	const struct q2s_observer observer = { .step = stop, .opaque = &calls };
-	const struct q2s_share_options options = { .threads = 1, .observer = &observer };
+	const struct q2s_share_options options = { .size = sizeof(options),
+						   .threads = 1, .observer = &observer };
 	const struct q2s_geom_params params = { .version = 3, .cluster_bits = 16,
 						.refcount_order = 4, .size = 16 << 20 };
 	const struct q2s_pattern all = { .len = 16 << 20, .state = Q2S_DATA, .fill = 1 };

@@ -31,6 +31,8 @@ assert_old(const uint8_t *bytes, size_t len)
 			ck_abort_msg("old byte %zu is gone", i);
 }
 
+static unsigned the_flags;
+
 /* Write into a file of @old_len bytes from @base on, and look at all of it. */
 static void
 overwrite(size_t old_len, size_t base, uint64_t seed)
@@ -41,7 +43,7 @@ overwrite(size_t old_len, size_t base, uint64_t seed)
 	const int fd = old_file(old_len);
 
 	ck_assert_int_eq(lseek(fd, (off_t)base, SEEK_SET), (off_t)base);
-	assert_ok(q2s_sink_from_fd(fd, "old", &sink, &diag));
+	assert_ok(q2s_sink_from_fd(fd, "old", the_flags, &sink, &diag));
 	ck_assert_ptr_null(q2s_sink_temp_path(sink));
 	sink_drive(sink, &model, seed);
 	assert_ok(q2s_sink_commit(sink, &diag));
@@ -76,6 +78,45 @@ START_TEST(zeros_overwrite_what_was_there)
 {
 	for (uint64_t seed = 0; seed < 40; seed += 10)
 		overwrite_all_ways(seed);
+}
+END_TEST
+
+/* Space under zeros, where old bytes were and where nothing was. */
+START_TEST(zeros_with_space_overwrite_what_was_there)
+{
+	static const unsigned flags[] = { Q2S_SINK_ALLOCATE, Q2S_SINK_FULL };
+	struct stat st;
+
+	for (size_t i = 0; i < COUNT(flags); i++) {
+		the_flags = flags[i];
+		for (unsigned fails = 0; fails < 2; fails++) {
+			faulty.fallocate = fails ? EOPNOTSUPP : 0;
+			overwrite_all_ways(400 + 20 * i + 10 * fails);
+			ck_assert_int_eq(stat(path_of("old"), &st), 0);
+			/* 5000 bytes before the base may be a hole */
+			ck_assert_int_ge(st.st_blocks * 512, st.st_size - 8192);
+		}
+	}
+	the_flags = 0;
+}
+END_TEST
+
+START_TEST(a_pipe_has_no_space)
+{
+	static const unsigned flags[] = { Q2S_SINK_ALLOCATE, Q2S_SINK_FULL };
+	int ends[2];
+
+	ck_assert_int_eq(pipe(ends), 0);
+	for (size_t i = 0; i < COUNT(flags); i++) {
+		struct q2s_sink *sink = NULL;
+		struct q2s_diag why = { 0 };
+
+		ck_assert_int_eq(q2s_sink_from_fd(ends[1], "pipe", flags[i], &sink, &why),
+				 Q2S_E_UNSUPPORTED);
+		ck_assert_str_eq(why.file, "pipe");
+	}
+	close(ends[0]);
+	close(ends[1]);
 }
 END_TEST
 
@@ -131,7 +172,7 @@ START_TEST(zeros_take_no_space)
 	/* a file system without holes proves nothing here */
 	if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096) != 0)
 		return;
-	assert_ok(q2s_sink_from_fd(fd, "old", &sink, &diag));
+	assert_ok(q2s_sink_from_fd(fd, "old", 0, &sink, &diag));
 	assert_ok(q2s_sink_zero(sink, 1 << 30, &diag));
 	assert_ok(q2s_sink_commit(sink, &diag));
 	ck_assert_int_eq(fstat(fd, &st), 0);
@@ -146,7 +187,7 @@ START_TEST(an_abort_leaves_the_descriptor_open)
 	struct q2s_sink *sink = NULL;
 	const int fd = old_file(10);
 
-	assert_ok(q2s_sink_from_fd(fd, "old", &sink, &diag));
+	assert_ok(q2s_sink_from_fd(fd, "old", 0, &sink, &diag));
 	assert_ok(q2s_sink_write(sink, "abc", 3, &diag));
 	q2s_sink_abort(sink);
 	q2s_sink_abort(NULL);
@@ -160,7 +201,7 @@ START_TEST(a_file_that_may_not_grow_is_an_error)
 {
 	const struct rlimit limit = { .rlim_cur = 100000, .rlim_max = RLIM_INFINITY };
 	struct q2s_sink *sink = NULL;
-	struct q2s_file *file = NULL;
+	struct q2s_store *file = NULL;
 	struct q2s_diag why[3] = { 0 };
 	uint8_t *source = malloc(SINK_SOURCE);
 	const int fd = old_file(0);
@@ -168,7 +209,7 @@ START_TEST(a_file_that_may_not_grow_is_an_error)
 	file = sink_source(source);
 	signal(SIGXFSZ, SIG_IGN);
 	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
-	assert_ok(q2s_sink_from_fd(fd, "here", &sink, &diag));
+	assert_ok(q2s_sink_from_fd(fd, "here", 0, &sink, &diag));
 	ck_assert_int_eq(q2s_sink_write(sink, source, 200000, &why[0]), Q2S_E_IO);
 	ck_assert_int_eq(q2s_sink_copy(sink, file, 0, 200000, &why[1]), Q2S_E_IO);
 	assert_ok(q2s_sink_zero(sink, 200000, &diag)); /* nothing yet: it is a hole */
@@ -177,7 +218,7 @@ START_TEST(a_file_that_may_not_grow_is_an_error)
 		ck_assert_int_eq(why[i].sys_errno, EFBIG);
 		ck_assert_str_eq(why[i].file, "here");
 	}
-	q2s_file_close(file);
+	q2s_store_unref(file);
 	free(source);
 	close(fd);
 }
@@ -186,27 +227,28 @@ END_TEST
 START_TEST(a_source_that_ends_early_has_changed)
 {
 	struct q2s_sink *sink = NULL;
-	struct q2s_file *file = NULL;
+	struct q2s_store *file = NULL;
 
 	put_file(path_of("source"), "0123456789", 10);
-	assert_ok(q2s_file_open(path_of("source"), &file, &diag));
+	assert_ok(q2s_store_open(path_of("source"), &file, &diag));
 	for (unsigned i = 0; i < 2; i++) {
 		const int fd = old_file(0);
 		struct q2s_diag why = { 0 };
 
 		faulty.copy_range = i ? EXDEV : 0;
-		assert_ok(q2s_sink_from_fd(fd, "here", &sink, &diag));
+		assert_ok(q2s_sink_from_fd(fd, "here", 0, &sink, &diag));
 		ck_assert_int_eq(q2s_sink_copy(sink, file, 4, 7, &why), Q2S_E_CHANGED);
 		ck_assert_uint_eq(why.at.v, 10);
 		ck_assert_str_eq(why.file, path_of("source"));
 		q2s_sink_abort(sink);
 		close(fd);
 	}
-	q2s_file_close(file);
+	q2s_store_unref(file);
 }
 END_TEST
 
-FILES_MAIN("sink_file", zeros_overwrite_what_was_there, holes_cannot_always_be_punched,
+FILES_MAIN("sink_file", zeros_overwrite_what_was_there,
+	   zeros_with_space_overwrite_what_was_there, a_pipe_has_no_space, holes_cannot_always_be_punched,
 	   servers_copy, servers_cannot_always_copy, short_and_interrupted_calls_are_repeated,
 	   zeros_take_no_space, an_abort_leaves_the_descriptor_open,
 	   a_file_that_may_not_grow_is_an_error, a_source_that_ends_early_has_changed)

@@ -172,13 +172,29 @@ START_TEST(a_symbolic_link_stays_one)
 }
 END_TEST
 
+/* A link to what is not there yet names the place where it is to be. */
+START_TEST(a_link_to_nothing_names_the_new_file)
+{
+	struct stat st;
+
+	choose_system(_i);
+	ck_assert_int_eq(symlink("newcomer", path_of("first")), 0);
+	ck_assert_int_eq(symlink("first", path_of("second")), 0);
+	write_and_commit(path_of("second"), 0);
+	ck_assert_int_eq(lstat(path_of("newcomer"), &st), 0);
+	ck_assert(S_ISREG(st.st_mode));
+	ck_assert_int_eq(lstat(path_of("first"), &st), 0);
+	ck_assert(S_ISLNK(st.st_mode));
+}
+END_TEST
+
 /* Found out before the work, not after it. */
 START_TEST(an_impossible_name_is_refused_at_once)
 {
 	char longer[400];
 
 	choose_system(_i);
-	ck_assert_int_eq(symlink("nowhere", path_of("dangling")), 0);
+	ck_assert_int_eq(symlink("nowhere/file", path_of("dangling")), 0);
 	ck_assert_int_eq(symlink("loop", path_of("loop")), 0);
 	put_file(path_of("plain"), "", 0);
 	ck_assert_int_lt(snprintf(longer, sizeof(longer), "%s/%0256d", files_folder, 0), 400);
@@ -298,6 +314,7 @@ main(void)
 		what_exists_is_kept_without_leave,
 		what_appears_meanwhile_is_kept,
 		a_symbolic_link_stays_one,
+		a_link_to_nothing_names_the_new_file,
 		an_impossible_name_is_refused_at_once,
 		the_longest_name_can_be_used,
 		a_plain_name_is_in_this_folder,

@@ -38,7 +38,7 @@ drive_through(const int *ends, size_t step, uint64_t seed)
 	struct q2s_sink *sink = NULL;
 
 	ck_assert_int_eq(pthread_create(&reader.thread, NULL, read_all, &reader), 0);
-	assert_ok(q2s_sink_from_fd(ends[1], "here", &sink, &diag));
+	assert_ok(q2s_sink_from_fd(ends[1], "here", 0, &sink, &diag));
 	ck_assert_ptr_null(q2s_sink_temp_path(sink));
 	sink_drive(sink, &model, seed);
 	assert_ok(q2s_sink_commit(sink, &diag));
@@ -122,7 +122,7 @@ START_TEST(a_file_in_append_mode_grows_at_its_end)
 
 	put_file(path_of("log"), "before", 6);
 	fd = open(path_of("log"), O_WRONLY | O_APPEND);
-	assert_ok(q2s_sink_from_fd(fd, "log", &sink, &diag));
+	assert_ok(q2s_sink_from_fd(fd, "log", 0, &sink, &diag));
 	sink_drive(sink, &model, 50);
 	assert_ok(q2s_sink_commit(sink, &diag));
 	close(fd);
@@ -148,21 +148,21 @@ START_TEST(a_reader_that_is_gone_is_an_error)
 {
 	struct q2s_diag why[3] = { 0 };
 	struct q2s_sink *sink = NULL;
-	struct q2s_file *file = NULL;
+	struct q2s_store *file = NULL;
 	int ends[2];
 
 	signal(SIGPIPE, SIG_IGN);
 	put_file(path_of("source"), "source", 6);
-	assert_ok(q2s_file_open(path_of("source"), &file, &diag));
+	assert_ok(q2s_store_open(path_of("source"), &file, &diag));
 	ck_assert_int_eq(pipe(ends), 0);
-	assert_ok(q2s_sink_from_fd(ends[1], "here", &sink, &diag));
+	assert_ok(q2s_sink_from_fd(ends[1], "here", 0, &sink, &diag));
 	close(ends[0]);
 	assert_broken(q2s_sink_write(sink, "x", 1, &why[0]), &why[0], EPIPE);
 	assert_broken(q2s_sink_copy(sink, file, 0, 6, &why[1]), &why[1], EPIPE);
 	assert_broken(q2s_sink_zero(sink, 100, &why[2]), &why[2], EPIPE);
 	ck_assert_uint_eq(q2s_sink_pos(sink), 0);
 	q2s_sink_abort(sink);
-	q2s_file_close(file);
+	q2s_store_unref(file);
 	close(ends[1]);
 }
 END_TEST
@@ -173,7 +173,7 @@ START_TEST(a_full_device_is_an_error)
 	struct q2s_sink *sink = NULL;
 	const int fd = open("/dev/full", O_WRONLY);
 
-	assert_ok(q2s_sink_from_fd(fd, "here", &sink, &diag));
+	assert_ok(q2s_sink_from_fd(fd, "here", 0, &sink, &diag));
 	assert_broken(q2s_sink_zero(sink, 100, &why), &why, ENOSPC);
 	q2s_sink_abort(sink);
 	close(fd);
@@ -185,7 +185,7 @@ START_TEST(a_closed_descriptor_is_an_error)
 	struct q2s_diag why = { 0 };
 	struct q2s_sink *sink = NULL;
 
-	assert_broken(q2s_sink_from_fd(999, "here", &sink, &why), &why, EBADF);
+	assert_broken(q2s_sink_from_fd(999, "here", 0, &sink, &why), &why, EBADF);
 	ck_assert_ptr_null(sink);
 }
 END_TEST
@@ -194,17 +194,17 @@ END_TEST
 START_TEST(a_source_that_ends_early_has_changed)
 {
 	struct q2s_sink *sink = NULL;
-	struct q2s_file *file = NULL;
+	struct q2s_store *file = NULL;
 	int ends[2];
 
 	put_file(path_of("source"), "0123456789", 10);
-	assert_ok(q2s_file_open(path_of("source"), &file, &diag));
+	assert_ok(q2s_store_open(path_of("source"), &file, &diag));
 	for (unsigned i = 0; i < 2; i++) {
 		struct q2s_diag why = { 0 };
 
 		faulty.sendfile = i ? EINVAL : 0;
 		ck_assert_int_eq(pipe(ends), 0);
-		assert_ok(q2s_sink_from_fd(ends[1], "here", &sink, &diag));
+		assert_ok(q2s_sink_from_fd(ends[1], "here", 0, &sink, &diag));
 		ck_assert_int_eq(q2s_sink_copy(sink, file, 4, 7, &why), Q2S_E_CHANGED);
 		ck_assert_uint_eq(why.at.v, 10);
 		ck_assert_str_eq(why.file, path_of("source"));
@@ -212,7 +212,7 @@ START_TEST(a_source_that_ends_early_has_changed)
 		close(ends[0]);
 		close(ends[1]);
 	}
-	q2s_file_close(file);
+	q2s_store_unref(file);
 }
 END_TEST
 

@@ -102,7 +102,7 @@ assert_extents(struct q2s_cursor *cursor, const uint8_t *data, size_t len, bool 
 		ck_assert_ptr_nonnull(buf);
 		if (extent.file) {
 			*in_file = true;
-			assert_ok(q2s_file_read(extent.file, extent.at, buf, extent.len, &diag));
+			assert_ok(q2s_store_read(extent.file, extent.at, buf, extent.len, &diag));
 		} else if (extent.state == Q2S_DATA) {
 			memcpy(buf, data + at, extent.len); /* in memory: nothing to compare with */
 		}
@@ -312,7 +312,7 @@ START_TEST(a_stream_becomes_a_file_with_holes)
 {
 	const size_t len = 6 * MIB + 3;
 	uint8_t *data = calloc(1, len), *got = malloc(len);
-	struct q2s_file *file = NULL;
+	struct q2s_store *file = NULL;
 	struct feed feed;
 
 	ck_assert(data && got);
@@ -320,14 +320,14 @@ START_TEST(a_stream_becomes_a_file_with_holes)
 	memset(data + 4 * MIB - 5, 2, 10);
 	const struct q2s_stream stream = feed_start(&feed, data, len);
 
-	assert_ok(q2s_file_from_stream(&stream, &file, &diag));
+	assert_ok(q2s_store_from_stream(&stream, &file, &diag));
 	feed_end(&feed);
-	ck_assert_uint_eq(q2s_file_size(file), len);
-	ck_assert_str_eq(q2s_file_name(file), "pipe");
-	assert_ok(q2s_file_read(file, 0, got, len, &diag));
+	ck_assert_uint_eq(q2s_store_size(file), len);
+	ck_assert_str_eq(q2s_store_name(file), "pipe");
+	assert_ok(q2s_store_read(file, 0, got, len, &diag));
 	ck_assert_mem_eq(got, data, len);
-	ck_assert_uint_lt(q2s_file_allocated(file), MIB);
-	q2s_file_close(file);
+	ck_assert_uint_lt(q2s_store_allocated(file), MIB);
+	q2s_store_unref(file);
 	free(got);
 	free(data);
 }

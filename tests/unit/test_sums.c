@@ -6,7 +6,7 @@
 #define MIB (1ull << 20)
 #define SIZE (64 * MIB + 4096 + 3)
 
-static const struct q2s_plan_look look = { .threads = 3 };
+static const struct q2s_plan_look look = { .size = sizeof(look), .threads = 3 };
 
 static struct q2s_disk *
 disk_of(const struct q2s_pattern *regions, size_t count)

@@ -14,10 +14,10 @@
 static enum q2s_err
 open_made(struct made *made, unsigned flags, struct q2s_image **out, struct q2s_diag *diag)
 {
-	struct q2s_file *file = made_file(made);
+	struct q2s_store *file = made_file(made);
 	const enum q2s_err err = q2s_image_open(file, flags, out, diag);
 
-	q2s_file_close(file);
+	q2s_store_unref(file);
 	return err;
 }
 

@@ -18,9 +18,35 @@ START_TEST(version_is_three_numbers)
 }
 END_TEST
 
+START_TEST(headers_and_library_agree)
+{
+	char mine[64];
+
+	snprintf(mine, sizeof(mine), "%d.%d.%d", Q2S_VERSION_MAJOR, Q2S_VERSION_MINOR,
+		 Q2S_VERSION_PATCH);
+	ck_assert_str_eq(mine, q2s_version());
+}
+END_TEST
+
+#define MAJOR Q2S_VERSION_MAJOR
+#define MINOR Q2S_VERSION_MINOR
+#define PATCH Q2S_VERSION_PATCH
+
+START_TEST(versions_compare)
+{
+	ck_assert(Q2S_VERSION_AT_LEAST(MAJOR, MINOR, PATCH));
+	ck_assert(!Q2S_VERSION_AT_LEAST(MAJOR, MINOR, PATCH + 1));
+	ck_assert(!Q2S_VERSION_AT_LEAST(MAJOR, MINOR + 1, 0));
+	ck_assert(!Q2S_VERSION_AT_LEAST(MAJOR + 1, 0, 0));
+	ck_assert(Q2S_VERSION_AT_LEAST(MAJOR - 1, 99, 99));
+	ck_assert(Q2S_VERSION_AT_LEAST(MAJOR, MINOR - 1, 99));
+}
+END_TEST
+
 START_TEST(each_feature_is_named_once_with_its_state)
 {
-	static const char *const names[] = { "libdeflate", "libisal", "libgcrypt", "libnbd" };
+	static const char *const names[] = { "libdeflate", "libisal", "libgcrypt", "libnbd",
+					     "libcurl" };
 	const char *at = q2s_version_features();
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -54,6 +80,8 @@ main(void)
 	int failed;
 
 	tcase_add_test(tcase, version_is_three_numbers);
+	tcase_add_test(tcase, headers_and_library_agree);
+	tcase_add_test(tcase, versions_compare);
 	tcase_add_test(tcase, each_feature_is_named_once_with_its_state);
 	tcase_add_test(tcase, features_agree_with_configure);
 	suite_add_tcase(suite, tcase);

@@ -9,7 +9,7 @@
 #include "unit.h"
 
 struct walk {
-	struct q2s_file *file;
+	struct q2s_store *file;
 	struct q2s_image *image;
 	struct q2s_map *map;
 };
@@ -33,7 +33,7 @@ walk_end(struct walk *walk, struct made *made)
 {
 	q2s_map_close(walk->map);
 	q2s_image_close(walk->image);
-	q2s_file_close(walk->file);
+	q2s_store_unref(walk->file);
 	made_free(made);
 }
 

@@ -74,8 +74,9 @@ function terms(...items) {
  */
 function table(columns, rows) {
 	const titles = Object.keys(columns), kinds = Object.values(columns);
-	const cell = (content, i, row) => el("td", i < row.length - 1 ? { class: kinds[i] } :
-		{ class: kinds[i], colspan: titles.length - i }, content);
+	const cell = (content, i, row) => el("td", {
+		class: kinds[i], "data-title": titles[i],
+		colspan: i < row.length - 1 ? 1 : titles.length - i }, content);
 	return el("div", { class: "scroll" }, el("table", {},
 		el("thead", {}, el("tr", {}, ...titles.map((title) =>
 			el("th", { scope: "col" }, title)))),
@@ -107,10 +108,10 @@ const looks = {
 		"past the end of the file": [">", "#e8743b", "#000000", "cross", "and not there"],
 	},
 	guest: {
-		"absent": ["", null, null, "", "read from the backing file, or as zeros"],
-		"absent, space kept": ["k", "#f7e3ae", "#000000", "up"],
+		"unallocated": ["", null, null, "", "read from the backing file, or as zeros"],
+		"unallocated, preallocated": ["p", "#f7e3ae", "#000000", "up"],
 		"zero": ["0", "#b4d6ee", "#000000", ""],
-		"zero, space kept": ["z", "#7db9e0", "#000000", "down"],
+		"zero, preallocated": ["z", "#7db9e0", "#000000", "down"],
 		"data": ["D", "#f0b429", "#000000", ""],
 		"compressed": ["C", "#22a884", "#000000", "down"],
 		"mixed": ["m", "#b58fd6", "#000000", "cross", "its subclusters differ"],

@@ -32,7 +32,8 @@ function subclusters(entry) {
 	const homeless = entry.error && !(entry.raw & 0x00fffffffffffe00n);
 	const all = Array.from({ length: geometry.subclusters }, (_, s) =>
 		bit(s) && (bit(s + 32) || homeless) ? guestKind.invalid :
-			bit(s) ? guestKind.data : bit(s + 32) ? guestKind.zero : guestKind.absent);
+			bit(s) ? guestKind.data : bit(s + 32) ? guestKind.zero :
+				guestKind.unallocated);
 	return entry.error && !all.includes(guestKind.invalid) ? [entry.kind] : all;
 }
 
@@ -50,7 +51,8 @@ function standardBits(entry) {
 	const copied = entry.copied ? "1, COPIED: refcount 1, a write may change it in place" :
 		entry.host === null ? "0" : "0, not COPIED: a write must copy it first";
 	const bits = [["bit 63", copied], ["bit 62", "0, not compressed"],
-		["bits 9\u201355", entry.host === null ? "0, no host cluster" : show(entry.host)]];
+		["bits 9\u201355", entry.host === null ? "0, no host cluster" :
+			show(entry.host >> 9n) + " << 9 = " + show(entry.host)]];
 	if (geometry.extended)
 		bits.push(["allocated", half(0) + " (bits 0\u201331)"],
 			["zero", half(32) + " (bits 32\u201363)"]);
@@ -71,7 +73,26 @@ function compressedBits(entry, raw) {
 
 /* ---- drawn ---- */
 
-function drawSubclusters(entry) {
+/* Which subcluster holds the guest byte @offset. */
+const subclusterOf = (entry, offset) =>
+	Number((offset - entry.from) / (clusterSize / BigInt(subclusters(entry).length)));
+
+/* Subclusters are a group with one stop of the Tab key, the chosen one, and arrows within. */
+function subclusterKey(event) {
+	const all = [...event.currentTarget.children], at = all.indexOf(event.target);
+	const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -8, ArrowDown: 8, Home: -at,
+		End: all.length - 1 - at };
+	const to = all[at + steps[event.key]];
+	if (at < 0 || !to || event.ctrlKey || event.altKey || event.metaKey)
+		return;
+	event.preventDefault();
+	event.target.tabIndex = -1;
+	to.tabIndex = 0;
+	to.focus();
+}
+
+/* @offset: the chosen guest byte, null where it is in another cluster. */
+function drawSubclusters(entry, offset) {
 	const all = subclusters(entry), size = clusterSize / BigInt(all.length);
 	const name = (kind) => kinds.guest[kind].name;
 	if (all.length === 1) {
@@ -79,23 +100,32 @@ function drawSubclusters(entry) {
 		node.append(el("small", {}, name(all[0]) + ", " + bytes(size)));
 		return el("div", { class: "subs one" }, node);
 	}
-	const box = el("div", { class: "subs", role: "img", "aria-label":
-		plural(all.length, "subcluster") + ": " + all.map(name).join(" ") });
+	const box = el("div", { class: "subs", role: "group",
+		"aria-label": plural(all.length, "subcluster") });
+	const here = offset === null ? -1 : subclusterOf(entry, offset);
 	all.forEach((kind, s) => {
 		const from = entry.from + BigInt(s) * size;
 		const title = "subcluster " + s + ", guest " + show(from) + " to " +
-			show(from + size - 1n) + ": " + name(kind);
-		const node = paint(el("div", { class: "sub", title }), kinds.guest[kind]);
+			show(from + size - 1n) + ": " + name(kind) + (s === here ? "; chosen" : "");
+		const node = paint(el("button", { class: "sub", type: "button", title,
+			"aria-label": title, tabindex: s === Math.max(here, 0) ? 0 : -1 }),
+			kinds.guest[kind]);
 		node.textContent ||= "\u00b7";
 		node.append(el("small", {}, String(s)));
+		node.addEventListener("click", () => chooseSubcluster(from));
+		if (s === here) {
+			node.classList.add("here");
+			node.setAttribute("aria-current", "true");
+		}
 		box.append(node);
 	});
+	box.addEventListener("keydown", subclusterKey);
 	return box;
 }
 
 function subclusterNote(entry) {
 	const all = subclusters(entry), size = clusterSize / BigInt(all.length);
-	const words = ["data", "zero", "absent", "invalid"].map((name) =>
+	const words = ["data", "zero", "unallocated", "invalid"].map((name) =>
 		[all.filter((kind) => kind === guestKind[name]).length, name]).filter(([n]) => n);
 	return all.length === 1 ? null : note(all.length + " subclusters of " + bytes(size) + ": " +
 		words.map((pair) => pair.join(" ")).join(", "));
@@ -103,7 +133,35 @@ function subclusterNote(entry) {
 
 const step = (title, leads, ...more) => el("li", {}, el("b", {}, title), " ", leads, ...more);
 
-function hostStep(entry) {
+/* Choose the guest byte @from; the keyboard stays at its subcluster in the new panel. */
+function chooseSubcluster(from) {
+	window.addEventListener("hashchange", () => {
+		const node = document.querySelectorAll("#detail .sub.here")[0];
+		if (node)
+			node.focus({ preventScroll: true });
+	}, { once: true });
+	location.hash = place("guest", from);
+}
+
+/* Where the chosen guest byte lies in its host cluster, and whether it is read from there. */
+function byteHere(entry, offset) {
+	if (offset === null || entry.error || entry.compressed)
+		return null;
+	const s = subclusterOf(entry, offset), kind = subclusters(entry)[s];
+	const named = geometry.extended ? "subcluster " + s : "it";
+	const words = kinds.guest[kind].name;
+	if (entry.host === null)
+		return note("guest byte " + show(offset) + ": " + named + " is " + words +
+			", no host byte");
+	const at = entry.host + offset - entry.from;
+	const plain = geometry["data-file"] || offset === entry.from;
+	const leads = plain ? mono(show(at)) : link("host", at);
+	return el("div", {}, "guest byte ", mono(show(offset)), ": host byte ", leads,
+		kind === guestKind.data ? "" : ", preallocated, but not read: " + named + " is " +
+			words.split(",")[0]);
+}
+
+function hostStep(entry, offset) {
 	const size = clusterSize / BigInt(geometry.subclusters);
 	if (entry.error || entry.host === null)
 		return null;
@@ -111,14 +169,15 @@ function hostStep(entry) {
 		mono(show(entry.host) + " in the external data file") : link("host", entry.host);
 	return step(entry.compressed ? "Compressed stream" : "Host cluster", leads,
 		geometry.extended && !entry.compressed ? el("div", { class: "dim" },
-			"subcluster s starts s \u00d7 " + size + " bytes further") : null);
+			"subcluster s starts s \u00d7 " + show(size) + " bytes further") : null,
+		byteHere(entry, offset));
 }
 
 const l1Step = (index, ...more) =>
 	step("L1 entry " + index, link("host", l1At + index * l1EntrySize), ...more);
 
 /* From the guest cluster through the tables. */
-function way(entry) {
+function way(entry, offset) {
 	const entries = 1n << l2Bits, table = entry.at - entry.l2 * l2EntrySize;
 	return el("ol", { class: "way" },
 		l1Step(entry.l1, el("div", { class: "dim" },
@@ -126,14 +185,14 @@ function way(entry) {
 		step("L2 entry " + entry.l2, link("host", entry.at),
 			el("div", { class: "dim" }, "cluster " + entry.number + " mod " + entries +
 				", in the table at " + show(table)), entryBits(entry)),
-		hostStep(entry));
+		entry.host === null ? byteHere(entry, offset) : hostStep(entry, offset));
 }
 
-function guestSample(sample, titled, wanted) {
+function guestSample(sample, titled, wanted, offset) {
 	const entry = entryOf(sample), name = "Guest cluster " + show(entry.from);
 	return el("div", { class: !titled ? "" : wanted ? "sample wanted" : "sample" },
 		titled ? el("h3", {}, swatch(kinds.guest[entry.kind]), name) : null,
-		drawSubclusters(entry), subclusterNote(entry), way(entry));
+		drawSubclusters(entry, offset), subclusterNote(entry), way(entry, offset));
 }
 
 /* A place without an entry to show: there is no table, or the entries are zero. */
@@ -149,7 +208,8 @@ function drawGuest(cell, i, offset) {
 	const [from, end] = views.guest.range(i), to = end < size ? end : size;
 	const mine = ([cluster]) => BigInt(cluster) === offset >> clusterBits;
 	const samples = cell[1].slice().sort((a, b) => mine(b) - mine(a));
-	const absent = list.length === 1 && list[0][0] === guestKind.absent && !samples.length;
+	const unallocated = list.length === 1 && list[0][0] === guestKind.unallocated &&
+		!samples.length;
 	const elsewhere = samples.length && !samples.some(mine);
 	return [panelTitle(kinds.guest, list, (plain ? "Guest cluster " : "Guest ") + show(from)),
 		note(mono("to " + show(to - 1n) + ", " + bytes(to - from) +
@@ -157,8 +217,8 @@ function drawGuest(cell, i, offset) {
 		offset === from ? null : el("p", {}, mono("chosen: " + show(offset) +
 			(elsewhere ? ", which is not one of the clusters shown" : ""))),
 		plain ? null : countTable(kinds.guest, list),
-		...findingsHere("guest", i, cell[2]), ...(absent ? noEntry(offset) : []),
+		...findingsHere("guest", i, cell[2]), ...(unallocated ? noEntry(offset) : []),
 		...(plain ? [] : samplesTitle(samples, "")),
 		...samples.map((sample) => guestSample(sample, !plain || samples.length > 1,
-			offset !== from && mine(sample)))];
+			offset !== from && mine(sample), mine(sample) ? offset : null))];
 }

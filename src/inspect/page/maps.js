@@ -25,7 +25,7 @@ function link(space, offset, text) {
 
 /* ---- one map ---- */
 
-/* The kind that gives a cell its letter: the commonest that is not simply free or absent. */
+/* The kind that gives a cell its letter: the commonest that is not simply free or unallocated. */
 function chief(list) {
 	let best = list.length ? list[0] : [0, 0];
 	for (const item of list) {
@@ -88,6 +88,15 @@ class View {
 		fill(node, kinds[this.space], list);
 		node.classList.toggle("marked", cell[2] > 0);
 		return node;
+	}
+	/* Cell @i is not as it was. */
+	change(i) {
+		const node = this.nodes[i], text = node.title + "; changed";
+		if (node.classList.contains("changed"))
+			return;
+		node.classList.add("changed");
+		node.title = text;
+		node.setAttribute("aria-label", text);
 	}
 	describe(list, i) {
 		const [from, to] = this.range(i), many = clustersOfCell(this.map) > 1;
@@ -176,6 +185,10 @@ class View {
 		if (this.map.cells.some((cell) => cell[2])) {
 			const mark = el("span", { class: "swatch marked", "aria-hidden": "true" });
 			items.push(el("li", { class: "key" }, mark, "a finding is here"));
+		}
+		if (this.nodes.some((node) => node.classList.contains("changed"))) {
+			const mark = el("span", { class: "swatch changed", "aria-hidden": "true" });
+			items.push(el("li", { class: "key" }, mark, "changed"));
 		}
 		document.getElementById(this.space + "-legend").replaceChildren(...items);
 	}

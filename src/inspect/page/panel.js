@@ -20,7 +20,8 @@ function findingsHere(space, i, number) {
 	if (!number)
 		return [];
 	const here = data.check.list.filter((it) =>
-		it[space] !== undefined && views[space].find(big(it[space])) === i);
+		it[space + "-offset"] !== undefined &&
+		views[space].find(big(it[space + "-offset"])) === i);
 	const shown = here.slice(0, 3), more = number - shown.length;
 	return [el("h3", {}, plural(number, "finding") + " here"),
 		findingList(shown),

@@ -4,7 +4,7 @@
 /* ---- findings ---- */
 
 function findingItem(it) {
-	const leads = (space) => given(it[space], (offset) =>
+	const leads = (space) => given(it[space + "-offset"], (offset) =>
 		link(space, big(offset), space + " " + show(big(offset))));
 	const values = given(it.found, (found) => mono("(found " + show(big(found)) +
 		", expected " + show(big(it.expected)) + ")"));
@@ -80,7 +80,7 @@ function drawHeader() {
 	document.getElementById("header").append(el("h2", { id: "header-title" }, "Header"),
 		table({ at: "mono", field: "mono", value: "mono", meaning: "text" },
 			data.header.map((it) =>
-				[String(it.at), it.name, fieldValue(it), it.meaning])));
+				[wide(it.at, 2), it.name, fieldValue(it), it.meaning])));
 }
 
 /* A malformed record says only why. */
@@ -123,6 +123,59 @@ function drawRest() {
 	document.getElementById("rest").append(...parts.filter((node) => node));
 }
 
+/* ---- changes ---- */
+
+function changeItem(it) {
+	const leads = (space) => given(it[space], (offset) => link(space, big(offset)));
+	return el("li", {}, mono(it.text), " ", leads("guest"), " ", leads("host"));
+}
+
+function changeList({ key, title, items, omitted }) {
+	const list = el("ul", { class: "changes" }, ...items.map(changeItem));
+	const more = omitted ? note(count(omitted) + " more: see q2s-inspect diff") : null;
+	const name = title + " (" + count(items.length + (omitted || 0)) + ")";
+	return key === "operations" ? el("div", {}, el("h3", {}, name), list, more) :
+		el("details", {}, el("summary", {}, name), list, more);
+}
+
+/* What explains the changes comes first. */
+function drawChanges() {
+	const box = document.getElementById("changes"), changes = data.changes;
+	if (!changes) {
+		box.remove();
+		return;
+	}
+	const shown = changes.sections.filter((it) => it.items.length || it.omitted);
+	const last = (it) => it.key === "operations";
+	box.append(el("h2", { id: "changes-title" }, "Changes"),
+		note("since " + changes.before + "; a cell with a dot has changed"),
+		...shown.filter(last).map(changeList),
+		...shown.filter((it) => !last(it)).map(changeList));
+	if (!shown.length)
+		box.append(el("p", {}, "There is no difference."));
+}
+
+/* Cells of the file whose bytes differ, and cells of the disk that an operation hit. */
+function markChanges() {
+	const sections = data.changes ? data.changes.sections : [];
+	const mark = (space, from, length) => {
+		const view = views[space], first = view.find(from);
+		const last = view.find(from + (length ? length - 1n : 0n));
+		for (let i = first; i >= 0 && i <= Math.max(last, first); i++)
+			view.change(i);
+	};
+	for (const { key, items } of sections) {
+		for (const it of items) {
+			if (key === "clusters")
+				mark("host", big(it.host), big(it.clusters) << clusterBits);
+			else if (key === "operations" && it.guest !== undefined)
+				mark("guest", big(it.guest), big(it.length));
+		}
+	}
+	for (const view of Object.values(views))
+		view.legend();
+}
+
 /* ---- top ---- */
 
 function drawFacts() {
@@ -138,6 +191,12 @@ function drawFacts() {
 			(geometry.extended ? ", " + geometry.subclusters + " subclusters" : ""));
 	}
 	fact(bytes(data["file-size"]), "file, " + bytes(data.allocated) + " on disk");
+	if (data.changes) {
+		const told = data.changes.sections.find((it) => it.key === "operations");
+		box.append(el("a", { class: "fact", href: "#changes" },
+			el("b", {}, plural(told.items.length + (told.omitted || 0), "operation")),
+			el("span", {}, "changes since before")));
+	}
 	if (crypt)
 		fact({ 1: "AES", 2: "LUKS" }[crypt] || "unknown", "encryption");
 	document.getElementById("names").append(terms(["backing file", data.backing],
@@ -170,9 +229,10 @@ function drawMaps() {
 	about("host", "What lies where in the image file", data.host.exact ? "" :
 		" The file is so large that the counts are rough.");
 	about("guest", "How this layer reads", data.backing === null ? "" :
-		" What is absent is read from the backing file.");
+		" What is unallocated is read from the backing file.");
 	views.host = new View("host", drawHost);
 	views.guest = new View("guest", drawGuest);
+	markChanges();
 	const first = data.guest.cells.findIndex((cell) => cell[1].length);
 	start(first < 0 ? "#host-0" : place("guest", views.guest.range(first)[0]));
 }
@@ -185,6 +245,7 @@ if (geometry)
 	drawMaps();
 else
 	document.getElementById("maps").remove();
+drawChanges();
 drawFindings();
 drawHeader();
 drawRest();
