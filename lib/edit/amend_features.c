@@ -2,9 +2,9 @@
 /*
  * Changes of cluster 0 beyond its numbers: another version has a header of another length, so all
  * extensions move; another name of the data file is an extension of another length. Only the first
- * sector changes at once. So what lies behind it is written while the first sector does not refer to
- * it: before that the header is for a moment one whose extensions all lie in the first sector, which
- * the names of features, that are there for messages only, then miss.
+ * sector changes at once. So what lies behind it is written while the first sector does not refer
+ * to it: before that the header is for a moment one whose extensions all lie in the first sector,
+ * which the names of features, that are there for messages only, then miss.
  */
 #include "edit/edit.h"
 
@@ -98,8 +98,8 @@ extensions_end(const struct q2s_edit *edit, uint64_t *out, struct q2s_diag *diag
 }
 
 /*
- * The backing file's name goes behind the extensions: within the first sector if there is room, else
- * where nothing lies yet, neither of the old header nor of the new one.
+ * The backing file's name goes behind the extensions: within the first sector if there is room,
+ * else where nothing lies yet, neither of the old header nor of the new one.
  */
 static enum q2s_err
 name_place(const struct q2s_edit *edit, struct front *front, uint64_t *at, struct q2s_diag *diag)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * From standard L2 entries to extended ones, and back, in place. New L2 tables, twice as many or half
- * as many, and a new L1 table are written beside the old ones; one write of the header changes the
- * kind and the L1 table; then the old tables are freed. Data clusters stay where they are.
+ * From standard L2 entries to extended ones, and back, in place. New L2 tables, twice as many or
+ * half as many, and a new L1 table are written beside the old ones; one write of the header changes
+ * the kind and the L1 table; then the old tables are freed. Data clusters stay where they are.
  */
 #include "edit/edit.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Another width of refcounts. New blocks and a new table, which describe themselves too, are written
- * behind all that is in use; one write of the header puts them in place; then the old ones are freed.
+ * Another width of refcounts. New blocks and a new table, which describe themselves too, are
+ * written behind all that is in use; one write of the header puts them in place; then the old ones
+ * are freed.
  */
 #include "edit/edit.h"
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Contiguous host clusters for what the format wants in one piece: L1 tables, the snapshot table.
- * They are taken from the first gap that is long enough, else at the end of the file. There refcount
- * blocks may be missing; these then lie in front of the area, so that they do not cut it in two.
+ * They are taken from the first gap that is long enough, else at the end of the file. There
+ * refcount blocks may be missing; these then lie in front of the area, so that they do not cut it
+ * in two.
  */
 #include "edit/edit.h"
 

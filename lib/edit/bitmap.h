@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Persistent bitmaps of an image that is changed: their records, and what enabled ones have to learn of
- * guest writes. Functions here are called with the lock.
+ * Persistent bitmaps of an image that is changed: their records, and what enabled ones have to
+ * learn of guest writes. Functions here are called with the lock.
  *
- * Before the first write of the guest each enabled bitmap is durably marked "in use". The bits of what was
- * written are kept in pages, which closing merges into the bitmap's clusters, in place; the mark is taken
- * off last. So a crash leaves the mark, and nobody trusts the bitmap.
+ * Before the first write of the guest each enabled bitmap is durably marked "in use". The bits of
+ * what was written are kept in pages, which closing merges into the bitmap's clusters, in place;
+ * the mark is taken off last. So a crash leaves the mark, and nobody trusts the bitmap.
  */
 #ifndef Q2SI_EDIT_BITMAP_H
 #define Q2SI_EDIT_BITMAP_H
@@ -96,8 +96,8 @@ enum q2s_err q2si_bitmap_table_drop(struct q2s_edit *edit, const struct q2si_bit
 enum q2s_err q2si_bitmap_directory_write(struct q2s_edit *edit, struct q2s_ext_bitmaps *out,
 					 struct q2s_diag *diag);
 /**
- * Have the header refer to that directory, after all that was written before is durable; then the old one
- * and @later are given back. After a failure nobody knows which one is there: stop.
+ * Have the header refer to that directory, after all that was written before is durable; then the
+ * old one and @later are given back. After a failure nobody knows which one is there: stop.
  */
 enum q2s_err q2si_bitmap_directory_switch(struct q2s_edit *edit, const struct q2s_ext_bitmaps *ext,
 					  struct q2si_freed_list *later, struct q2s_diag *diag);
@@ -159,8 +159,9 @@ enum q2s_err q2si_bitmaps_resize_fit(struct q2s_edit *edit, struct q2si_bitmaps_
 enum q2s_err q2si_bitmaps_resize_switch(struct q2s_edit *edit, struct q2si_bitmaps_resize *resize,
 					struct q2s_diag *diag);
 /**
- * After success or failure, also of q2si_bitmaps_resize_begin(). What was not done is undone if the size is
- * the old one; else the marks stay, and such bitmaps can only be removed. New clusters are leaked then.
+ * After success or failure, also of q2si_bitmaps_resize_begin(). What was not done is undone if the
+ * size is the old one; else the marks stay, and such bitmaps can only be removed. New clusters are
+ * leaked then.
  */
 void q2si_bitmaps_resize_end(struct q2s_edit *edit, struct q2si_bitmaps_resize *resize);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Adding, removing and changing persistent bitmaps. What changes is written to new clusters, with a new
- * directory; when all of it is durable the header refers to it, by one write, and then the old clusters
- * are given back. So a crash leaves the old bitmaps or the new ones, and leaks at worst.
+ * Adding, removing and changing persistent bitmaps. What changes is written to new clusters, with a
+ * new directory; when all of it is durable the header refers to it, by one write, and then the old
+ * clusters are given back. So a crash leaves the old bitmaps or the new ones, and leaks at worst.
  */
 #include "edit/bitmap.h"
 #include "edit/compact.h"
@@ -132,8 +132,8 @@ q2si_bitmap_directory_switch(struct q2s_edit *edit, const struct q2s_ext_bitmaps
 }
 
 /*
- * The records of the list become those of the image; what the old ones had is in @later. After a failure
- * nobody knows what the list stands for: stop.
+ * The records of the list become those of the image; what the old ones had is in @later. After a
+ * failure nobody knows what the list stands for: stop.
  */
 static enum q2s_err
 switch_or_stop(struct q2s_edit *edit, struct q2si_freed_list *later, struct q2s_diag *diag)

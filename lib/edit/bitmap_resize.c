@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Persistent bitmaps of a disk that changes its size. All are durably marked as in use before the size
- * changes, as a crash may leave tables that do not fit it, and nobody trusts those. New tables and a new
- * directory without the marks are written beside the old ones, and one write of the header puts them in
- * place. What a longer disk has new is clean, so the bitmaps learn nothing of how it is made.
+ * Persistent bitmaps of a disk that changes its size. All are durably marked as in use before the
+ * size changes, as a crash may leave tables that do not fit it, and nobody trusts those. New tables
+ * and a new directory without the marks are written beside the old ones, and one write of the
+ * header puts them in place. What a longer disk has new is clean, so the bitmaps learn nothing of
+ * how it is made.
  */
 #include "edit/bitmap.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Giving space back to the host: holes for what nobody uses, or a shorter file. Both believe the refcounts,
- * so an image in which the check finds anything wrong is refused. What has leaked is freed.
+ * Giving space back to the host: holes for what nobody uses, or a shorter file. Both believe the
+ * refcounts, so an image in which the check finds anything wrong is refused. What has leaked is
+ * freed.
  */
 #include "edit/compact.h"
 
@@ -177,8 +178,8 @@ leaks_look(struct q2s_edit *edit, struct leaks *leaks, struct q2s_diag *diag)
 }
 
 /*
- * Nothing refers to what is given back, so nothing has to be durable before. A plain cluster whose count
- * falls to 1 would need COPIED in its entry, at the same moment; such a leak stays.
+ * Nothing refers to what is given back, so nothing has to be durable before. A plain cluster whose
+ * count falls to 1 would need COPIED in its entry, at the same moment; such a leak stays.
  */
 static enum q2s_err
 leaks_free(struct q2s_edit *edit, struct leaks *leaks, struct q2s_diag *diag)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Giving space back: what its files share. Functions here are called with the lock; nobody else uses the
- * edit meanwhile.
+ * Giving space back: what its files share. Functions here are called with the lock; nobody else
+ * uses the edit meanwhile.
  */
 #ifndef Q2SI_EDIT_COMPACT_H
 #define Q2SI_EDIT_COMPACT_H
@@ -28,8 +28,8 @@ struct q2si_move {
  * @limit   clusters from here on are to be moved below it
  * @low     where the search for one free cluster goes on
  * @roots   [0]: the active one
- * @moves   a hash, of @room, a power of two; data and tables by their cluster's offset, compressed ones by
- *          that of their first byte
+ * @moves   a hash, of @room, a power of two; data and tables by their cluster's offset, compressed
+ *          ones by that of their first byte
  * @packed, @packed_end  where the next compressed cluster goes, and where its run of clusters ends
  * @last    the compressed cluster that was moved last
  * @later   what loses a reference when the round is durable
@@ -57,8 +57,8 @@ struct q2si_round {
 enum q2s_err q2si_used_count(struct q2s_edit *edit, uint64_t *out, struct q2s_diag *diag);
 
 /**
- * Take @want contiguous free clusters below the round's limit, each with @count. *@host is 0 when there
- * are none.
+ * Take @want contiguous free clusters below the round's limit, each with @count. *@host is 0 when
+ * there are none.
  */
 enum q2s_err q2si_low_alloc(struct q2si_round *round, uint64_t want, uint64_t count,
 			    uint64_t *host, struct q2s_diag *diag);

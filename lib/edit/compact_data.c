@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Moving the guest's data down. A copy gets all references of the old cluster at once, before any entry
- * changes; entries change one after the other, which a flush writes behind the copies; and the old cluster
- * loses its references when all of them are durable. So no crash finds a cluster with more references than
- * its count.
+ * Moving the guest's data down. A copy gets all references of the old cluster at once, before any
+ * entry changes; entries change one after the other, which a flush writes behind the copies; and
+ * the old cluster loses its references when all of them are durable. So no crash finds a cluster
+ * with more references than its count.
  */
 #include "edit/compact.h"
 
@@ -81,8 +81,8 @@ plain_move(struct q2si_round *round, uint64_t guest, uint64_t host, uint64_t *ou
 /* ---- compressed clusters -------------------------------------------------------------------- */
 
 /*
- * Have room for @len bytes that begin at @skip in a sector; *@to is 0 when there is none. A run of clusters
- * has a count of its own while it is filled.
+ * Have room for @len bytes that begin at @skip in a sector; *@to is 0 when there is none. A run of
+ * clusters has a count of its own while it is filled.
  */
 static enum q2s_err
 pack(struct q2si_round *round, uint32_t skip, uint64_t len, uint64_t *to, struct q2s_diag *diag)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Moving the tables down. Each is copied, with all that waits in the cache for it; what refers to it
- * changes when the copy is durable: entries by the order in which a flush writes slices, fields of the
- * header by one write of its first sector.
+ * Moving the tables down. Each is copied, with all that waits in the cache for it; what refers to
+ * it changes when the copy is durable: entries by the order in which a flush writes slices, fields
+ * of the header by one write of its first sector.
  */
 #include "edit/bitmap.h"
 #include "edit/compact.h"
@@ -158,8 +158,8 @@ q2si_blocks_move(struct q2si_round *round, struct q2s_diag *diag)
 /* ---- what is contiguous --------------------------------------------------------------------- */
 
 /*
- * Copy the @bytes at @from, whose last cluster is high, to a run of low clusters, durably, with whatever the
- * cache holds of them; *@to is 0 when there is no such run.
+ * Copy the @bytes at @from, whose last cluster is high, to a run of low clusters, durably, with
+ * whatever the cache holds of them; *@to is 0 when there is no such run.
  */
 static enum q2s_err
 run_copy(struct q2si_round *round, uint64_t from, uint64_t bytes, uint64_t *to,

@@ -306,8 +306,8 @@ struct q2si_head_change {
 };
 
 /**
- * cluster0.c: make that change, durable when it returns. All that the new header refers to has to be
- * durable before. Q2S_E_LIMIT: it does not fit, and nothing changed.
+ * cluster0.c: make that change, durable when it returns. All that the new header refers to has to
+ * be durable before. Q2S_E_LIMIT: it does not fit, and nothing changed.
  */
 enum q2s_err q2si_header_change(struct q2s_edit *edit, const struct q2si_head_change *change,
 				struct q2s_diag *diag);
@@ -318,8 +318,8 @@ enum q2s_err q2si_header_room(struct q2s_edit *edit, const struct q2si_head_chan
 /* ---- dirty.c ------------------------------------------------------------------------------- */
 
 /**
- * Make the refcounts of an image that is marked dirty what its tables say, and clear the mark. Called
- * when it is opened, without the lock. Q2S_E_UNSUPPORTED: more is wrong with it.
+ * Make the refcounts of an image that is marked dirty what its tables say, and clear the mark.
+ * Called when it is opened, without the lock. Q2S_E_UNSUPPORTED: more is wrong with it.
  */
 enum q2s_err q2si_dirty_mend(struct q2s_edit *edit, struct q2s_diag *diag);
 
@@ -373,8 +373,8 @@ void q2si_alloc_undo(struct q2s_edit *edit, uint64_t host, uint64_t clusters);
 /** Their count is 0: let them be found. */
 void q2si_alloc_offer(struct q2s_edit *edit, uint64_t host, uint64_t clusters);
 /**
- * Zero all of a table's cluster, which gives it space on the host where the file system can do that:
- * when the disk becomes full what was written before can still be mapped.
+ * Zero all of a table's cluster, which gives it space on the host where the file system can do
+ * that: when the disk becomes full what was written before can still be mapped.
  */
 enum q2s_err q2si_table_reserve(struct q2s_edit *edit, uint64_t host, struct q2s_diag *diag);
 /** One cluster for a table, which reads as zero, and counts as metadata. */
@@ -452,8 +452,8 @@ enum q2s_err q2si_whole_begin(struct q2s_edit *edit, struct q2s_diag *diag);
 enum q2s_err q2si_whole_end(struct q2s_edit *edit, enum q2s_err err, struct q2s_diag *diag);
 /**
  * Before much is given back at once: are the tables right, but for leaks and COPIED? A wrong entry
- * could name metadata or somebody else's data. Else Q2S_E_REFCOUNT, with the first finding, or why it
- * cannot be known.
+ * could name metadata or somebody else's data. Else Q2S_E_REFCOUNT, with the first finding, or why
+ * it cannot be known.
  */
 enum q2s_err q2si_sound(struct q2s_edit *edit, struct q2s_diag *diag);
 /** Write all that waits, and give back what is freed by it. Releases the lock meanwhile. */
@@ -486,6 +486,13 @@ enum q2s_err q2si_mapping_own(struct q2s_edit *edit, uint64_t cluster, struct q2
 /** Install an entry; q2si_mapping_own() went before. Both words change in one sector. */
 enum q2s_err q2si_mapping_set(struct q2s_edit *edit, uint64_t cluster,
 			      const struct q2s_l2_entry *entry, struct q2s_diag *diag);
+/**
+ * Install @count entries within one L2 table, which is ours alone; the host clusters follow each
+ * other from that of @first, the entry for guest cluster @cluster. What was mapped there before is
+ * given up.
+ */
+enum q2s_err q2si_mapping_fill(struct q2s_edit *edit, uint64_t cluster, uint64_t count,
+			       const struct q2s_l2_entry *first, struct q2s_diag *diag);
 /** Give up the L2 table for @cluster, if there is one, with all that it refers to. */
 enum q2s_err q2si_mapping_unlink(struct q2s_edit *edit, uint64_t cluster, struct q2s_diag *diag);
 /** Note that the host clusters of @entry lose one reference, or its bytes their meaning. */
@@ -518,16 +525,16 @@ enum q2s_err q2si_mapping_extent(struct q2s_edit *edit, uint64_t at, uint64_t ma
 				 struct q2si_extent *out, struct q2s_diag *diag);
 
 /**
- * write.c: as q2s_edit_write(), of what the guest sees there already: bitmaps do not learn of it. The range is
- * on the disk.
+ * write.c: as q2s_edit_write(), of what the guest sees there already: bitmaps do not learn of it.
+ * The range is on the disk.
  */
 enum q2s_err q2si_write_same(struct q2s_edit *edit, uint64_t at, const void *buf, size_t len,
 			     struct q2s_diag *diag);
 
 /**
  * write.c: as q2s_edit_write() of what @from has at @from_at, by letting both files have the same
- * blocks: the first *@done bytes. Q2S_E_UNSUPPORTED: that cannot be done, and they have to be written.
- * Not with the lock.
+ * blocks: the first *@done bytes. Q2S_E_UNSUPPORTED: that cannot be done, and they have to be
+ * written. Not with the lock.
  */
 enum q2s_err q2si_write_clone(struct q2s_edit *edit, uint64_t at, struct q2s_store *from,
 			      uint64_t from_at, uint64_t len, uint64_t *done,
@@ -536,8 +543,8 @@ enum q2s_err q2si_write_clone(struct q2s_edit *edit, uint64_t at, struct q2s_sto
 /* ---- moving layers: copy.c, trim.c ----------------------------------------------------------- */
 
 /**
- * Write to the guest's [@at, @at + @len) what @cursor reads there, and, if they are in @extent.file,
- * share their blocks where that can be done. Not with the lock.
+ * Write to the guest's [@at, @at + @len) what @cursor reads there, and, if they are in
+ * @extent.file, share their blocks where that can be done. Not with the lock.
  *
  * @extent  of the cursor, at @at; at least @len
  * @buf     Q2SI_COPY_STEP bytes

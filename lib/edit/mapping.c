@@ -6,6 +6,7 @@
 
 #include "base/arith.h"
 #include "base/diag.h"
+#include "base/zero.h"
 #include "format/l2.h"
 
 /* Slices that one extent is made of at most, so that nobody holds the lock for long. */
@@ -74,8 +75,8 @@ l2_at(const struct q2s_edit *edit, const struct q2s_l1_entry *l1, uint64_t clust
 }
 
 /*
- * The run at @guest within one slice, and its first entry; absent where there is no table. out->own:
- * the table is ours alone.
+ * The run at @guest within one slice, and its first entry; absent where there is no table.
+ * out->own: the table is ours alone.
  */
 static enum q2s_err
 slice_run(struct q2s_edit *edit, q2s_guest guest, uint64_t max, struct q2s_run *run,
@@ -162,9 +163,9 @@ table_copy(struct q2s_edit *edit, uint64_t old, uint64_t l2, struct q2s_diag *di
 }
 
 /*
- * The part of an L1 table that was never written to may be a hole in the file. Its zeros get their space
- * now, as the flush that writes the entry may find none. A flush that runs may be writing there: then
- * it is left alone.
+ * The part of an L1 table that was never written to may be a hole in the file. Its zeros get their
+ * space now, as the flush that writes the entry may find none. A flush that runs may be writing
+ * there: then it is left alone.
  */
 static enum q2s_err
 l1_reserve(struct q2s_edit *edit, uint64_t cluster, struct q2s_diag *diag)
@@ -263,29 +264,35 @@ q2si_mapping_drop(struct q2s_edit *edit, uint64_t cluster, const struct q2s_l2_e
 	return q2si_freed_add(edit, freed, diag);
 }
 
-/* What a part of an L2 table refers to, from @cluster on, loses a reference. */
+/* What @count L2 entries refer to, those of guest clusters from @cluster on, loses a reference. */
 static enum q2s_err
-slice_drop(struct q2s_edit *edit, uint64_t cluster, uint64_t at, struct q2s_diag *diag)
+entries_drop(struct q2s_edit *edit, uint64_t cluster, const uint8_t *raw, uint64_t at,
+	     uint32_t count, struct q2s_diag *diag)
 {
-	const uint32_t count = edit->cache.slice_size / edit->geom.l2_entry_size;
-	struct q2si_l2_part part = { .geom = &edit->geom, .at = { at } };
+	struct q2si_l2_part part = { .geom = &edit->geom, .at = { at }, .raw = raw };
 	struct q2s_l2_entry entry;
-	struct q2si_slice *slice;
 	struct q2s_run run;
-	enum q2s_err err = Q2S_OK;
 
-	Q2SI_TRY(q2si_cache_get(&edit->cache, at, Q2SI_SLICE_L2, &slice, diag));
-	part.raw = slice->data;
-	for (; part.index < count && err == Q2S_OK; part.index++, cluster++) {
+	for (; part.index < count; part.index++, cluster++) {
 		const q2s_guest guest = { cluster << edit->geom.cluster_bits };
 
 		part.end = part.index + 1;
-		err = q2si_l2_run(&part, guest, &entry, &run, diag);
-		if (err == Q2S_OK)
-			err = q2si_identity_check(&part, guest, &run, diag);
-		if (err == Q2S_OK)
-			(void)q2si_mapping_drop(edit, cluster, &entry, NULL); /* else leaked */
+		Q2SI_TRY(q2si_l2_run(&part, guest, &entry, &run, diag));
+		Q2SI_TRY(q2si_identity_check(&part, guest, &run, diag));
+		(void)q2si_mapping_drop(edit, cluster, &entry, NULL); /* else leaked */
 	}
+	return Q2S_OK;
+}
+
+static enum q2s_err
+slice_drop(struct q2s_edit *edit, uint64_t cluster, uint64_t at, struct q2s_diag *diag)
+{
+	struct q2si_slice *slice;
+	enum q2s_err err;
+
+	Q2SI_TRY(q2si_cache_get(&edit->cache, at, Q2SI_SLICE_L2, &slice, diag));
+	err = entries_drop(edit, cluster, slice->data, at,
+			   edit->cache.slice_size / edit->geom.l2_entry_size, diag);
 	q2si_cache_put(slice);
 	return err;
 }
@@ -314,6 +321,53 @@ q2si_mapping_unlink(struct q2s_edit *edit, uint64_t cluster, struct q2s_diag *di
 	Q2SI_TRY(err);
 	return q2si_freed_add(edit, (struct q2si_freed){ Q2SI_FREED_TABLE, l1.l2.v, size, 0 },
 			      diag);
+}
+
+/* ---- many entries ---------------------------------------------------------------------------- */
+
+/* The entries of one slice, from host offset @at on; @first is that of guest cluster @cluster. */
+static enum q2s_err
+slice_fill(struct q2s_edit *edit, uint64_t cluster, uint64_t at, uint32_t count,
+	   const struct q2s_l2_entry *first, struct q2s_diag *diag)
+{
+	const size_t len = (size_t)count * edit->geom.l2_entry_size;
+	uint8_t old[Q2SI_SLICE_MAX];
+	struct q2si_slice *slice;
+	enum q2s_err err;
+	uint8_t *raw;
+
+	Q2SI_TRY(q2si_cache_get(&edit->cache, at, Q2SI_SLICE_L2, &slice, diag));
+	raw = q2si_slice_at(&edit->cache, slice, at);
+	memcpy(old, raw, len);
+	err = q2si_cache_change(&edit->cache, slice, at, len, diag);
+	if (err == Q2S_OK)
+		err = q2s_l2_encode_run(&edit->geom, first, count, raw, diag);
+	/* In a data file the bytes stay at their place, under the new entries. */
+	if (err == Q2S_OK && !q2si_has_data_file(edit) && !q2si_is_zero(old, len))
+		err = entries_drop(edit, cluster, old, at, count, diag);
+	q2si_cache_put(slice);
+	return err;
+}
+
+enum q2s_err
+q2si_mapping_fill(struct q2s_edit *edit, uint64_t cluster, uint64_t count,
+		  const struct q2s_l2_entry *first, struct q2s_diag *diag)
+{
+	struct q2s_l2_entry entry = *first;
+	struct q2s_l1_entry l1;
+
+	Q2SI_TRY(l1_get(edit, cluster, &l1, diag));
+	while (count > 0) {
+		const uint64_t at = l2_at(edit, &l1, cluster);
+		const uint64_t left = edit->cache.slice_size - (at & (edit->cache.slice_size - 1));
+		const uint32_t n = (uint32_t)q2si_min(count, left / edit->geom.l2_entry_size);
+
+		Q2SI_TRY(slice_fill(edit, cluster, at, n, &entry, diag));
+		entry.host.v += (uint64_t)n << edit->geom.cluster_bits;
+		cluster += n;
+		count -= n;
+	}
+	return Q2S_OK;
 }
 
 /* ---- extents ------------------------------------------------------------------------------- */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Another backing file. What the image leaves to the old one and the new one shows differently is
- * written into the image first; when that is durable one write of the header changes the name. A crash
- * before leaves an image of the old backing file that shows the same.
+ * written into the image first; when that is durable one write of the header changes the name. A
+ * crash before leaves an image of the old backing file that shows the same.
  */
 #include "edit/edit.h"
 

@@ -3,9 +3,10 @@
  * Repair: what its files share.
  *
  * A plan is made in rounds. Each checks a draft of the image (draft.h), that is the image with all
- * steps so far, and turns what is found into further steps: first references that lead nowhere, then
- * clusters with two owners, then refcounts, and COPIED at last, as it follows from them. A round that
- * changes nothing ends it. So whatever a step does is seen by the same checker that saw the damage.
+ * steps so far, and turns what is found into further steps: first references that lead nowhere,
+ * then clusters with two owners, then refcounts, and COPIED at last, as it follows from them. A
+ * round that changes nothing ends it. So whatever a step does is seen by the same checker that saw
+ * the damage.
  *
  * A step is a decision that a person may strike out; its changes are what it writes. No byte is
  * changed by two changes: the second one goes into the first.
@@ -168,8 +169,8 @@ enum q2s_err q2si_step_aside(struct q2si_round *round, const struct q2si_case *f
 enum q2s_err q2si_change_add(struct q2s_repair *repair, const struct q2si_change *change,
 			     struct q2s_diag *diag);
 /**
- * Have room for the @len old bytes of @change, and as many new ones behind them; they are freed with
- * the plan. NULL: out of memory.
+ * Have room for the @len old bytes of @change, and as many new ones behind them; they are freed
+ * with the plan. NULL: out of memory.
  */
 uint8_t *q2si_change_room(struct q2si_change *change);
 
@@ -242,7 +243,8 @@ struct q2si_round {
 /** New clusters at the end of the file, or, of a device, behind what is in use. */
 enum q2s_err q2si_round_alloc(struct q2si_round *round, uint64_t clusters, uint64_t *host);
 /**
- * May this cluster be what @refs lost references led to? It has that count, and nobody refers to it.
+ * May this cluster be what @refs lost references led to? It has that count, and nobody refers to
+ * it.
  */
 bool q2si_round_orphan(const struct q2si_round *round, uint64_t cluster, uint64_t refs);
 /** Give it to them. */
@@ -276,8 +278,8 @@ enum q2s_err q2si_repair_rebuild(struct q2s_repair *repair, struct q2s_image *im
 				 uint64_t *next_free, struct q2s_diag *diag);
 
 /**
- * The leaked cluster that the L2 entry at @entry most likely led to, by its neighbours in the table,
- * or, not @near, as there is one alone; 0: none.
+ * The leaked cluster that the L2 entry at @entry most likely led to, by its neighbours in the
+ * table, or, not @near, as there is one alone; 0: none.
  */
 enum q2s_err q2si_fitting_orphan(struct q2si_round *round, uint64_t entry, uint64_t *out, bool *near);
 
@@ -298,8 +300,8 @@ struct q2si_shape {
 enum q2s_err q2si_shape_look(struct q2si_round *round, uint64_t cluster, uint32_t entries,
 			     struct q2si_shape *out);
 /**
- * Is it a lost L2 table of this image: nothing in it is wrong, and all leads to orphans? One of them
- * may have an owner by mistake: the entry that was to lead to this table.
+ * Is it a lost L2 table of this image: nothing in it is wrong, and all leads to orphans? One of
+ * them may have an owner by mistake: the entry that was to lead to this table.
  */
 static inline bool
 q2si_shape_is_lost_table(const struct q2si_shape *shape)

@@ -48,8 +48,8 @@ q2s_repair_apply(const struct q2s_repair *repair, struct q2s_store *file, struct
 	Q2SI_TRY(q2si_view_before(repair, file, &before, &begun, diag));
 	q2s_store_unref(before);
 	/*
-	 * A later stage is begun when new clusters are durable. Something may refer to them then, so
-	 * they are not made once more, which would empty them for a while.
+	 * A later stage is begun when new clusters are durable. Something may refer to them then,
+	 * so they are not made once more, which would empty them for a while.
 	 */
 	filled = begun > Q2SI_STAGE_FILL && q2s_store_size(file) == repair->new_length &&
 		 repair->new_length > repair->old_length;

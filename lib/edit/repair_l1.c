@@ -23,8 +23,9 @@
 		   "it, or zeros; the clusters stay where they are, and are not given away"
 
 /*
- * An entry that leads to nothing good, and the table that it is to lead to; 0: none. @plausible: where
- * it leads, and what another structure uses too, could be a table. @weak: it may well be right.
+ * An entry that leads to nothing good, and the table that it is to lead to; 0: none. @plausible:
+ * where it leads, and what another structure uses too, could be a table. @weak: it may well be
+ * right.
  */
 struct lost_entry {
 	struct q2si_case found;
@@ -476,8 +477,8 @@ mend_flags(struct q2si_round *round, const struct q2si_case *found)
 }
 
 /*
- * Entries behind the end of the disk that cannot be: the table is not as long as the header says, and
- * what is there is something else. So nothing is written there.
+ * Entries behind the end of the disk that cannot be: the table is not as long as the header says,
+ * and what is there is something else. So nothing is written there.
  */
 static enum q2s_err
 cut_l1(struct q2si_round *round, const struct q2si_case *found, bool *done)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Host clusters that several places of the disk show, against their refcount. Which of them is right
- * nobody knows, so each but the first gets a copy: all show what they showed, and none is changed by
- * a write to another. Where the refcount says that they are shared they stay so. A leaked cluster
- * that fits one of the places may be what was there before: it is named, and kept.
+ * Host clusters that several places of the disk show, against their refcount. Which of them is
+ * right nobody knows, so each but the first gets a copy: all show what they showed, and none is
+ * changed by a write to another. Where the refcount says that they are shared they stay so. A
+ * leaked cluster that fits one of the places may be what was there before: it is named, and kept.
  */
 #include "edit/repair.h"
 

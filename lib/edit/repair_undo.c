@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The undo of a plan: the old and the new bytes of all that it writes below the old end of the file.
- * Numbers are big-endian u64: a head (magic, version, old and new length, digest, cluster bits,
- * refcount order), records (offset, length, old bytes, new bytes), a record of length 0, and a hash of
- * all before it.
+ * The undo of a plan: the old and the new bytes of all that it writes below the old end of the
+ * file. Numbers are big-endian u64: a head (magic, version, old and new length, digest, cluster
+ * bits, refcount order), records (offset, length, old bytes, new bytes), a record of length 0, and
+ * a hash of all before it.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Another size of the disk. What a longer disk would uncover, of a base or behind the old end, reads
- * as zero before the header has the new size. What a shorter one gives up goes after it: a crash
- * leaves the old disk whole, or the new one with clusters behind its end. Bitmaps get the new size
- * with it (bitmap_resize.c).
+ * Another size of the disk. What a longer disk would uncover, of a base or behind the old end,
+ * reads as zero before the header has the new size. What a shorter one gives up goes after it: a
+ * crash leaves the old disk whole, or the new one with clusters behind its end. Bitmaps get the new
+ * size with it (bitmap_resize.c).
  */
 #include "edit/bitmap.h"
 
@@ -162,26 +162,20 @@ static enum q2s_err
 run_map(struct q2s_edit *edit, uint64_t cluster, uint64_t want, enum q2s_preallocation how,
 	uint64_t *done, struct q2s_diag *diag)
 {
+	struct q2s_l2_entry entry = {
+		.has_host = true,
+		.copied = true,
+		.alloc = edit->crypt ? 0 : edit->geom.sub_mask,
+		.zero = edit->crypt ? edit->geom.sub_mask : 0, /* zeros decrypt to noise */
+	};
 	struct q2si_run run;
 
 	*done = 0;
 	Q2SI_TRY(q2si_mapping_own(edit, cluster, diag));
 	Q2SI_TRY(run_take(edit, cluster, want, how, &run, diag));
-	for (; *done < run.clusters; ++*done) {
-		const struct q2s_l2_entry entry = {
-			.has_host = true,
-			.host = { run.host + (*done << edit->geom.cluster_bits) },
-			.copied = true,
-			.alloc = edit->crypt ? 0 : edit->geom.sub_mask,
-			.zero = edit->crypt ? edit->geom.sub_mask : 0, /* zeros decrypt to noise */
-		};
-		struct q2si_mapping old;
-
-		Q2SI_TRY(q2si_mapping_get(edit, cluster + *done, &old, diag));
-		Q2SI_TRY(q2si_mapping_set(edit, cluster + *done, &entry, diag));
-		if (!q2si_has_data_file(edit))
-			Q2SI_TRY(q2si_mapping_drop(edit, cluster + *done, &old.entry, diag));
-	}
+	entry.host.v = run.host;
+	Q2SI_TRY(q2si_mapping_fill(edit, cluster, run.clusters, &entry, diag)); /* else leaked */
+	*done = run.clusters;
 	return Q2S_OK;
 }
 

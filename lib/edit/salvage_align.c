@@ -96,7 +96,8 @@ skip_score(const struct align *align, size_t orphan)
 }
 
 /*
- * @best: of all ways for the orphans so far, by the number of places left out. @from: for each orphan
+ * @best: of all ways for the orphans so far, by the number of places left out. @from: for each
+ *        orphan
  * and each such number, what that number was for the orphan before it.
  */
 static void

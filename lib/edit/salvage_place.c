@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Neighbours: most writers take host clusters in the order in which the guest writes, and images are
- * mostly made from front to back. So what lies between two clusters whose place is known belongs
- * between these places, in this order, if as many places are empty there as there are clusters.
+ * Neighbours: most writers take host clusters in the order in which the guest writes, and images
+ * are mostly made from front to back. So what lies between two clusters whose place is known
+ * belongs between these places, in this order, if as many places are empty there as there are
+ * clusters.
  */
 #include <stdlib.h>
 
@@ -247,9 +248,9 @@ has_empty_sector(const struct placer *placer)
 }
 
 /*
- * Whether they belong between these neighbours at all matters here, and not where each of them does.
- * They do if the hole on the disk is no larger than the one in the file, or was a sector's. Leaks
- * behind all others are what a crash leaves; but for so many.
+ * Whether they belong between these neighbours at all matters here, and not where each of them
+ * does. They do if the hole on the disk is no larger than the one in the file, or was a sector's.
+ * Leaks behind all others are what a crash leaves; but for so many.
  */
 static enum q2s_err
 place_strictly(struct placer *placer, struct q2si_orphan *first, size_t n,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Internal snapshots. One is a copy of the L1 table, with a count more for all that it refers to, and
- * a record in the snapshot table, which is written anew for each change. The header names the table,
- * so one write of it makes a snapshot, deletes it, or shows another L1 table.
+ * Internal snapshots. One is a copy of the L1 table, with a count more for all that it refers to,
+ * and a record in the snapshot table, which is written anew for each change. The header names the
+ * table, so one write of it makes a snapshot, deletes it, or shows another L1 table.
  */
 #include "edit/edit.h"
 
@@ -31,7 +31,8 @@ struct table {
 };
 
 /*
- * All records but @skip (or none), as they are: what their extra data say that we do not know stays.
+ * All records but @skip (or none), as they are: what their extra data say that we do not know
+ * stays.
  * @more bytes are left behind them.
  */
 static enum q2s_err

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * All that one L1 table refers to: its L2 tables, and the host clusters of their entries. A table or
- * cluster that several refer to is met once for each reference, as it is counted.
+ * All that one L1 table refers to: its L2 tables, and the host clusters of their entries. A table
+ * or cluster that several refer to is met once for each reference, as it is counted.
  */
 #include "edit/edit.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Changes of the image as a whole: snapshots, another size, another form of its tables. New tables
- * are written beside the old ones and made durable; then one write of the header puts them in place; and
- * only when that is durable is given back what the old ones held.
+ * are written beside the old ones and made durable; then one write of the header puts them in
+ * place; and only when that is durable is given back what the old ones held.
  */
 #include "edit/edit.h"
 
