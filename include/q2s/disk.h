@@ -52,9 +52,9 @@ void q2s_disk_close(struct q2s_disk *disk);
 struct q2s_store *q2s_disk_file(const struct q2s_disk *disk, size_t index);
 
 /**
- * Number @index of the image files whose end is missing, the disk's own; NULL behind the last. Such a
- * file ends within a cluster of data that was asked for, and the rest of it reads as zero, as in QEMU.
- * What was not asked for yet is not known. A disk made of others has none; ask those.
+ * Number @index of the image files whose end is missing, the disk's own; NULL behind the last. Such
+ * a file ends within a cluster of data that was asked for, and the rest of it reads as zero, as in
+ * QEMU. What was not asked for yet is not known. A disk made of others has none; ask those.
  */
 struct q2s_store *q2s_disk_cut(const struct q2s_disk *disk, size_t index);
 
@@ -175,23 +175,25 @@ enum q2s_err q2s_disk_qcow2(struct q2s_store *file, const struct q2s_disk_qcow2_
 			    struct q2s_disk **out, struct q2s_diag *diag);
 
 /**
- * The guest content of layers that the caller names, whatever backing files their headers name; those
- * are not opened. All are qcow2 images, but for the first one with @raw_bottom. Takes references.
+ * The guest content of layers that the caller names, whatever backing files their headers name;
+ * those are not opened. All are qcow2 images, but for the first one with @raw_bottom. Takes
+ * references.
  *
  * @files    from the bottom up, 1 to Q2S_CHAIN_MAX of them, each locked as q2s_chain_open() does
- * @options  as for q2s_disk_qcow2(), without @snapshot and @below; the policy is for external data files
+ * @options  as for q2s_disk_qcow2(), without @snapshot and @below; the policy is for external data
+ *           files
  *
- * Returns what q2s_disk_qcow2() does, Q2S_E_USAGE (no layer, or a snapshot or @below), or Q2S_E_CONFLICT when
- * the layers cannot belong together: the lowest one has a backing file, so that one is missing,
- * one is of a larger disk than the one above it, or their marks say so.
+ * Returns what q2s_disk_qcow2() does, Q2S_E_USAGE (no layer, or a snapshot or @below), or
+ * Q2S_E_CONFLICT when the layers cannot belong together: the lowest one has a backing file, so that
+ * one is missing, one is of a larger disk than the one above it, or their marks say so.
  */
 enum q2s_err q2s_disk_layers(struct q2s_store *const *files, size_t count, bool raw_bottom,
 			     const struct q2s_disk_qcow2_options *options, struct q2s_disk **out,
 			     struct q2s_diag *diag);
 
 /**
- * The content of some layers of @chain: @count of them from number @first on. What they leave to layers
- * below them is Q2S_ABSENT, and reads as zero. A reference to @chain is taken.
+ * The content of some layers of @chain: @count of them from number @first on. What they leave to
+ * layers below them is Q2S_ABSENT, and reads as zero. A reference to @chain is taken.
  *
  * @options  as for q2s_disk_qcow2(), without @snapshot and @below; only the key counts
  *
@@ -348,7 +350,7 @@ enum q2s_err q2s_disk_compare(struct q2s_disk *a, struct q2s_disk *b,
 enum q2s_err q2s_disk_diff(struct q2s_disk *source, struct q2s_disk *base, uint64_t size,
 			   uint32_t unit, struct q2s_disk **out, struct q2s_diag *diag);
 
-/** What somebody else found out about a stretch of a disk. */
+/** What was found out elsewhere about a stretch of a disk. */
 struct q2s_hint {
 	q2s_guest start;
 	uint64_t len;
@@ -369,9 +371,10 @@ enum q2s_err q2s_disk_hinted(struct q2s_disk *inner, const struct q2s_hint *hint
 /* ---- what can be read of a damaged disk -------------------------------------------------- */
 
 /**
- * @inner wherever it can be read, and zeros elsewhere; it remembers where that was. A place is given
- * up when reading fails for a reason that is about this place: an I/O error of the medium, or damage
- * of an image. What was given up once is not tried again. All other failures stay failures.
+ * @inner wherever it can be read, and zeros elsewhere; it remembers where that was. A place is
+ *        given
+ * up when reading fails for a reason that is about this place: an I/O error of the medium, or
+ * damage of an image. What was given up once is not tried again. All other failures stay failures.
  *
  * No extent names a file, as every byte has to be read here to be sure of it.
  *
@@ -382,7 +385,7 @@ enum q2s_err q2s_disk_salvage(struct q2s_disk *inner, struct q2s_disk **out, str
 enum q2s_salvage_state {
 	Q2S_SALVAGE_SURE,        /* no failure was met: what was read is what @inner shows */
 	Q2S_SALVAGE_ZERO_FILLED, /* there is data, of which it is known where it lies; zeros instead */
-	Q2S_SALVAGE_LOST,        /* the tables are damaged: nobody knows what was there; zeros */
+	Q2S_SALVAGE_LOST,        /* the tables are damaged: what was there is not known; zeros */
 };
 
 /** A stretch of a salvaged disk. */

@@ -2,7 +2,7 @@
 /*
  * Floor 5: an existing image, open for change. Guest reads and writes at any byte, zeros, discards
  * and flushes, with the order of writes that keeps the image consistent at every moment: a crash
- * may leave clusters that nobody refers to (leaks), and nothing worse.
+ * may leave clusters that nothing refers to (leaks), and nothing worse.
  */
 #ifndef Q2S_EDIT_H
 #define Q2S_EDIT_H
@@ -60,10 +60,11 @@ struct q2s_edit_options {
  * Open an image for change.
  *
  * Nothing is written before the first change. That one clears the autoclear bits that this library
- * does not know. The compatible feature "lazy refcounts" is kept, but not made use of: refcounts are
- * always written before what needs them, so the image never becomes dirty. One that somebody else
- * left dirty is checked here, and, if nothing else is wrong with it, its refcounts are set to what
- * its tables say and the mark is cleared, as QEMU does; this takes as long as q2s_check(), twice.
+ * does not know. The compatible feature "lazy refcounts" is kept, but not made use of: refcounts
+ * are always written before what needs them, so the image never becomes dirty. One that another
+ * program left dirty is checked here, and, if nothing else is wrong with it, its refcounts are set
+ * to what its tables say and the mark is cleared, as QEMU does; this takes as long as q2s_check(),
+ * twice.
  *
  * @image    writable, unless Q2S_EDIT_READ_ONLY; a reference is taken. Locks are the caller's to
  *           take: two programs that change one image destroy it.
@@ -74,8 +75,8 @@ struct q2s_edit_options {
  *                      an image without one
  *   Q2S_E_CONFLICT     the image names a backing file, and there is neither a base nor
  *                      Q2S_EDIT_NO_BASE; it has an external data file, which is not given
- *   Q2S_E_UNSUPPORTED  unknown incompatible features; the image is marked corrupt, or dirty and more is
- *                      wrong than its refcounts (neither matters with Q2S_EDIT_READ_ONLY)
+ *   Q2S_E_UNSUPPORTED  unknown incompatible features; the image is marked corrupt, or dirty and
+ *                      more is wrong than its refcounts (neither matters with Q2S_EDIT_READ_ONLY)
  *   Q2S_E_KEY          encrypted, and the key is missing or wrong
  * or what q2s_image_open() and q2s_crypt_open() report.
  */
@@ -83,8 +84,8 @@ enum q2s_err q2s_edit_open(struct q2s_store *image, const struct q2s_edit_option
 			   struct q2s_edit **out, struct q2s_diag *diag);
 
 /**
- * Flush, store enabled bitmaps, then give the reference back. After the last one has gone without this call, what was not
- * flushed is lost, as in a crash.
+ * Flush, store enabled bitmaps, then give the reference back. After the last one has gone without
+ * this call, what was not flushed is lost, as in a crash.
  *
  * Returns what q2s_edit_flush() returns; the reference is given back also on failure.
  */
@@ -117,8 +118,8 @@ enum q2s_err q2s_edit_extent(struct q2s_edit *edit, q2s_guest at, uint64_t max,
  * Each of the following fails with Q2S_E_USAGE for a range that is not on the disk, with what the
  * stores report, and with the code of whatever is wrong in the tables that it needs. After a failed
  * write, zero or discard any part of the range may hold old or new bytes; the image is consistent.
- * After a flush of a store failed nobody knows what is durable: all that follows is refused with the
- * same error. When metadata are found where guest data are to be written the image is marked
+ * After a flush of a store failed it is unknown what is durable: all that follows is refused with
+ * the same error. When metadata are found where guest data are to be written the image is marked
  * corrupt, and all further changes are refused (Q2S_E_OFFSET).
  */
 
@@ -134,8 +135,8 @@ enum q2s_err q2s_edit_write(struct q2s_edit *edit, q2s_guest at, const void *buf
 #define Q2S_EDIT_MAY_DISCARD (1u << 0)
 
 /**
- * Make a range read as zero. Whole subclusters change only in the tables; the parts of subclusters at
- * both ends are written, unless they read as zero already.
+ * Make a range read as zero. Whole subclusters change only in the tables; the parts of subclusters
+ * at both ends are written, unless they read as zero already.
  *
  * @flags  0 or Q2S_EDIT_MAY_DISCARD
  * Fails as said above.
@@ -163,8 +164,8 @@ enum q2s_err q2s_edit_flush(struct q2s_edit *edit, struct q2s_diag *diag);
  *
  * @size      sizeof(struct q2s_commit)
  * @base      an image; or NULL
- * @raw       a raw disk, writable; or NULL. One of the two, which becomes as large as the layers' disk
- *            if it is smaller; an image as by q2s_edit_resize(), before anything else
+ * @raw       a raw disk, writable; or NULL. One of the two, which becomes as large as the layers'
+ *            disk if it is smaller; an image as by q2s_edit_resize(), before anything else
  * @observer  or NULL; sees Q2S_PHASE_WRITE, in guest bytes
  * @rate      bytes of data a second that are copied, at most; 0: no limit
  */
@@ -178,14 +179,14 @@ struct q2s_commit {
 
 /**
  * Make the base show what the layers above it show: what they leave to it (Q2S_ABSENT) stays, zeros
- * become zeros, and of data what differs is written, by subcluster. Where the file system can, blocks
- * are shared instead. All of it is durable when this returns; after a failure the base holds a part
- * of it, which the layers still hide.
+ * become zeros, and of data what differs is written, by subcluster. Where the file system can,
+ * blocks are shared instead. All of it is durable when this returns; after a failure the base holds
+ * a part of it, which the layers still hide.
  *
  * @upper  the layers: q2s_disk_part()
  *
- * Returns Q2S_OK, Q2S_E_USAGE (no base, or two), Q2S_E_CANCELLED, or what reading, q2s_edit_resize() and
- * q2s_edit_write() report.
+ * Returns Q2S_OK, Q2S_E_USAGE (no base, or two), Q2S_E_CANCELLED, or what reading,
+ * q2s_edit_resize() and q2s_edit_write() report.
  */
 enum q2s_err q2s_commit_layers(struct q2s_disk *upper, const struct q2s_commit *commit,
 			       struct q2s_diag *diag);
@@ -198,10 +199,10 @@ enum q2s_err q2s_commit_layers(struct q2s_disk *upper, const struct q2s_commit *
 enum q2s_err q2s_edit_empty(struct q2s_edit *edit, struct q2s_diag *diag);
 
 /**
- * Write into the image what its base says is no longer to be found below: the base, as it was opened,
- * is a difference (q2s_disk_diff()) of what is below now and what will be. Where the image maps
- * nothing, the base's Q2S_DATA and Q2S_ZERO become the image's own; Q2S_ABSENT stays. Durable when
- * this returns. Q2S_E_USAGE: it was opened without a base; Q2S_E_CANCELLED.
+ * Write into the image what its base says is no longer to be found below: the base, as it was
+ * opened, is a difference (q2s_disk_diff()) of what is below now and what will be. Where the image
+ * maps nothing, the base's Q2S_DATA and Q2S_ZERO become the image's own; Q2S_ABSENT stays. Durable
+ * when this returns. Q2S_E_USAGE: it was opened without a base; Q2S_E_CANCELLED.
  *
  * @observer  or NULL; sees Q2S_PHASE_WRITE, in guest bytes
  */
@@ -214,8 +215,8 @@ enum q2s_err q2s_edit_fill(struct q2s_edit *edit, const struct q2s_observer *obs
  * @name    as it is to be recorded; empty: none
  * @format  "qcow2", "raw" or what else QEMU knows; empty: not recorded
  *
- * Returns Q2S_OK, Q2S_E_LIMIT (too long, or no room in the first cluster), Q2S_E_CONFLICT (the image
- * has a raw external data file), or what q2s_edit_flush() does.
+ * Returns Q2S_OK, Q2S_E_LIMIT (too long, or no room in the first cluster), Q2S_E_CONFLICT (the
+ * image has a raw external data file), or what q2s_edit_flush() does.
  */
 enum q2s_err q2s_edit_set_backing(struct q2s_edit *edit, struct q2s_bytes name,
 				  struct q2s_bytes format, struct q2s_diag *diag);
@@ -223,14 +224,14 @@ enum q2s_err q2s_edit_set_backing(struct q2s_edit *edit, struct q2s_bytes name,
 /* ---- giving space back --------------------------------------------------------------------- */
 
 /*
- * Both check the image first, and refuse one in which anything is wrong (Q2S_E_REFCOUNT); clusters that
- * have leaked are freed. Nobody may use the edit meanwhile. A crash leaves leaks at worst, and the same
- * call goes on.
+ * Both check the image first, and refuse one in which anything is wrong (Q2S_E_REFCOUNT); clusters
+ * that have leaked are freed. Nobody may use the edit meanwhile. A crash leaves leaks at worst, and
+ * the same call goes on.
  */
 
 /**
- * Punch holes where nothing is in use: free clusters, and in clusters that no other has the subclusters
- * without data, space that is preallocated too. Nothing is moved.
+ * Punch holes where nothing is in use: free clusters, and in clusters that no other has the
+ * subclusters without data, space that is preallocated too. Nothing is moved.
  *
  * @observer  or NULL; sees Q2S_PHASE_CHECK
  * @won       bytes that were no hole
@@ -240,12 +241,12 @@ enum q2s_err q2s_edit_punch(struct q2s_edit *edit, const struct q2s_observer *ob
 			    uint64_t *won, struct q2s_diag *diag);
 
 /**
- * Move what lies at the end of the file to free clusters below, data and tables, and cut the file off
- * behind the last cluster in use. What must lie together (L1 and refcount tables, for instance) stays
- * where no free run is long enough, and so does an encryption header.
+ * Move what lies at the end of the file to free clusters below, data and tables, and cut the file
+ * off behind the last cluster in use. What must lie together (L1 and refcount tables, for instance)
+ * stays where no free run is long enough, and so does an encryption header.
  *
- * @observer  or NULL; sees Q2S_PHASE_CHECK, then Q2S_PHASE_WRITE in clusters; it may stop this between
- *            rounds (Q2S_E_CANCELLED)
+ * @observer  or NULL; sees Q2S_PHASE_CHECK, then Q2S_PHASE_WRITE in clusters; it may stop this
+ *            between rounds (Q2S_E_CANCELLED)
  */
 enum q2s_err q2s_edit_shrink(struct q2s_edit *edit, const struct q2s_observer *observer,
 			     struct q2s_diag *diag);
@@ -253,14 +254,15 @@ enum q2s_err q2s_edit_shrink(struct q2s_edit *edit, const struct q2s_observer *o
 /* ---- persistent bitmaps ------------------------------------------------------------------ */
 
 /*
- * Enabled bitmaps learn of each write, zero and discard: they are durably marked as in use before the
- * first one, and q2s_edit_close() stores them and takes the mark off. After a crash the mark stays, and
- * such a bitmap can only be removed, as with QEMU.
+ * Enabled bitmaps learn of each write, zero and discard: they are durably marked as in use before
+ * the first one, and q2s_edit_close() stores them and takes the mark off. After a crash the mark
+ * stays, and such a bitmap can only be removed, as with QEMU.
  *
- * The functions below are durable when they return. A crash leaves the old bitmaps or the new ones, and
- * leaks at worst. Nobody may write to the disk meanwhile. Names are compared as bytes. Each returns
- * Q2S_OK; Q2S_E_USAGE (there is no such bitmap); Q2S_E_BITMAP (it is marked as in use, or its table is
- * wrong); Q2S_E_LIMIT (no room in the header or for the table); or what q2s_edit_write() does.
+ * The functions below are durable when they return. A crash leaves the old bitmaps or the new ones,
+ * and leaks at worst. Nobody may write to the disk meanwhile. Names are compared as bytes. Each
+ * returns Q2S_OK; Q2S_E_USAGE (there is no such bitmap); Q2S_E_BITMAP (it is marked as in use, or
+ * its table is wrong); Q2S_E_LIMIT (no room in the header or for the table); or what
+ * q2s_edit_write() does.
  */
 
 /**
@@ -283,23 +285,23 @@ enum q2s_err q2s_edit_bitmap_clear(struct q2s_edit *edit, struct q2s_bytes name,
 enum q2s_err q2s_edit_bitmap_enable(struct q2s_edit *edit, struct q2s_bytes name, bool enabled,
 				    struct q2s_diag *diag);
 /**
- * What @map calls dirty (Q2S_DATA: see q2s_disk_bitmap()) becomes dirty, too. Q2S_E_CONFLICT: it is of a
- * disk of another size.
+ * What @map calls dirty (Q2S_DATA: see q2s_disk_bitmap()) becomes dirty, too. Q2S_E_CONFLICT: it is
+ * of a disk of another size.
  */
 enum q2s_err q2s_edit_bitmap_merge(struct q2s_edit *edit, struct q2s_bytes name,
 				   struct q2s_disk *map, struct q2s_diag *diag);
 /* ---- the image as a whole ---------------------------------------------------------------- */
 
 /*
- * None of the following may run beside another call for the same edit. All that was written before is
- * flushed first; what they did is durable when they return. A crash leaves the image as it was before
- * or as it is after, with leaked clusters at worst; or, in the midst of making or deleting a
+ * None of the following may run beside another call for the same edit. All that was written before
+ * is flushed first; what they did is durable when they return. A crash leaves the image as it was
+ * before or as it is after, with leaked clusters at worst; or, in the midst of making or deleting a
  * snapshot, with COPIED flags that do not fit the refcounts, which cost a copy and nothing else. So
  * does a failure, after which the edit may refuse further changes.
  *
  * What gives back tables or clusters, or counts them anew, has the image checked first
- * (q2s/check.h): Q2S_E_REFCOUNT if more is wrong than leaks and COPIED flags, as a wrong entry could
- * name what belongs to others.
+ * (q2s/check.h): Q2S_E_REFCOUNT if more is wrong than leaks and COPIED flags, as a wrong entry
+ * could name what belongs to others.
  */
 
 /**
@@ -363,9 +365,9 @@ enum q2s_preallocation {
 
 /**
  * Change the size of the disk. What is new reads as zero, whatever the base has there and whatever
- * lies behind the old end. A data file gets the same size. So do persistent bitmaps: what is new is clean,
- * and stays clean when it is preallocated. A crash meanwhile may leave them marked as in use, and so does a
- * failure after the size in the header has changed.
+ * lies behind the old end. A data file gets the same size. So do persistent bitmaps: what is new is
+ * clean, and stays clean when it is preallocated. A crash meanwhile may leave them marked as in
+ * use, and so does a failure after the size in the header has changed.
  *
  * @size   bytes, a multiple of 512, not 0
  * @flags  0 or Q2S_EDIT_SHRINK
@@ -443,8 +445,8 @@ struct q2s_edit_features {
  *                   file or another incompatible feature, bitmaps, snapshots of another size or
  *                   with zero clusters, lazy refcounts; a data file's name in an image without one;
  *                   a data file that becomes raw
- *   Q2S_E_LIMIT     the name does not fit into the first cluster, or into its first 512 bytes beside
- *                   what has to stay there
+ *   Q2S_E_LIMIT     the name does not fit into the first cluster, or into its first 512 bytes
+ *                   beside what has to stay there
  */
 enum q2s_err q2s_edit_set_features(struct q2s_edit *edit,
 				   const struct q2s_edit_features *features,

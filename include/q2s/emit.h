@@ -122,8 +122,8 @@ enum q2s_err q2s_emit(const struct q2s_plan *plan, struct q2s_disk *disk, struct
 
 /**
  * Write a raw disk that comes through a pipe as an image, while it comes: nothing waits, in memory
- * or in a file. As nobody knows yet how much is to come, data lies before the tables, so the bytes
- * are others than those of q2s_emit() for the same disk.
+ * or in a file. As it is not known yet how much is to come, data lies before the tables, so the
+ * bytes are others than those of q2s_emit() for the same disk.
  *
  * @spec      what the image shall be, with @data_first and without a data file; the size of its
  *            geometry plays no part

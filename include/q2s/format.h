@@ -416,7 +416,7 @@ bool q2s_id_parse(const char *text, struct q2s_id *out);
  * clear the bit, so that a mark without the bit is that of a layer as it once was.
  *
  * @id      never none
- * @parent  none: there is no parent, or nobody said which one; never equal to @id
+ * @parent  none: there is no parent, or it is not known which one; never equal to @id
  */
 struct q2s_mark {
 	struct q2s_id id;
@@ -618,7 +618,7 @@ enum q2s_err q2s_snapshot_decode(const struct q2s_geom *geom, const uint8_t *buf
 				 q2s_host at, struct q2s_snapshot *out, size_t *used,
 				 struct q2s_diag *diag);
 /**
- * As q2s_snapshot_decode(), for who wants to know what the record refers to: takes less than 16
+ * As q2s_snapshot_decode(), to learn what the record refers to: takes less than 16
  * bytes of extra data in version 3, and any disk size. Fails as that one for all else.
  */
 enum q2s_err q2s_snapshot_decode_lenient(const struct q2s_geom *geom, const uint8_t *buf,
@@ -654,7 +654,7 @@ struct q2s_bitmap {
 /**
  * As q2s_snapshot_decode(); Q2S_E_BITMAP for every breach of the rules of QEMU's check_dir_entry(),
  * for a table that does not match the disk's size (unless the bitmap is in use), and for extra data
- * without Q2S_BITMAP_EXTRA_COMPATIBLE, which nobody may ignore.
+ * without Q2S_BITMAP_EXTRA_COMPATIBLE, which no program may ignore.
  */
 enum q2s_err q2s_bitmap_decode(const struct q2s_geom *geom, const uint8_t *buf, size_t len,
 			       q2s_host at, struct q2s_bitmap *out, size_t *used,

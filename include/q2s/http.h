@@ -28,9 +28,11 @@ void q2s_http_name(const char *url, char *buf, size_t size);
  * @size     sizeof(struct q2s_http_options)
  * @headers  @header_count lines "Name: value", sent with each request to the server that the URL
  *           names, and to no other one; they are never part of a message
- * @cacert   a file of certificates, in PEM, that alone are trusted, instead of the system's; or NULL
+ * @cacert   a file of certificates, in PEM, that alone are trusted, instead of the system's; or
+ *           NULL
  * @whole    all of it will be read, about in its order: then the first request is for more than the
- *           first bytes, which q2s_http_store() keeps a part of until it is read or others are asked for
+ *           first bytes, which q2s_http_store() keeps a part of until it is read or others are
+ *           asked for
  */
 struct q2s_http_options {
 	size_t size;
@@ -42,9 +44,9 @@ struct q2s_http_options {
 #define Q2S_HTTP_OPTIONS_INIT { .size = sizeof(struct q2s_http_options) }
 
 /**
- * Ask for the first bytes of @url. Redirections are followed, but not from HTTPS to HTTP. Bytes that
- * the server has compressed on its way are refused. What goes wrong in the network, and servers that
- * are busy (408, 429, 500, 502, 503, 504), are tried again, with growing pauses.
+ * Ask for the first bytes of @url. Redirections are followed, but not from HTTPS to HTTP. Bytes
+ * that the server has compressed on its way are refused. What goes wrong in the network, and
+ * servers that are busy (408, 429, 500, 502, 503, 504), are tried again, with growing pauses.
  *
  * @options  NULL: as Q2S_HTTP_OPTIONS_INIT
  *
@@ -63,15 +65,16 @@ bool q2s_http_has_ranges(const struct q2s_http *http);
 /**
  * The file as a store. Reads become requests, eight at a time at most, of up to 4 MiB, or of up to
  * 64 MiB where one connection brings more than memory holds before an answer begins; what
- * q2s_store_will_need() names is asked for before it is read, in the order of those calls, and reading
- * forward is noticed. Up to 40 MiB wait in memory, but for
- * what readers wait for. What fails is tried again from where it broke off.
+ * q2s_store_will_need() names is asked for before it is read, in the order of those calls, and
+ * reading forward is noticed. Up to 40 MiB wait in memory, but for what readers wait for. What
+ * fails is tried again from where it broke off.
  *
- * All answers must be of the same file: its size, and its ETag and Last-Modified as far as the server
- * gives them. Else reading, and q2s_store_verify(), which asks once more, fail with Q2S_E_CHANGED.
+ * All answers must be of the same file: its size, and its ETag and Last-Modified as far as the
+ * server gives them. Else reading, and q2s_store_verify(), which asks once more, fail with
+ * Q2S_E_CHANGED.
  *
- * An image on a server that refers to other files by relative names finds them beside itself, on its
- * own server, as far as enum q2s_follow allows; never on this machine.
+ * An image on a server that refers to other files by relative names finds them beside itself, on
+ * its own server, as far as enum q2s_follow allows; never on this machine.
  *
  * @http  taken over on success
  * Returns Q2S_OK, Q2S_E_UNSUPPORTED (no ranges), Q2S_E_NOMEM.

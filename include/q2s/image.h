@@ -77,8 +77,8 @@ const struct q2s_ext_crypto *q2s_image_crypto(const struct q2s_image *image);
 /**
  * The mark of this layer, or NULL; one that is malformed, or is not the only one, is none.
  *
- * @valid  nobody who does not know marks has opened the image for writing since; otherwise it is
- *         that of a layer as it once was
+ * @valid  no program that does not know marks has opened the image for writing since; otherwise it
+ *         is that of a layer as it once was
  */
 const struct q2s_mark *q2s_image_mark(const struct q2s_image *image, bool *valid);
 
@@ -254,7 +254,7 @@ const struct q2s_container *q2s_container_of_head(const void *head, size_t len);
 /**
  * The container that @file is by its first bytes or, a VHD, by its last; NULL: none that is known.
  * qcow2 from version 2 on is none. A guest that owns a raw disk may make it look like one, so a
- * format that somebody named counts more.
+ * format that was named counts more.
  */
 const struct q2s_container *q2s_container_probe(struct q2s_store *file);
 

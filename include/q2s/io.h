@@ -75,8 +75,8 @@ enum q2s_err q2s_sink_write(struct q2s_sink *sink, const void *buf, size_t len,
 enum q2s_err q2s_sink_copy(struct q2s_sink *sink, struct q2s_store *file, uint64_t at, uint64_t len,
 			   struct q2s_diag *diag);
 /**
- * Would q2s_sink_copy() only read into a buffer, and write that? Then a caller can as well do it, in
- * several threads. What a destination can do is known for sure after the first copy.
+ * Would q2s_sink_copy() only read into a buffer, and write that? Then a caller can as well do it,
+ * in several threads. What a destination can do is known for sure after the first copy.
  */
 bool q2s_sink_copies_by_hand(const struct q2s_sink *sink);
 /** Does q2s_sink_zero() move nothing? Where it does, a caller may copy zeros with what is beside. */
@@ -91,7 +91,7 @@ enum q2s_err q2s_sink_zero(struct q2s_sink *sink, uint64_t len, struct q2s_diag 
 bool q2s_sink_can_seek(const struct q2s_sink *sink);
 /**
  * Go on at the sink's byte @at, which was taken before or is the next one. The sink ends where it
- * stands at commit, so whoever goes back has to go to the end again. Q2S_E_UNSUPPORTED.
+ * stands at commit, so a writer that goes back has to go to the end again. Q2S_E_UNSUPPORTED.
  */
 enum q2s_err q2s_sink_seek(struct q2s_sink *sink, uint64_t at, struct q2s_diag *diag);
 

@@ -15,7 +15,8 @@ Q2S_BEGIN_DECLS
 
 /**
  * What a bitmap says: a bit for each granule of a disk, dirty or clean. Counted: q2s_bits_ref()
- * adds an owner, q2s_bits_unref() drops one. Memory follows what is neither all clean nor all dirty.
+ * adds an owner, q2s_bits_unref() drops one. Memory follows what is neither all clean nor all
+ * dirty.
  */
 struct q2s_bits;
 
@@ -38,8 +39,8 @@ enum q2s_err q2s_bits_set(struct q2s_bits *bits, q2s_guest start, uint64_t len,
 			  struct q2s_diag *diag);
 
 /**
- * What the extents of @map call data is dirty: of a bitmap (q2s_disk_bitmap()), or of any disk. Fails
- * as q2s_bits_new() does, or as the disk.
+ * What the extents of @map call data is dirty: of a bitmap (q2s_disk_bitmap()), or of any disk.
+ * Fails as q2s_bits_new() does, or as the disk.
  *
  * @size  of the new disk; behind the end of @map all is clean
  */
@@ -151,14 +152,14 @@ enum q2s_err q2s_alloc_add(struct q2s_alloc *alloc, const struct q2s_slot *slot,
 struct q2s_slot q2s_spec_space(const struct q2s_spec *spec);
 
 /**
- * Give each guest cluster a host cluster of its own, so that whoever writes to the image later has
- * to allocate nothing: one that has none becomes @space, or goes on to read as zero.
+ * Give each guest cluster a host cluster of its own, so that a program that writes to the image
+ * later has to allocate nothing: one that has none becomes @space, or goes on to read as zero.
  *
  * @plain  stays the caller's, and cannot be added to any more
  * @space  has a host cluster
  *
- * Returns Q2S_OK, Q2S_E_USAGE (@space has no host cluster, or is illegal; or something is compressed
- * or shared), Q2S_E_NOMEM.
+ * Returns Q2S_OK, Q2S_E_USAGE (@space has no host cluster, or is illegal; or something is
+ * compressed or shared), Q2S_E_NOMEM.
  */
 enum q2s_err q2s_alloc_fill(struct q2s_alloc *plain, const struct q2s_slot *space,
 			    struct q2s_alloc **out, struct q2s_diag *diag);
@@ -357,7 +358,7 @@ enum q2s_err q2s_plan_save(const struct q2s_plan *plan, const struct q2s_plan_no
 /**
  * Read a plan back, for the same content: @disk must have as many files as it had, with the same
  * sizes and modification times. The same file (by device and inode) must have the same change time
- * too, which proves that nobody wrote to it. When one of them is another file, or has no times,
+ * too, which proves that it was not written to. When one of them is another file, or has no times,
  * its data is left to q2s_plan_verify().
  *
  * Returns Q2S_OK, Q2S_E_CHANGED (the source is not what was planned for), Q2S_E_MAGIC (not a
@@ -412,9 +413,9 @@ struct q2s_pieces;
 /**
  * Begin at @start, which is at most the image's length (Q2S_E_USAGE).
  *
- * @joined  a cluster that has data is one GUEST piece, also where some of its subclusters have none.
- *          For output to which zeros cost as much as data. The bytes are the same if the disk is
- *          zero there, as it is for an image without a backing file
+ * @joined  a cluster that has data is one GUEST piece, also where some of its subclusters have
+ *          none. For output to which zeros cost as much as data. The bytes are the same if the disk
+ *          is zero there, as it is for an image without a backing file
  */
 enum q2s_err q2s_pieces_open(const struct q2s_plan *plan, q2s_host start, bool joined,
 			     struct q2s_pieces **out, struct q2s_diag *diag);

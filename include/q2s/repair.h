@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Floor 5: repair of an image by a plan. A plan is a list of steps, each with what is wrong, what is
- * written and what could be lost; it can be kept as a text, reviewed, applied, and taken back.
+ * Floor 5: repair of an image by a plan. A plan is a list of steps, each with what is wrong, what
+ * is written and what could be lost; it can be kept as a text, reviewed, applied, and taken back.
  */
 #ifndef Q2S_REPAIR_H
 #define Q2S_REPAIR_H
@@ -40,9 +40,10 @@ struct q2s_repair_options {
  * What a plan does. Numbers are those of `qemu-img check`.
  *
  * @before, @after     what a check says without the plan and with it
- * @corruptions_fixed, @leaks_fixed  uses of wrong values that are set right, and clusters given back
- * @leaks_kept         leaked clusters that are not given back, as they may be the last copy of guest
- *                     data
+ * @corruptions_fixed, @leaks_fixed  uses of wrong values that are set right, and clusters given
+ *                     back
+ * @leaks_kept         leaked clusters that are not given back, as they may be the last copy of
+ *                     guest data
  * @lost               places where the guest's data could not be found, so that it reads zeros
  * @drop               which Q2S_REPAIR_DROP_BITMAPS and _SNAPSHOTS would give up something that is
  *                     malformed, and were not given
@@ -75,7 +76,8 @@ enum q2s_sure {
  * @also       a second reason, or NULL
  * @loss       what could be lost
  * @candidate  host offset of a leaked cluster that is kept, as it may be the data of guest offset
- *             @candidate_guest, which shares a host cluster with others against its refcount; 0: none
+ *             @candidate_guest, which shares a host cluster with others against its refcount; 0:
+ *                               none
  */
 struct q2s_repair_step {
 	uint64_t number;
@@ -101,8 +103,8 @@ struct q2s_repair_step {
  * @result   or NULL
  *
  * Returns Q2S_OK, also when there is nothing to repair or some of it cannot be; or what
- * q2s_image_open() and q2s_check() report, Q2S_E_CHANGED (somebody writes to it), Q2S_E_LIMIT (more
- * steps than a plan may have), Q2S_E_USAGE (@options->size).
+ * q2s_image_open() and q2s_check() report, Q2S_E_CHANGED (it is being written to), Q2S_E_LIMIT
+ * (more steps than a plan may have), Q2S_E_USAGE (@options->size).
  */
 enum q2s_err q2s_repair_plan(struct q2s_store *file, const struct q2s_repair_options *options,
 			     struct q2s_repair **out, struct q2s_repair_result *result,
@@ -115,7 +117,7 @@ uint64_t q2s_repair_steps(const struct q2s_repair *repair);
 uint64_t q2s_repair_steps_struck(const struct q2s_repair *repair);
 void q2s_repair_step(const struct q2s_repair *repair, uint64_t index, struct q2s_repair_step *out);
 
-/* ---- what nobody refers to ----------------------------------------------------------------- */
+/* ---- what nothing refers to ----------------------------------------------------------------- */
 
 /**
  * What was found of clusters that have no owner.
@@ -137,11 +139,11 @@ struct q2s_salvage_result {
 #define Q2S_SALVAGE_CERTAIN (1u << 0)
 
 /**
- * Plan to put back what lost its place on the disk: host clusters that nothing refers to. Their guest
- * offset is known by what they hold, by their neighbours in the file, or by an L2 table that is an
- * orphan itself; of those that have no refcount, as they were freed and not yet written over, by what
- * they hold alone, and never for certain. Only places that are empty now are filled. Nothing is
- * written.
+ * Plan to put back what lost its place on the disk: host clusters that nothing refers to. Their
+ * guest offset is known by what they hold, by their neighbours in the file, or by an L2 table that
+ * is an orphan itself; of those that have no refcount, as they were freed and not yet written over,
+ * by what they hold alone, and never for certain. Only places that are empty now are filled.
+ * Nothing is written.
  *
  * @flags  0 or Q2S_SALVAGE_CERTAIN
  *
@@ -208,8 +210,8 @@ enum q2s_err q2s_repair_apply(const struct q2s_repair *repair, struct q2s_store 
  * @undo  what q2s_repair_undo() gave
  * @file  writable
  *
- * Returns Q2S_OK; Q2S_E_PLAN: @undo is none, or is damaged; Q2S_E_CHANGED: something else has changed
- * the metadata since (nothing is written then); or what reading and writing report.
+ * Returns Q2S_OK; Q2S_E_PLAN: @undo is none, or is damaged; Q2S_E_CHANGED: something else has
+ * changed the metadata since (nothing is written then); or what reading and writing report.
  */
 enum q2s_err q2s_repair_revert(struct q2s_store *undo, struct q2s_store *file,
 			       struct q2s_diag *diag);

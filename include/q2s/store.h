@@ -32,13 +32,14 @@ enum q2s_err q2s_store_open_writable(const char *path, struct q2s_store **out,
 				     struct q2s_diag *diag);
 
 /**
- * From now on read and write past the host's page cache (O_DIRECT). Any bytes may be asked for; what
- * is not whole blocks in aligned memory goes through a buffer. To be called before other threads use
+ * From now on read and write past the host's page cache (O_DIRECT). Any bytes may be asked for;
+ * what is not whole blocks in aligned memory goes through a buffer. To be called before other
+ * threads use
  * @store. While it is open, and after a crash, a file may end with up to a block of zeros more than
  * was written.
  *
- * Returns Q2S_OK; Q2S_E_UNSUPPORTED for what is no file or block device, or where the file system or
- * the device does not allow it, and then nothing changes; Q2S_E_IO, Q2S_E_NOMEM.
+ * Returns Q2S_OK; Q2S_E_UNSUPPORTED for what is no file or block device, or where the file system
+ * or the device does not allow it, and then nothing changes; Q2S_E_IO, Q2S_E_NOMEM.
  */
 enum q2s_err q2s_store_set_direct(struct q2s_store *store, struct q2s_diag *diag);
 
@@ -66,7 +67,7 @@ struct q2s_stretch {
 	uint64_t len;
 };
 
-/** What makes a store this one in this state; equal as long as nobody wrote to it. */
+/** What makes a store this one in this state; equal as long as it was not written to. */
 struct q2s_store_ident {
 	uint64_t dev, ino, size;
 	int64_t mtime_sec, ctime_sec; /* all times 0: it has none */
@@ -95,7 +96,7 @@ struct q2s_store_ident {
  * @set_length  lengthen with zeros, or cut off. NULL: Q2S_E_UNSUPPORTED
  * @extent      what lies at @at, which is below the size, and how far that holds. NULL: all is data
  * @ident       NULL: unlike any other store
- * @verify      Q2S_E_CHANGED if somebody else has written to it since it was opened. NULL: no
+ * @verify      Q2S_E_CHANGED if another program has written to it since it was opened. NULL: no
  * @allocated   bytes of space that it takes. NULL: its size
  * @will_need   the range will be read soon. NULL: nothing to prepare
  * @is_cached   reading the byte at @at would not wait. NULL: false
@@ -161,7 +162,7 @@ bool q2s_store_is_writable(const struct q2s_store *store);
 void q2s_store_ident(const struct q2s_store *store, struct q2s_store_ident *out);
 
 /**
- * Has somebody else changed it since it was opened: another size, modification or change time? A
+ * Has another program changed it since it was opened: another size, modification or change time? A
  * new change time that its count of links, its mode or its owner accounts for (link, unlink, chmod,
  * chown) is no change; any other may hide a write, as a modification time can be put back.
  * Of a block device only the size tells, and what q2s_store_sample() took. Of a writable store this
@@ -280,7 +281,7 @@ enum q2s_err q2s_store_set_length(struct q2s_store *store, uint64_t length, stru
 
 /**
  * Take QEMU's locks on a regular file or block device: say that this program uses the permissions
- * @uses, and that nobody else may use @forbids. What is held already stays. The locks end with
+ * @uses, and that no other process may use @forbids. What is held already stays. The locks end with
  * q2s_store_unlock() or with the last owner of @store. They are advisory, and known on this host
  * only. A store without a descriptor, or on a file system without such locks, has none: Q2S_OK.
  *
@@ -298,7 +299,7 @@ void q2s_store_unlock(struct q2s_store *store);
 
 /**
  * Would q2s_store_lock() find the locks of another program in its way? Takes none.
- * (0, WRITE | RESIZE) asks whether somebody writes.
+ * (0, WRITE | RESIZE) asks whether a process writes.
  *
  * Returns Q2S_OK, Q2S_E_BUSY, Q2S_E_IO.
  */
@@ -348,10 +349,10 @@ enum q2s_err q2s_store_from_stream(const struct q2s_stream *stream, struct q2s_s
 				   struct q2s_diag *diag);
 
 /**
- * The same, but the stream is read only as far as is asked for, so that whoever reads from front to
- * back, and forgets what he has read (q2s_store_forget()), needs next to no space. Until its end
- * has been seen its size is larger than any offset. q2s_store_verify() reads what is left of it.
- * What it promises (@has_size) is not looked at. Q2S_E_NOMEM, Q2S_E_IO.
+ * The same, but the stream is read only as far as is asked for, so that a caller that reads from
+ * front to back, and forgets what he has read (q2s_store_forget()), needs next to no space. Until
+ * its end has been seen its size is larger than any offset. q2s_store_verify() reads what is left
+ * of it. What it promises (@has_size) is not looked at. Q2S_E_NOMEM, Q2S_E_IO.
  */
 enum q2s_err q2s_store_arriving(const struct q2s_stream *stream, struct q2s_store **out,
 				struct q2s_diag *diag);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * All structures of an image, also of a damaged one, in the order in which they lead to each other:
- * what lies where, who refers to it, and what is wrong with it. Beside that walk, its parts: tables,
- * records and header extensions, one by one.
+ * what lies where, who refers to it, and what is wrong with it. Beside that walk, its parts:
+ * tables, records and header extensions, one by one.
  */
 #ifndef Q2S_WALK_H
 #define Q2S_WALK_H
@@ -86,12 +86,13 @@ struct q2s_table_entry {
  * What to visit, and who is told. Start from Q2S_WALK_OPTIONS_INIT: all, but for the two functions.
  *
  * @size       sizeof(struct q2s_walk_options)
- * @kinds      Q2S_WALK_KIND() of those that are told; 0: all. What leads to them is read all the same
+ * @kinds      Q2S_WALK_KIND() of those that are told; 0: all. What leads to them is read all the
+ *             same
  * @guest, @guest_end  L1 and L2: only entries for these guest bytes; @guest_end 0: no limit
  * @all        also what is empty, and what was visited already (@again), without its entries
  * @structure  or NULL
- * @entry      of the structure that was told last; or NULL: then tables of entries are read only for
- *             what they lead to
+ * @entry      of the structure that was told last; or NULL: then tables of entries are read only
+ *             for what they lead to
  * Each stops the walk when it does not return Q2S_OK.
  */
 struct q2s_walk_options {
@@ -113,8 +114,8 @@ struct q2s_walk_options {
  * table that a snapshot shares with the active L1 table, is visited for the first of them, so the
  * work is bounded by what is in the file. What is malformed leads nowhere.
  *
- * Returns Q2S_OK, what a function returned, Q2S_E_USAGE (@options->size), Q2S_E_LIMIT (more structures than can be remembered),
- * Q2S_E_NOMEM, or that the file cannot be read.
+ * Returns Q2S_OK, what a function returned, Q2S_E_USAGE (@options->size), Q2S_E_LIMIT (more
+ * structures than can be remembered), Q2S_E_NOMEM, or that the file cannot be read.
  */
 enum q2s_err q2s_walk(const struct q2s_image *image, const struct q2s_walk_options *options,
 		      struct q2s_diag *diag);

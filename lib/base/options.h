@@ -6,8 +6,8 @@
 #include <q2s/base.h>
 
 /**
- * Copy @given over @mine, which holds the defaults. Both begin with a size_t, their size; the one that is
- * given may be smaller: what it does not have keeps its default.
+ * Copy @given over @mine, which holds the defaults. Both begin with a size_t, their size; the one
+ * that is given may be smaller: what it does not have keeps its default.
  *
  * @given  NULL: the defaults
  * Returns Q2S_OK; Q2S_E_USAGE: no size at all, or more than is known here.

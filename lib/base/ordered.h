@@ -14,9 +14,9 @@
 #define Q2SI_WORKERS_MEMORY ((size_t)80 << 20)
 
 /**
- * What a kind of work does. A worker holds one item at a time in its own state. There are more of them
- * than threads, so that a thread whose item is done before its turn can go on with another one; each
- * operation may be called from any thread.
+ * What a kind of work does. A worker holds one item at a time in its own state. There are more of
+ * them than threads, so that a thread whose item is done before its turn can go on with another
+ * one; each operation may be called from any thread.
  *
  * @open     make one worker's state; *@worker may be anything but NULL, it is handed to the others
  * @close    free it; also called after a failed @open, then perhaps with NULL

@@ -6,8 +6,8 @@
 #include <stddef.h>
 
 /**
- * How many elements of a list of @count fulfil a condition, where all that do come before all that do
- * not; so also the index of the first that does not.
+ * How many elements of a list of @count fulfil a condition, where all that do come before all that
+ * do not; so also the index of the first that does not.
  *
  * @index      a name for the condition to use
  * @condition  an expression of @index

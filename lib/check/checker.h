@@ -21,7 +21,8 @@ struct q2si_checker;
 struct q2si_place;
 
 /**
- * What somebody inside the library wants of a check besides its findings. Zero-initialised: nothing.
+ * What somebody inside the library wants of a check besides its findings. Zero-initialised:
+ * nothing.
  *
  * @no_refcounts  count as if the image had no refcount structures: what is counted then are the
  *                references of everything else, and all stored counts are 0

@@ -61,8 +61,8 @@ q2si_l2_entry_at(const struct q2si_l2_walk *walk, uint32_t index)
 }
 
 /**
- * Report entry @index: at its place, or the host offset among the arguments, and, in an active table, its guest offset; the values and the
- * detail are those of the further arguments.
+ * Report entry @index: at its place, or the host offset among the arguments, and, in an active
+ * table, its guest offset; the values and the detail are those of the further arguments.
  */
 void q2si_l2_report_entry(struct q2si_l2_walk *walk, enum q2si_finding_id id, uint32_t index,
 			  struct q2si_place place);

@@ -324,8 +324,8 @@ read_failed(const struct q2si_nbd_slot *slot, struct q2s_diag *diag)
 }
 
 /*
- * A request that failed is of no more use. One that was made ahead may have asked for more than what is
- * wanted now, [@at, @end), and failed for what nobody wants: then Q2S_OK, to ask again.
+ * A request that failed is of no more use. One that was made ahead may have asked for more than
+ * what is wanted now, [@at, @end), and failed for what nobody wants: then Q2S_OK, to ask again.
  */
 static enum q2s_err
 take_failure(const struct q2si_nbd_reader *reader, struct q2si_nbd_slot *slot, uint64_t at,

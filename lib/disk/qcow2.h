@@ -14,8 +14,8 @@
 #define Q2SI_SLOTS 4
 
 /**
- * One layer of the chain, as a reader needs it. All but @crypt belongs to the struct q2s_chain; where
- * there is none, as somebody else named the layers, to the layer.
+ * One layer of the chain, as a reader needs it. All but @crypt belongs to the struct q2s_chain;
+ * where there is none, as somebody else named the layers, to the layer.
  *
  * @file     the image, or the raw file
  * @image    NULL: a raw layer, which has nothing below it

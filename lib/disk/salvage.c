@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A disk that can be read everywhere: what the one below cannot give reads as zero, and is remembered.
- * Once given up, a place is not asked for again, so that all who read see the same, and a failing
- * device is spared.
+ * A disk that can be read everywhere: what the one below cannot give reads as zero, and is
+ * remembered. Once given up, a place is not asked for again, so that all who read see the same, and
+ * a failing device is spared.
  */
 #include <errno.h>
 #include <pthread.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Ahead of whoever reads a disk in order: the data that comes next is announced, wherever it lies, so
- * that a server is asked for it before somebody waits. Does nothing for what lies on this machine.
+ * Ahead of whoever reads a disk in order: the data that comes next is announced, wherever it lies,
+ * so that a server is asked for it before somebody waits. Does nothing for what lies on this
+ * machine.
  */
 #ifndef Q2SI_DISK_SCOUT_H
 #define Q2SI_DISK_SCOUT_H
@@ -26,7 +27,8 @@ enum q2s_err q2si_scout_open(struct q2si_scout *scout, struct q2s_disk *disk,
 void q2si_scout_close(struct q2si_scout *scout);
 
 /**
- * The reader is about to read at @guest, and goes on in order. Never fails: whoever reads finds out.
+ * The reader is about to read at @guest, and goes on in order. Never fails: whoever reads finds
+ * out.
  *
  * @max  data bytes that will be read from there on, at most
  */

@@ -14,7 +14,8 @@
 #define SPOOL_BUDGET (8u << 20)
 
 /*
- * @options     what it was made with; after q2s_builder_new() its pointers to what was copied are unset
+ * @options     what it was made with; after q2s_builder_new() its pointers to what was copied are
+ *              unset
  * @difference  what @disk changes over @base
  * @narrowed    of that, or of @disk, what @changed calls changed; @scope: of @disk
  * @own_plan    NULL if the plan is the caller's
@@ -47,8 +48,8 @@ allocate_all(const struct q2s_geom *geom, struct q2s_alloc *alloc, struct q2s_di
 }
 
 /*
- * To look for zeros in data that lies on a server would be to fetch it twice; of an image, unlike of
- * a raw disk, the metadata say what is data.
+ * To look for zeros in data that lies on a server would be to fetch it twice; of an image, unlike
+ * of a raw disk, the metadata say what is data.
  */
 static bool
 is_remote_image(const struct q2s_disk *disk)

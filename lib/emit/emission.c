@@ -112,9 +112,9 @@ verify(const struct q2si_emission *emission, struct q2s_diag *diag)
 }
 
 /*
- * Where zeros are bytes like others, one long copy beats many short ones with zeros between them. But
- * over a backing file, what the image does not hold need not be zero on the disk; and in an encrypted
- * image the zeros between data are not encrypted.
+ * Where zeros are bytes like others, one long copy beats many short ones with zeros between them.
+ * But over a backing file, what the image does not hold need not be zero on the disk; and in an
+ * encrypted image the zeros between data are not encrypted.
  */
 static bool
 joins(const struct q2si_emission *emission)

@@ -37,7 +37,8 @@ store(const struct q2s_geom *geom, const struct q2si_l2_raw *raw, uint8_t *bytes
 
 /*
  * With a data file, offset 0 is a host cluster when COPIED says so, and none otherwise; nor is it
- * one with the zero flag, which QEMU looks at first. The fields are written once, at the end: this is the inner loop of every walk over a whole image.
+ * one with the zero flag, which QEMU looks at first. The fields are written once, at the end: this
+ * is the inner loop of every walk over a whole image.
  */
 static enum q2s_err
 plain_decode(const struct q2s_geom *geom, const struct q2si_l2_raw *raw, q2s_host at, bool lenient,

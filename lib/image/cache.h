@@ -2,8 +2,8 @@
 /*
  * The metadata cache: slices of the tables of one image that is changed, or of all the layers of a
  * disk that is read (shared.h), with a budget. A changed slice is written by whoever knows the
- * order of writes (lib/edit/flush.c); the cache itself never writes, and only forgets what is clean.
- * Its callers hold one lock around all calls.
+ * order of writes (lib/edit/flush.c); the cache itself never writes, and only forgets what is
+ * clean. Its callers hold one lock around all calls.
  */
 #ifndef Q2SI_IMAGE_CACHE_H
 #define Q2SI_IMAGE_CACHE_H

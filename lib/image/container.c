@@ -70,8 +70,8 @@ q2s_container_probe(struct q2s_store *file)
 	found = q2s_container_of_head(bytes, len);
 	size = q2s_store_size(file);
 	/*
-	 * To ask a server for the end takes as long as all else before the first data. So there a VHD
-	 * whose disk begins with a qcow2 header is taken for that image.
+	 * To ask a server for the end takes as long as all else before the first data. So there a
+	 * VHD whose disk begins with a qcow2 header is taken for that image.
 	 */
 	if (q2s_store_is_remote(file) && len >= 4 && memcmp(bytes, "QFI\xfb", 4) == 0)
 		return found;

@@ -28,8 +28,8 @@ struct q2si_l2_part {
 
 /**
  * The part of the L2 table at @table that lies in one slice of @slice_size bytes (or in the whole
- * table, if that is less) and holds the entry of guest offset @guest; its raw bytes are the caller's
- * to find, at part->at. Only entries of [@guest, @guest + @max) matter.
+ * table, if that is less) and holds the entry of guest offset @guest; its raw bytes are the
+ * caller's to find, at part->at. Only entries of [@guest, @guest + @max) matter.
  */
 struct q2si_l2_part q2si_l2_part(const struct q2s_geom *geom, q2s_host table, uint32_t slice_size,
 				 q2s_guest guest, uint64_t max);

@@ -20,8 +20,8 @@ void q2si_shared_close(struct q2si_shared *shared); /* NULL is fine */
  * Pin the slice that holds byte @at of @store, which outlives the cache. It is read unless it is
  * there, with zeros behind the end; nobody waits for that but who needs it.
  *
- * @size   of the slices of this store: q2si_shared_slice(). Small clusters have small ones: what lies
- *         behind a table may be data that is arriving, or was, and is gone
+ * @size   of the slices of this store: q2si_shared_slice(). Small clusters have small ones: what
+ *         lies behind a table may be data that is arriving, or was, and is gone
  * @bytes  receives a pointer to byte @at of @store; the slice goes on from there to the next
  *         multiple of @size
  */

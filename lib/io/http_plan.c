@@ -20,10 +20,10 @@
 /* ---- how much to ask for ----------------------------------------------------------------- */
 
 /*
- * Each request costs a delay. All lanes together, each for a stripe, bring what memory holds in the time
- * of one delay and of a stripe; that is more than one connection brings, unless that one is so fast that
- * memory is too small for what comes in a delay. Then it is best not to stop: the bytes of the next long
- * request wait in the kernel's buffers.
+ * Each request costs a delay. All lanes together, each for a stripe, bring what memory holds in the
+ * time of one delay and of a stripe; that is more than one connection brings, unless that one is so
+ * fast that memory is too small for what comes in a delay. Then it is best not to stop: the bytes
+ * of the next long request wait in the kernel's buffers.
  */
 static void
 adapt(struct q2si_http_plan *plan)
@@ -52,8 +52,8 @@ measure(struct q2si_http_plan *plan, const struct q2si_lane *lane, int64_t now)
 /* ---- memory for bytes that come ---------------------------------------------------------- */
 
 /*
- * May this piece have memory now? Not if that would take the room of what was announced before it and is
- * read first; nor if so much waits already.
+ * May this piece have memory now? Not if that would take the room of what was announced before it
+ * and is read first; nor if so much waits already.
  */
 static bool
 is_due(const struct q2si_http_plan *plan, const struct q2si_fetched *piece)
@@ -277,8 +277,8 @@ row(const struct q2si_http_plan *plan, const struct q2si_fetched *piece)
 }
 
 /*
- * Is it time to ask for @piece? What is wanted much later waits until the plan tells more of what lies
- * behind it, so that one request can be for all of that.
+ * Is it time to ask for @piece? What is wanted much later waits until the plan tells more of what
+ * lies behind it, so that one request can be for all of that.
  */
 static bool
 is_time(const struct q2si_http_plan *plan, const struct q2si_fetched *piece)

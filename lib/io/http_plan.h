@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What a server is asked for, and when: pieces of the file, and lanes, each of them a request. Pure: no
- * connection, no thread, no clock. The caller holds the lock, does what is decided here, and says what
- * came of it and what time it is.
+ * What a server is asked for, and when: pieces of the file, and lanes, each of them a request.
+ * Pure: no connection, no thread, no clock. The caller holds the lock, does what is decided here,
+ * and says what came of it and what time it is.
  */
 #ifndef Q2SI_IO_HTTP_PLAN_H
 #define Q2SI_IO_HTTP_PLAN_H
@@ -156,8 +156,8 @@ void q2si_plan_done(struct q2si_http_plan *plan, struct q2si_lane *lane, int64_t
 void q2si_plan_release(struct q2si_http_plan *plan, struct q2si_lane *lane);
 
 /**
- * Is @lane in the way? If it is to end with its present piece, that is noted (lane->cut). True: it has
- * to be broken off now, and is free.
+ * Is @lane in the way? If it is to end with its present piece, that is noted (lane->cut). True: it
+ * has to be broken off now, and is free.
  */
 bool q2si_plan_trim(struct q2si_http_plan *plan, struct q2si_lane *lane);
 

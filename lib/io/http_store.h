@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A file on a server as a store: readers make pieces and wait for them (http_store.c); one thread asks the
- * server (http_fetch.c); what it asks for when is decided in http_plan.h.
+ * A file on a server as a store: readers make pieces and wait for them (http_store.c); one thread
+ * asks the server (http_fetch.c); what it asks for when is decided in http_plan.h.
  */
 #ifndef Q2SI_IO_HTTP_STORE_H
 #define Q2SI_IO_HTTP_STORE_H

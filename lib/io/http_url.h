@@ -15,9 +15,9 @@ bool q2si_http_has_user(const char *url);
 bool q2si_http_is_secure(const char *url);
 
 /**
- * The URL of the file that a file at @url calls @path, which is relative: in its folder, without the
- * query. What is special in URLs is quoted, so that the name can mean nothing but a path. Owned by
- * the caller; NULL without memory.
+ * The URL of the file that a file at @url calls @path, which is relative: in its folder, without
+ * the query. What is special in URLs is quoted, so that the name can mean nothing but a path. Owned
+ * by the caller; NULL without memory.
  */
 char *q2si_http_beside(const char *url, const char *path);
 

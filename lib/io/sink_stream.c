@@ -78,7 +78,8 @@ write_ahead(struct q2s_sink *sink, uint64_t ahead, const void *buf, size_t len,
 }
 
 /*
- * @taken bytes were all that the pipe had room for. Its reader holds the pipe's lock while it copies
+ * @taken bytes were all that the pipe had room for. Its reader holds the pipe's lock while it
+ *        copies
  * out of it, and we would spend most of our time spinning for that lock, to hand over a few pages
  * each time. So it gets a moment to make more room; far less than it needs for all that is there.
  * A reader that had emptied the pipe is faster than we are, and is not made to wait.

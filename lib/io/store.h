@@ -53,8 +53,9 @@ enum q2s_err q2si_fd_read(int fd, uint64_t at, void *buf, size_t len, size_t *go
 enum q2s_err q2si_samples_verify(struct q2s_store *store, struct q2s_diag *diag);
 
 /**
- * The range holds metadata that will be read soon, and more than once: a server is asked for it before
- * the data that was announced (q2s_store_will_need()). Nothing to prepare where the file is local.
+ * The range holds metadata that will be read soon, and more than once: a server is asked for it
+ * before the data that was announced (q2s_store_will_need()). Nothing to prepare where the file is
+ * local.
  */
 void q2si_store_will_look(struct q2s_store *store, uint64_t at, uint64_t len);
 

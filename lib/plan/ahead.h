@@ -24,13 +24,14 @@ struct q2si_ahead {
 };
 
 /**
- * @read_again  all data will be: then as much as stays in the kernel's cache until that time, as far
- *              as one can know; else nothing
+ * @read_again  all data will be: then as much as stays in the kernel's cache until that time, as
+ *              far as one can know; else nothing
  */
 void q2si_ahead_budget_init(struct q2si_ahead_budget *budget, bool read_again);
 
 /**
- * The bytes of @extent from @skip on will be looked at, in order: see to it that the kernel is ahead.
+ * The bytes of @extent from @skip on will be looked at, in order: see to it that the kernel is
+ * ahead.
  *
  * @len   how far it goes on in this extent, at least
  * @step, @peek  the first @peek bytes of each @step are wanted now; equal: all bytes

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Where everything lies: header, refcount table, refcount blocks, LUKS header, L1, bitmaps, the L2
- * tables that are not empty, data in guest order. All counts are known before the first offset, so the
- * metadata can come first and the file can be written in one sequence. Data that has to be written
- * before it is known how much there is comes first instead, but for the L1 table: some readers
- * (nbdkit's qcow2dec) refuse one that lies behind as many bytes as the disk has.
+ * tables that are not empty, data in guest order. All counts are known before the first offset, so
+ * the metadata can come first and the file can be written in one sequence. Data that has to be
+ * written before it is known how much there is comes first instead, but for the L1 table: some
+ * readers (nbdkit's qcow2dec) refuse one that lies behind as many bytes as the disk has.
  */
 #include "base/arith.h"
 #include "base/diag.h"

@@ -34,7 +34,8 @@ enum q2s_err q2si_header_cluster(const struct q2s_spec *spec, const struct q2s_l
 
 /**
  * Clusters behind the header that are reserved where the data comes first: for the L1 table of a
- * disk whose size is not known yet. Those that it does not need, or all if it does not fit, are free.
+ * disk whose size is not known yet. Those that it does not need, or all if it does not fit, are
+ * free.
  */
 uint64_t q2si_front_clusters(const struct q2s_geom *geom);
 

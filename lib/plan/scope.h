@@ -6,8 +6,8 @@
 #include "plan/bits.h"
 
 /**
- * The granules that hold what is not absent in @where: of @unit bytes, or larger ones where a bitmap
- * of these would be too large. Fails as q2s_bits_new() does, or as the disk.
+ * The granules that hold what is not absent in @where: of @unit bytes, or larger ones where a
+ * bitmap of these would be too large. Fails as q2s_bits_new() does, or as the disk.
  */
 enum q2s_err q2si_scope_take(struct q2s_disk *where, uint32_t unit, struct q2s_bits **out,
 			     struct q2s_diag *diag);

@@ -25,9 +25,9 @@ struct key_files {
 };
 
 /**
- * Note one more [LAYER=]FILE, which has to live as long as @files. Nothing is read yet. All of it is
- * FILE if there is a file of this name, or it has no "="; else what stands before the first "=" that
- * makes it the name of a file is LAYER.
+ * Note one more [LAYER=]FILE, which has to live as long as @files. Nothing is read yet. All of it
+ * is FILE if there is a file of this name, or it has no "="; else what stands before the first "="
+ * that makes it the name of a file is LAYER.
  *
  * Q2S_E_USAGE (given twice for the same, or there is no such layer), Q2S_E_NOMEM.
  */

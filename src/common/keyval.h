@@ -79,8 +79,8 @@ enum q2s_err keyval_judge(const struct keyval_key *key, const char *value, struc
 void keyval_help(FILE *out, const struct keyval_key *keys, size_t count, unsigned tool);
 
 /**
- * Copy up to the first comma that is not doubled, of a doubled one half; *@text is left on that comma
- * or on the end. Returns NULL without memory; free() it.
+ * Copy up to the first comma that is not doubled, of a doubled one half; *@text is left on that
+ * comma or on the end. Returns NULL without memory; free() it.
  */
 char *keyval_take_value(const char **text);
 

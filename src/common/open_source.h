@@ -6,8 +6,8 @@
 #include <q2s/io.h>
 
 /**
- * As q2s_store_open(); but "-" is standard input, and a pipe, also one that has a name, is read to its
- * end into a file without a name.
+ * As q2s_store_open(); but "-" is standard input, and a pipe, also one that has a name, is read to
+ * its end into a file without a name.
  */
 enum q2s_err open_source(const char *name, struct q2s_store **out, struct q2s_diag *diag);
 

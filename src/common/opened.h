@@ -64,8 +64,8 @@ enum q2s_err opened_writable_again(struct q2s_store *found, struct q2s_store **o
 /** Have all files of @disk read past the host's page cache, as q2s_store_set_direct() does. */
 enum q2s_err opened_set_direct(struct q2s_disk *disk, struct q2s_diag *diag);
 /**
- * Only the file of the image, with the same lock, for who does not need it to be sound. The reference
- * is the caller's.
+ * Only the file of the image, with the same lock, for who does not need it to be sound. The
+ * reference is the caller's.
  */
 enum q2s_err opened_store(const struct open_request *request, struct q2s_store **out,
 			  struct q2s_diag *diag);

@@ -22,8 +22,8 @@ struct output {
 
 /**
  * Can what is at @path be replaced or, where that is asked for, be written to? Before the work: a
- * file may be a mount point, or lie in a folder that we may not change, so that no other one can take
- * its name. Nothing is lost where it is empty, so then it is written in place unasked.
+ * file may be a mount point, or lie in a folder that we may not change, so that no other one can
+ * take its name. Nothing is lost where it is empty, so then it is written in place unasked.
  *
  * Q2S_E_IO, with errno EACCES or EBUSY.
  */

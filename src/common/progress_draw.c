@@ -34,8 +34,8 @@ fraction(const struct progress_state *state)
 }
 
 /*
- * What is skipped at once, or was in the cache, makes the first figures absurd: there is none before
- * this many seconds.
+ * What is skipped at once, or was in the cache, makes the first figures absurd: there is none
+ * before this many seconds.
  */
 #define RATE_AFTER 1.0
 

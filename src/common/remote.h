@@ -19,14 +19,16 @@
 bool remote_is(const char *name);
 
 /**
- * @name as it is shown: of a URL without what may be a secret (q2s_http_name()), in storage that the next
+ * @name as it is shown: of a URL without what may be a secret (q2s_http_name()), in storage that
+ *       the next
  * call uses again; else @name itself.
  */
 const char *remote_shown(const char *name);
 
 /**
- * --header-file: read the lines of @path, now, as it may be a pipe; empty ones are skipped. What fails
- * is reported. The file is guarded against being written to (guard.h), as is that of remote_cacert().
+ * --header-file: read the lines of @path, now, as it may be a pipe; empty ones are skipped. What
+ * fails is reported. The file is guarded against being written to (guard.h), as is that of
+ * remote_cacert().
  */
 bool remote_take_headers(const char *path);
 /** --cacert: borrowed. */

@@ -21,8 +21,8 @@ const char *url_way_in(const char *name);
 enum q2s_err url_explain(const char *name, enum q2s_err err, struct q2s_diag *diag);
 
 /**
- * Of an NBD URI that libnbd refused with @err: if its transport is none that every libnbd knows, say
- * which there are.
+ * Of an NBD URI that libnbd refused with @err: if its transport is none that every libnbd knows,
+ * say which there are.
  */
 enum q2s_err url_explain_nbd(const char *name, enum q2s_err err, struct q2s_diag *diag);
 

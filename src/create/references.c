@@ -84,8 +84,8 @@ open_backing(struct create_options *options, const char *path, struct q2s_diag *
 /* ---- backing file that is not opened ------------------------------------------------------ */
 
 /*
- * -u opens nothing for the new image, but the file that its name denotes is spared all the same, and
- * what lies below that as far as it can be found.
+ * -u opens nothing for the new image, but the file that its name denotes is spared all the same,
+ * and what lies below that as far as it can be found.
  */
 static enum q2s_err
 spare_unopened(const struct create_options *options, struct q2s_diag *diag)

@@ -12,11 +12,12 @@
  *
  * @file     the image
  * @flags    Q2S_EDIT_*
- * @try      do it in memory first: it has several parts, and what is refused is refused before any of
- *           them is written
+ * @try      do it in memory first: it has several parts, and what is refused is refused before any
+ *           of them is written
  * @usage    Q2S_E_USAGE without a file is about words of the command line, not about @file
  * @edit     the work; what it did is flushed afterwards
- * @report   says what came of it, with the image closed, unless nothing is to be said; NULL: it is done
+ * @report   says what came of it, with the image closed, unless nothing is to be said; NULL: it is
+ *           done
  */
 struct work {
 	const char *file;

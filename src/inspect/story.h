@@ -48,8 +48,8 @@ void story_bits(struct story *story, const char *bits, uint64_t value, const cha
 	__attribute__((format(printf, 4, 5)));
 
 /**
- * A bit field that holds an offset without its low bits, which are zero by its alignment: the number
- * in the field, and @value, which it means when shifted.
+ * A bit field that holds an offset without its low bits, which are zero by its alignment: the
+ * number in the field, and @value, which it means when shifted.
  */
 void story_offset(struct story *story, const char *bits, unsigned shift, uint64_t value,
 		  const char *meaning);

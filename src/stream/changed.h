@@ -24,8 +24,8 @@ enum q2s_err changed_context(const struct stream_options *options, char **out,
 			     struct q2s_diag *diag);
 
 /**
- * Open what --changed names, of @disk, which is the source. With auto, a bitmap that is not there or
- * cannot be trusted leaves @map NULL, which is said on stderr.
+ * Open what --changed names, of @disk, which is the source. With auto, a bitmap that is not there
+ * or cannot be trusted leaves @map NULL, which is said on stderr.
  */
 enum q2s_err changed_open(const struct stream_options *options, struct q2s_disk *disk,
 			  struct changed *out, struct q2s_diag *diag);

@@ -10,8 +10,8 @@
  * is believed to be zero, the rest is data.
  *
  * It is the JSON of `qemu-img map`, of `nbdinfo --map` or of `rbd diff`. The array must cover the
- * disk from 0 to its size (or to that rounded up to 512, as QEMU counts) in order, without gaps; but
- * what `rbd diff` leaves out is zero. An error names the index of the item that is wrong.
+ * disk from 0 to its size (or to that rounded up to 512, as QEMU counts) in order, without gaps;
+ * but what `rbd diff` leaves out is zero. An error names the index of the item that is wrong.
  *
  * @option  "--extents", for messages
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What cannot be opened as a file, as a source: standard input, which may be redirected from a file,
- * pipes that have a name, and files on HTTP servers.
+ * What cannot be opened as a file, as a source: standard input, which may be redirected from a
+ * file, pipes that have a name, and files on HTTP servers.
  */
 #ifndef STREAM_INPUT_H
 #define STREAM_INPUT_H
@@ -42,8 +42,8 @@ bool input_is(const char *name);
 
 /**
  * Look at it; a pipe that has a name is waited for, until somebody writes to it. A regular file or
- * block device that stands at its beginning, and a file on a server that gives ranges, can be read at
- * any offset, unless that one has to be verified; all else is read once, from where it is.
+ * block device that stands at its beginning, and a file on a server that gives ranges, can be read
+ * at any offset, unless that one has to be verified; all else is read once, from where it is.
  */
 enum q2s_err input_open(const struct stream_options *options, struct input *out,
 			struct q2s_diag *diag);

@@ -442,8 +442,8 @@ finish(struct stream_options *options, struct parse *parse, int argc, char **arg
 }
 
 /*
- * In qemu-img convert -c compresses, and takes no value. Here it takes a number; a word behind it that
- * is none, or nothing at all, tells the one from the other. The word is then given back.
+ * In qemu-img convert -c compresses, and takes no value. Here it takes a number; a word behind it
+ * that is none, or nothing at all, tells the one from the other. The word is then given back.
  */
 static bool
 is_compress_of_convert(int got, char **argv)

@@ -30,9 +30,11 @@
  *             @other_follow say of it what @format and @follow say of the source
  * @changed    where the source says what changed: "bitmap:NAME", "auto", "auto:NAME", or a metadata
  *             context of an NBD server; or NULL: look everywhere
- * @layers     the layers of the source from the bottom up, in a list, or NULL; @source is the same text
- * @bitmaps    which bitmaps of the source are carried over: "all", "none", "skip-broken", or names, in
- *             a list; or NULL: none. They get @bitmap_granularity_bits, or with 0 keep their own.
+ * @layers     the layers of the source from the bottom up, in a list, or NULL; @source is the same
+ *             text
+ * @bitmaps    which bitmaps of the source are carried over: "all", "none", "skip-broken", or names,
+ *             in a list; or NULL: none. They get @bitmap_granularity_bits, or with 0 keep their
+ *             own.
  *             @new_bitmaps, owned, are added
  * @backing_name  what the image calls @base; NULL: how it is found from the image
  * @marked     the new layer gets a mark; @mark: what is known of it, no id for a random one

@@ -16,8 +16,8 @@ bool value_spool(struct stream_options *options, const char *arg);
 bool value_progress(struct stream_options *options, const char *arg);
 
 /**
- * A letter that only qemu-img convert has: obeyed where that makes sense, without effect where there
- * is nothing to choose, else refused in a line that says what to use.
+ * A letter that only qemu-img convert has: obeyed where that makes sense, without effect where
+ * there is nothing to choose, else refused in a line that says what to use.
  */
 bool value_of_convert(struct stream_options *options, int letter, const char *arg);
 

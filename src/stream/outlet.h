@@ -51,8 +51,8 @@ enum q2s_err outlet_open(const struct outlet_options *options, const char *dest,
 			 struct q2s_digest *digest, struct output *out, struct q2s_diag *diag);
 
 /**
- * Print what --digest asks for on stderr; as JSON among JSON lines of progress. Returns an exit code:
- * whoever waits for a digest must not take silence for success.
+ * Print what --digest asks for on stderr; as JSON among JSON lines of progress. Returns an exit
+ * code: whoever waits for a digest must not take silence for success.
  */
 int outlet_print_digest(const struct outlet_options *options, const struct q2s_digest *digest,
 			bool json);

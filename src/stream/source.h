@@ -29,8 +29,8 @@ struct source {
 };
 
 /**
- * Open SOURCE as a disk: a file, a block device, standard input, a file on an HTTP server, or an NBD
- * URI.
+ * Open SOURCE as a disk: a file, a block device, standard input, a file on an HTTP server, or an
+ * NBD URI.
  *
  * Without a format, a file that starts with the qcow2 magic is one, and all else is raw; a format
  * that is named is believed, and what begins as another container is refused without one. Raw data

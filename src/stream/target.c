@@ -14,8 +14,8 @@
 #include "stream/other_output.h"
 
 /*
- * Without a base the map alone decides. What a server would have to be asked for twice is not looked
- * at for zeros: it says itself what is zero.
+ * Without a base the map alone decides. What a server would have to be asked for twice is not
+ * looked at for zeros: it says itself what is zero.
  */
 static bool
 changed_decides(const struct target *target)

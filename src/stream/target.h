@@ -12,7 +12,8 @@
 #include "stream/options.h"
 
 /**
- * What will be written. @base holds nothing without --diff. Of the output [@from, @until) is wanted.
+ * What will be written. @base holds nothing without --diff. Of the output [@from, @until) is
+ * wanted.
  *
  * @plan         of --plan, else NULL
  * @compression  how clusters are compressed, if @compressed; with --plan, what that says
