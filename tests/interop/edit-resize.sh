@@ -77,6 +77,7 @@ for options in cluster_size=64k cluster_size=16k,extended_l2=on cluster_size=4k,
 	step --shrink 1M
 	step 3M
 	step 6M
+	step --preallocation=metadata 7M
 	alone=
 done
 
