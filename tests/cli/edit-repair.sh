@@ -150,6 +150,13 @@ cp image whole
 make 'image cluster_size=512 size=64k' 'data 0..5' 'data 100' 'set header.l1_table_offset = @end + 1M'
 expect_exit 0 q2s-edit repair -q -r all image
 expect_exit 0 q2s-stream --compare -f qcow2 image whole
+# A step is as sure as the least of its reasons.
+make 'data 0' 'data 2' 'leak 2' 'set l2[0][2] = 0x8110000000000000'
+expect_exit 3 q2s-edit repair -r all --plan plan image
+grep -A 6 '^step 1 l2-reserved' plan >step || fail "no step for the entry: $(cat plan)"
+grep -q '^  also  the entry leads to no cluster' step || fail "no second reason: $(cat plan)"
+grep -q '^  sure  unknown' step || fail "not unknown: $(cat plan)"
+grep -q "^  loss  the guest's data" step || fail "no loss: $(cat plan)"
 # Where it is not, that is said, and no leak is given away.
 make 'data 0' 'data 2' 'data 4' 'leak 2' 'set l2[0][2].offset = @end + 16M'
 expect_exit 3 q2s-edit repair -r all image
