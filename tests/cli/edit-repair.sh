@@ -218,6 +218,15 @@ keeps 6 'is all zeros'
 make 'data 0..5' 'set l2[0][2] = 0' 'set l2[0][3] = 0'
 keeps 2 'has a hole where it fits'
 salvaged likely
+# Behind all others, but in the only place of the disk where it can have been, or in its last one.
+for lines in 'data 4..5;data 0..3;set l2[0][3] = 0' 'image size=384k;data 0..5;set l2[0][5] = 0'; do
+	readarray -t spec < <(tr ';' '\n' <<<"$lines")
+	make "${spec[@]:0:${#spec[@]}-1}"
+	cp image whole
+	make "${spec[@]}"
+	keeps 1 'has a hole where it fits'
+done
+salvaged likely
 # What a crash leaves is given back: behind all others, or zeros.
 make 'data 0..5' 'leak 2' 'set l2[0][5] = 0'
 expect_exit 0 q2s-edit repair -r leaks image
