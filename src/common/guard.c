@@ -385,6 +385,14 @@ guard_output(const char *path, const char *what, struct q2s_diag *diag)
 }
 
 enum q2s_err
+guard_edit(const char *path, struct q2s_diag *diag)
+{
+	const enum q2s_err err = guard_output(path, "FILE", diag);
+
+	return err == Q2S_OK ? guard_output(NULL, "standard output", diag) : err;
+}
+
+enum q2s_err
 guard_output_fd(int fd, const char *name, const char *what, struct q2s_diag *diag)
 {
 	struct stat st;

@@ -82,6 +82,25 @@ done
 refused top sh -c 'q2s-inspect dump top >>top'
 refused top sh -c 'q2s-inspect check top 1<>top'
 
+
+# Standard output may be a layer below the image, too; and what is changed.
+for layer in base lowest; do
+	refused $layer sh -c "q2s-inspect map --follow any top 1<>$layer"
+	refused $layer sh -c "q2s-inspect explain --follow any 0 top >>$layer"
+	refused $layer sh -c "q2s-inspect info --follow any --backing-chain top 1<>$layer"
+done
+refused disk.raw sh -c 'q2s-inspect map --follow any meta >>disk.raw'
+refused lowest sh -c 'q2s-edit snapshot list lowest >>lowest'
+refused lowest sh -c 'q2s-edit repair -r all --dry-run lowest >>lowest'
+refused lowest sh -c 'q2s-edit salvage lowest 1<>lowest'
+refused base sh -c 'q2s-edit rebase --follow any --dry-run -b "" -F "" top 1<>base'
+for verb in 'repair -r all' 'resize --dry-run' 'commit --dry-run --follow any'; do
+	[[ $verb = resize* ]] && size=8M || size=
+	expect_exit 1 sh -c "q2s-edit $verb top $size 1<>top"
+	expect_stderr "standard output: it is the same file as 'top', which is written too"
+	diff -r . ../kept || fail "a file changed: $verb"
+done
+
 # None of this hinders what harms nothing.
 expect_exit 0 q2s-stream -f qcow2 --measure top base
 expect_exit 0 q2s-stream -f qcow2 top new
