@@ -118,7 +118,32 @@ for name in file:below.qcow2 above.qcow2 \
 done
 expect_exit 0 q2s-create -q --force -u -b gone.qcow2 -F qcow2 other.qcow2 1M
 
-# A name of a descriptor is no name to be replaced; a map that cannot be written is told before the work.
+# A name of a descriptor is no name to be replaced, however it is spelled.
+ln -s /dev/fd/3 descriptor
+ln -s ./descriptor further
+echo before >log
+for name in /dev/fd/3 /proc/self/fd/3 /proc/thread-self/fd/3 "/proc/\$\$/fd/3" descriptor further; do
+	expect_exit 1 sh -c "q2s-stream -q below.qcow2 $name 3<>log"
+	expect_stderr 'open under this name'
+	assert_equal before "$(cat log)" "what was in the file of $name"
+done
+
+# A file that is read-only stays, though another one could take its name; root may write to all.
+touch -d yesterday kept
+chmod 444 kept below.qcow2
+chmod 777 . ..
+as=()
+[ "$(id -u)" != 0 ] || as=(setpriv --reuid 65534 --regid 65534 --clear-groups env "PATH=$PATH")
+if [ "$(id -u)" != 0 ] || { chown 65534 kept && "${as[@]}" q2s-create --version; } >log 2>&1; then
+	for cmd in 'stream -q below.qcow2 kept' 'create -q --force kept 1M'; do
+		# shellcheck disable=SC2086 # words
+		expect_exit 1 "${as[@]}" q2s-${cmd%% *} ${cmd#* }
+		expect_stderr 'kept: output: may not be written to: Permission denied'
+		[ ! -s kept ] || fail "it was replaced: q2s-$cmd"
+	done
+fi
+
+# A map that cannot be written is told before the work.
 (echo before; q2s-stream -q --salvage=/dev/stdout below.qcow2 new.qcow2 2>said || :; echo after) >log
 assert_equal 'before after' "$(tr '\n' ' ' <log | sed 's/ $//')" 'what was in the file of standard output'
 grep -q 'open under this name' said
