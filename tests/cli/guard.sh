@@ -143,6 +143,20 @@ if [ "$(id -u)" != 0 ] || { chown 65534 kept && "${as[@]}" q2s-create --version;
 	done
 fi
 
+# A loop device and its file are one, also when the file has got another name since.
+if [ "$(id -u)" = 0 ] && head -c 1M /dev/urandom >disk && ln disk other &&
+	loop=$(losetup -f --show disk 2>/dev/null); then
+	cleanup_fn losetup -d "$loop"
+	rm disk
+	sum=$(sha256sum other)
+	for dest in "$loop other" "other $loop"; do
+		# shellcheck disable=SC2086 # two words
+		expect_exit 1 q2s-stream -q -f raw -O raw $dest
+		expect_stderr 'it is the same file'
+		assert_equal "$sum" "$(sha256sum other)" "the file behind $loop"
+	done
+fi
+
 # A map that cannot be written is told before the work.
 (echo before; q2s-stream -q --salvage=/dev/stdout below.qcow2 new.qcow2 2>said || :; echo after) >log
 assert_equal 'before after' "$(tr '\n' ' ' <log | sed 's/ $//')" 'what was in the file of standard output'
