@@ -247,6 +247,11 @@ make "${two[@]}" 'set header.refcount_table_offset = 0'
 expect_exit 0 q2s-edit repair -r all image
 expect_stdout '^The refcounts are made anew.* 5 clusters of the file are referred to by nothing'
 expect_stdout 'q2s-edit salvage'
+# The old refcount table is not an L2 table with one compressed cluster.
+make 'image cluster_size=512 size=64k' 'data 0..5' 'set reftable[0] = old | 0x4000000000000000'
+expect_exit 0 q2s-edit repair -q -r all image
+expect_exit 0 q2s-edit salvage image
+expect_stdout ' 0 L2 tables come back'
 make 'data 0..5'
 cp image whole
 
