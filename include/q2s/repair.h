@@ -44,6 +44,8 @@ struct q2s_repair_options {
  *                     back
  * @leaks_kept         leaked clusters that are not given back, as they may be the last copy of
  *                     guest data
+ * @leaks_unknown      clusters of the file that nothing refers to, and of which it is not known
+ *                     whether they were leaks, as the refcounts are made anew: they have none then
  * @lost               places where the guest's data could not be found, so that it reads zeros
  * @drop               which Q2S_REPAIR_DROP_BITMAPS and _SNAPSHOTS would give up something that is
  *                     malformed, and were not given
@@ -53,6 +55,7 @@ struct q2s_repair_result {
 	uint64_t corruptions_fixed;
 	uint64_t leaks_fixed;
 	uint64_t leaks_kept;
+	uint64_t leaks_unknown;
 	uint64_t lost;
 	unsigned drop;
 };

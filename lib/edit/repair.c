@@ -106,6 +106,8 @@ settled(void *opaque, struct q2si_checker *ck)
 		Q2SI_TRY(q2si_repair_counts(round));
 	if (!round->changed && !(all && round->rebuild))
 		Q2SI_TRY(q2si_repair_copied(round));
+	if (!round->changed && all && round->rebuild)
+		Q2SI_TRY(q2si_repair_spare(round));
 	round->changed |= round->count >= CASES_MAX && round->fixed;
 	q2si_step_end(round->repair);
 	return Q2S_OK;
@@ -177,7 +179,8 @@ rebuild(struct maker *maker, const struct q2si_round *round, struct q2s_image *i
 	/* Of a device the end is that of all that is in use or has a count. */
 	if (maker->next_free == 0 && q2s_store_is_block_device(maker->repair->file))
 		maker->next_free = maker->result.after.image_end_offset;
-	Q2SI_TRY(q2si_repair_rebuild(maker->repair, image, &maker->next_free, maker->diag));
+	Q2SI_TRY(q2si_repair_rebuild(round, image));
+	maker->result.leaks_unknown = round->leaks_unknown;
 	*more = maker->repair->step_count > steps;
 	maker->rebuilt = *more;
 	maker->corruptions = maker->result.after.corruptions - q2si_min(
@@ -215,6 +218,7 @@ one_round(struct maker *maker, unsigned number, bool *more)
 		add_up(maker, &round);
 	free(round.cases);
 	free(round.keep.list);
+	free(round.spared);
 	q2s_image_close(image);
 	return err;
 }

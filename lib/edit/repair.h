@@ -202,11 +202,17 @@ struct q2si_kept {
 	const char *why; /* static */
 };
 
-/** @all: why all of them are, or NULL. @list: sorted when it is complete. */
+/** @looked: they were looked for. @all: why all of them are, or NULL. @list: sorted when complete. */
 struct q2si_keep {
+	bool looked;
 	const char *all;
 	struct q2si_kept *list;
 	size_t count, room;
+};
+
+/** @n leaked clusters from @first on, each with this refcount. */
+struct q2si_spared {
+	uint64_t first, n, count;
 };
 
 /**
@@ -219,7 +225,9 @@ struct q2si_keep {
  * @fixed      corruptions, as qemu-img counts them
  * @broken     references that lead nowhere were seen, so that leaks may be what they led to
  * @only_rises no count falls
+ * @distrust   what stored counts can be read need not be counts
  * @keep       leaks that are not given back
+ * @spared     of these, in runs, those that have to be counted when all refcounts are made anew
  * @drop       Q2S_REPAIR_DROP_* that would mend something
  */
 struct q2si_round {
@@ -232,12 +240,15 @@ struct q2si_round {
 	uint64_t *next_free;
 	bool changed;
 	bool rebuild;
+	bool distrust;
 	bool broken;
 	bool only_rises;
 	bool dirty, corrupt;
 	struct q2si_keep keep;
+	struct q2si_spared *spared;
+	size_t spared_count, spared_room;
 	unsigned drop;
-	uint64_t fixed, leaks_fixed, leaks_kept, lost;
+	uint64_t fixed, leaks_fixed, leaks_kept, leaks_unknown, lost;
 };
 
 /** New clusters at the end of the file, or, of a device, behind what is in use. */
@@ -263,6 +274,8 @@ enum q2s_err q2si_repair_l2(struct q2si_round *round);
 enum q2s_err q2si_repair_owners(struct q2si_round *round);
 enum q2s_err q2si_repair_counts(struct q2si_round *round);
 enum q2s_err q2si_repair_copied(struct q2si_round *round);
+/** The refcount block that counts @cluster; 0: there is none. */
+enum q2s_err q2si_block_of(struct q2si_round *round, uint64_t cluster, uint64_t *out);
 /** Of the corruptions of this round, those that are a wrong COPIED. */
 uint64_t q2si_copied_times(const struct q2si_round *round);
 
@@ -273,9 +286,17 @@ enum q2s_err q2si_keep_look(struct q2si_round *round);
 /** Why this cluster is kept; NULL: it is not. */
 const char *q2si_keep_why(const struct q2si_round *round, uint64_t cluster);
 
-/** Replace the refcount table and all blocks. Checks the draft once more, for the counts. */
-enum q2s_err q2si_repair_rebuild(struct q2s_repair *repair, struct q2s_image *image,
-				 uint64_t *next_free, struct q2s_diag *diag);
+/**
+ * Before the refcounts are made anew: which of the leaks that are known stay leaks, and of how many
+ * clusters it is not known whether they are leaks.
+ */
+enum q2s_err q2si_repair_spare(struct q2si_round *round);
+/**
+ * Replace the refcount table and all blocks. Checks the draft once more, for the counts.
+ *
+ * @round  the one that asks for it; its check is over
+ */
+enum q2s_err q2si_repair_rebuild(const struct q2si_round *round, struct q2s_image *image);
 
 /**
  * The leaked cluster that the L2 entry at @entry most likely led to, by its neighbours in the

@@ -9,9 +9,8 @@
 
 /* ---- counts -------------------------------------------------------------------------------- */
 
-/* The refcount block that counts @cluster; 0: there is none. */
-static enum q2s_err
-block_of(struct q2si_round *round, uint64_t cluster, uint64_t *out)
+enum q2s_err
+q2si_block_of(struct q2si_round *round, uint64_t cluster, uint64_t *out)
 {
 	const struct q2si_checker *ck = round->ck;
 	const uint64_t bytes = (uint64_t)ck->header->refcount_table_clusters
@@ -102,7 +101,7 @@ mend_run(struct q2si_round *round, const struct wrong_run *run, bool try)
 		return Q2S_OK;
 	if (run->kept && !try)
 		round->leaks_kept += run->n;
-	Q2SI_TRY(block_of(round, run->first, &block));
+	Q2SI_TRY(q2si_block_of(round, run->first, &block));
 	round->rebuild |= block == 0 && run->counted != 0 && !run->kept;
 	if (block == 0 || try)
 		return Q2S_OK;

@@ -28,6 +28,14 @@ hurts_refcounts(const struct q2si_case *found)
 	}
 }
 
+/* May the counts that can be read be something else? A block that is not there has none. */
+static bool
+hurts_counts(const struct q2si_case *found)
+{
+	return found->id != Q2SI_FOUND_REFCOUNT_BLOCK_UNALIGNED &&
+	       found->id != Q2SI_FOUND_REFCOUNT_BLOCK_PAST_END && hurts_refcounts(found);
+}
+
 /* Something refers to what is not there: so what nobody refers to may be just that. */
 static bool
 loses_something(const struct q2si_case *found)
@@ -69,6 +77,7 @@ q2si_repair_header(struct q2si_round *round)
 		const struct q2si_case *found = &round->cases[i];
 
 		round->rebuild |= hurts_refcounts(found);
+		round->distrust |= hurts_counts(found);
 		round->broken |= loses_something(found);
 	}
 	return Q2S_OK;

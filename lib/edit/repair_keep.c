@@ -210,6 +210,7 @@ q2si_keep_look(struct q2si_round *round)
 	struct q2si_salvage salvage = { .round = round, .strict = true };
 	enum q2s_err err;
 
+	round->keep.looked = true;
 	if (repair->flags & Q2S_REPAIR_DROP_ORPHANS)
 		return Q2S_OK;
 	if (round->broken) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A new refcount table with all its blocks, in new clusters; the header enters it by one write. The
- * old structures stay where they are, and count for nothing then.
+ * old structures stay where they are, and count for nothing then. Leaks that may be the last copy of
+ * guest data stay leaks.
  */
 #include "edit/repair.h"
 
@@ -14,11 +15,80 @@
 
 /* @blocks: one a bit of the disk's refcount blocks that are needed. The table lies at @at first. */
 struct rebuilder {
+	const struct q2si_round *asked;
 	struct q2si_round round;
 	uint8_t *needed; /* by block: 1, there are counts for it */
 	uint64_t block_count;
 	uint64_t at, table_clusters, blocks;
 };
+
+/* ---- what was a leak ----------------------------------------------------------------------- */
+
+static enum q2s_err
+spare(struct q2si_round *round, uint64_t cluster, uint64_t count)
+{
+	struct q2si_spared *const last =
+		round->spared_count ? &round->spared[round->spared_count - 1] : NULL;
+
+	if (last && last->first + last->n == cluster && last->count == count) {
+		last->n++;
+		return Q2S_OK;
+	}
+	if (round->spared_count == round->spared_room) {
+		const size_t room = round->spared_room ? 2 * round->spared_room : 64;
+		struct q2si_spared *bigger = reallocarray(round->spared, room, sizeof(*bigger));
+
+		if (!bigger)
+			return q2si_fail_nomem(round->diag, "repair plan");
+		round->spared = bigger;
+		round->spared_room = room;
+	}
+	round->spared[round->spared_count++] = (struct q2si_spared){ cluster, 1, count };
+	return Q2S_OK;
+}
+
+/* Clusters of the file that nothing refers to, and that no block counts. */
+static enum q2s_err
+count_unknown(struct q2si_round *round)
+{
+	struct q2si_checker *ck = round->ck;
+	const struct q2s_geom *geom = ck->geom;
+	uint64_t block = 0;
+
+	/* Of a device nobody knows where the image ends. */
+	if (q2s_store_is_block_device(round->repair->file))
+		return Q2S_OK;
+	for (uint64_t cluster = 0; cluster < ck->file_clusters; cluster++) {
+		if ((cluster & (geom->block_entries - 1)) == 0 && !round->distrust)
+			Q2SI_TRY(q2si_block_of(round, cluster, &block));
+		if (block) {
+			cluster |= geom->block_entries - 1;
+			continue;
+		}
+		round->leaks_unknown +=
+			q2si_counts_get(&ck->counted, cluster) == 0 &&
+			!q2si_in_hole(ck, cluster << geom->cluster_bits, geom->cluster_size);
+	}
+	return Q2S_OK;
+}
+
+enum q2s_err
+q2si_repair_spare(struct q2si_round *round)
+{
+	const struct q2si_checker *ck = round->ck;
+	struct q2si_count_diff diff;
+
+	Q2SI_TRY(count_unknown(round));
+	if (round->distrust)
+		return Q2S_OK;
+	if (!round->keep.looked)
+		Q2SI_TRY(q2si_keep_look(round));
+	for (uint64_t from = 0; q2si_counts_next_diff(&ck->stored, &ck->counted, from, &diff);
+	     from = diff.cluster + 1)
+		if (diff.a && diff.b == 0 && q2si_keep_why(round, diff.cluster))
+			Q2SI_TRY(spare(round, diff.cluster, diff.a));
+	return Q2S_OK;
+}
 
 /* ---- how large it is ----------------------------------------------------------------------- */
 
@@ -154,15 +224,21 @@ settled(void *opaque, struct q2si_checker *ck)
 		.host = AT_REFCOUNT_TABLE_OFFSET,
 		.why = "the refcount table and its blocks cannot be used as they are, so all are "
 		       "made anew, from the references, in new clusters",
-		.loss = "nothing: refcounts follow from the references",
+		.loss = "nothing that is referred to; which of the other clusters were leaked, if they "
+			"have no refcount that can be read (see q2s-edit salvage)",
 	};
 	struct rebuilder *rb = opaque;
 	struct q2s_repair *repair = rb->round.repair;
 	uint64_t unused;
+	bool touched;
 
 	rb->round.ck = ck;
 	if (ck->result.check_errors)
 		return Q2S_OK;
+	for (size_t i = 0; i < rb->asked->spared_count; i++)
+		Q2SI_TRY(q2si_counts_add(&ck->counted, rb->asked->spared[i].first,
+					 rb->asked->spared[i].n, rb->asked->spared[i].count,
+					 &touched));
 	Q2SI_TRY(q2si_round_alloc(&rb->round, 0, &rb->at));
 	Q2SI_TRY(lay_out(rb));
 	Q2SI_TRY(q2si_round_alloc(&rb->round, rb->table_clusters + rb->blocks, &unused));
@@ -175,15 +251,15 @@ settled(void *opaque, struct q2si_checker *ck)
 }
 
 enum q2s_err
-q2si_repair_rebuild(struct q2s_repair *repair, struct q2s_image *image, uint64_t *next_free,
-		    struct q2s_diag *diag)
+q2si_repair_rebuild(const struct q2si_round *round, struct q2s_image *image)
 {
-	struct rebuilder rb = { .round = { .repair = repair, .diag = diag,
-					   .next_free = next_free } };
+	struct rebuilder rb = { .asked = round,
+				.round = { .repair = round->repair, .diag = round->diag,
+					   .next_free = round->next_free } };
 	const struct q2si_check_hooks hooks = { .no_refcounts = true, .settled = settled,
 						.opaque = &rb };
 	struct q2s_check_result result;
-	const enum q2s_err err = q2si_check(image, NULL, &hooks, &result, diag);
+	const enum q2s_err err = q2si_check(image, NULL, &hooks, &result, round->diag);
 
 	free(rb.needed);
 	return err;

@@ -240,8 +240,11 @@ merge(struct q2s_repair *repair, struct q2si_change *into, const void *bytes)
 	memcpy(into->small + into->len, bytes, into->len);
 	if (!before->also && before != now && now->count == 0)
 		before->also = now->why;
-	if (now->sure == Q2S_SURE_LIKELY)
-		before->sure = Q2S_SURE_LIKELY;
+	/* It is as sure as the least sure of its reasons, and loses what that loses. */
+	if (now->sure > before->sure) {
+		before->sure = now->sure;
+		before->loss = now->loss;
+	}
 }
 
 /* ---- changes that are done to the draft ---------------------------------------------------- */

@@ -247,10 +247,30 @@ has_empty_sector(const struct placer *placer)
 	return false;
 }
 
+/* Would @n clusters from @from on fill a hole of the disk, that ends at what is mapped or with it? */
+static enum q2s_err
+fills_hole(struct placer *placer, uint64_t from, size_t n, bool *yes)
+{
+	const struct q2s_geom *geom = placer->salvage->round->ck->geom;
+	const uint64_t to = from + ((uint64_t)n << geom->cluster_bits);
+	uint64_t entry_at = 0;
+	bool open = false;
+
+	*yes = false;
+	Q2SI_TRY(find_places(placer, from, q2si_min(to, geom->size), n, false));
+	if (placer->place_count < n)
+		return Q2S_OK;
+	if (to < geom->size)
+		Q2SI_TRY(q2si_place_is_open(placer->salvage, to, &open, &entry_at));
+	*yes = to >= geom->size || (!open && entry_at != 0);
+	return Q2S_OK;
+}
+
 /*
  * Whether they belong between these neighbours at all matters here, and not where each of them
  * does. They do if the hole on the disk is no larger than the one in the file, or was a sector's.
- * Leaks behind all others are what a crash leaves; but for so many.
+ * Leaks behind all others are what a crash leaves; but for so many, or as many as a hole has room
+ * for.
  */
 static enum q2s_err
 place_strictly(struct placer *placer, struct q2si_orphan *first, size_t n,
@@ -261,9 +281,13 @@ place_strictly(struct placer *placer, struct q2si_orphan *first, size_t n,
 	const uint64_t end = behind ? behind->guest : geom->size;
 	const uint64_t gap = behind ? behind->cluster - (before ? before->cluster + before->n : 1) : n;
 	const uint64_t most = (gap + 4 * entries_in_sector(placer)) << geom->cluster_bits;
-	bool fits;
+	bool fits = true;
 
-	if (from >= end || (!behind && n < entries_in_sector(placer)))
+	if (from >= end)
+		return Q2S_OK;
+	if (!behind && n < entries_in_sector(placer))
+		Q2SI_TRY(fills_hole(placer, from, n, &fits));
+	if (!fits)
 		return Q2S_OK;
 	Q2SI_TRY(find_places(placer, from, from + q2si_min(end - from, most), SIZE_MAX - 1, false));
 	fits = end - from <= most && placer->place_count <= gap;

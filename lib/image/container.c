@@ -34,6 +34,8 @@ static const struct mark marks[] = {
 	{ { "xz", NULL, "xz -dc" },            false,   0,  6, "\xfd" "7zXZ\0" },
 	{ { "zstd", NULL, "zstd -dc" },        false,   0,  4, "\x28\xb5\x2f\xfd" },
 	{ { "bzip2", NULL, "bzip2 -dc" },      false,   4,  6, "1AY&SY" },
+	{ { "zip", NULL, "unzip -p" },         false,   0,  4, "PK\x03\x04" },
+	{ { "7z", NULL, "7z x -so" },          false,   0,  6, "7z\xbc\xaf\x27\x1c" },
 	{ { "tar", NULL, "tar -xOf" },         false, 257,  5, "ustar" },
 };
 /* clang-format on */

@@ -2,10 +2,14 @@
 #include "common/guard.h"
 
 #include <dirent.h>
+#include <fcntl.h>
+#include <libgen.h>
 #include <limits.h>
+#include <linux/loop.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -133,6 +137,37 @@ add_slaves(struct set *parts, dev_t dev, unsigned depth)
 		(void)closedir(dir);
 }
 
+/*
+ * The file behind a loop device, as the kernel knows it: the name that /sys has may be gone, or be
+ * one of another mount namespace.
+ */
+static bool
+loop_file(dev_t dev, struct id *out)
+{
+	char path[PATH_MAX], target[PATH_MAX], name[PATH_MAX];
+	struct loop_info64 info;
+	struct stat st;
+	ssize_t len;
+	bool ok;
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "/sys/dev/block/%u:%u", major(dev), minor(dev));
+	len = readlink(path, target, sizeof(target) - 1);
+	if (len < 0)
+		return false;
+	target[len] = '\0';
+	(void)snprintf(name, sizeof(name), "/dev/%.64s", basename(target));
+	fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return false;
+	ok = fstat(fd, &st) == 0 && S_ISBLK(st.st_mode) && st.st_rdev == dev &&
+	     ioctl(fd, LOOP_GET_STATUS64, &info) == 0 && info.lo_rdevice == 0;
+	close(fd);
+	if (ok)
+		*out = (struct id){ false, (dev_t)info.lo_device, (ino_t)info.lo_inode };
+	return ok;
+}
+
 static void
 add_stat(struct set *whole, struct set *parts, const struct stat *st, unsigned depth)
 {
@@ -147,13 +182,18 @@ add_device(struct set *whole, struct set *parts, dev_t dev, unsigned depth)
 {
 	char line[PATH_MAX];
 	struct stat st;
+	struct id file;
 	dev_t disk;
 
 	if (depth == DEPTH_MAX)
 		return;
 	add(whole, (struct id){ true, dev, 0 });
-	if (read_line(dev, "loop/backing_file", line, sizeof(line)) && stat(line, &st) == 0)
-		add_stat(whole, parts, &st, depth + 1);
+	if (read_line(dev, "loop/backing_file", line, sizeof(line))) {
+		if (stat(line, &st) == 0)
+			add_stat(whole, parts, &st, depth + 1);
+		if (loop_file(dev, &file))
+			add(whole, file);
+	}
 	if (read_line(dev, "partition", line, sizeof(line)) && read_device(dev, "../dev", &disk))
 		add_device(parts, parts, disk, depth + 1);
 	add_slaves(parts, dev, depth + 1);
@@ -382,6 +422,14 @@ guard_output(const char *path, const char *what, struct q2s_diag *diag)
 	if (!path)
 		return guard_output_fd(STDOUT_FILENO, "standard output", what, diag);
 	return stat(path, &st) == 0 ? check(&st, path, what, diag) : Q2S_OK;
+}
+
+enum q2s_err
+guard_edit(const char *path, struct q2s_diag *diag)
+{
+	const enum q2s_err err = guard_output(path, "FILE", diag);
+
+	return err == Q2S_OK ? guard_output(NULL, "standard output", diag) : err;
 }
 
 enum q2s_err

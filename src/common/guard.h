@@ -37,6 +37,11 @@ enum q2s_err guard_read_process(pid_t pid, struct q2s_diag *diag);
  * Returns Q2S_OK, Q2S_E_CONFLICT (diag->file names it), Q2S_E_NOMEM.
  */
 enum q2s_err guard_output(const char *path, const char *what, struct q2s_diag *diag);
+/**
+ * The image @path is about to be changed, as the output "FILE", and standard output may be written to;
+ * neither is the other one, nor what is read.
+ */
+enum q2s_err guard_edit(const char *path, struct q2s_diag *diag);
 /** As guard_output() for an open descriptor; @name is for messages. */
 enum q2s_err guard_output_fd(int fd, const char *name, const char *what, struct q2s_diag *diag);
 

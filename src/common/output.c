@@ -5,9 +5,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <limits.h>
+#include <linux/magic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
@@ -90,12 +94,42 @@ why_not_replaced(const char *path, const struct stat *st)
 	return why;
 }
 
-/* Is it the name of a descriptor? To replace the file behind it takes it away from who has it open. */
+#define LINKS_MAX 40
+
+/*
+ * Is it the name of a descriptor, or a link to one? To replace the file behind it takes it away from
+ * who has it open. The kernel shows descriptors as links in /proc, whatever leads there.
+ */
 static bool
 is_descriptor(const char *path)
 {
-	return strncmp(path, "/dev/fd/", 8) == 0 || strncmp(path, "/proc/self/fd/", 14) == 0 ||
-	       strcmp(path, "/dev/stdout") == 0 || strcmp(path, "/dev/stderr") == 0;
+	char *at = strdup(path);
+	bool found = false;
+	struct stat st;
+
+	for (unsigned i = 0; at && !found && i < LINKS_MAX; i++) {
+		char *const copy = strdup(at);
+		char target[PATH_MAX], *next = NULL;
+		const char *const folder = copy ? dirname(copy) : NULL;
+		struct statfs fs;
+		ssize_t len;
+
+		if (!folder || lstat(at, &st) != 0 || !S_ISLNK(st.st_mode) ||
+		    (len = readlink(at, target, sizeof(target) - 1)) < 0) {
+			free(copy);
+			break;
+		}
+		target[len] = '\0';
+		found = statfs(folder, &fs) == 0 && fs.f_type == PROC_SUPER_MAGIC;
+		if (asprintf(&next, "%s%s%s", target[0] == '/' ? "" : folder,
+			     target[0] == '/' ? "" : "/", target) < 0)
+			next = NULL;
+		free(copy);
+		free(at);
+		at = next;
+	}
+	free(at);
+	return found;
 }
 
 /* A file that is not there needs a folder in which it can be made. */
@@ -130,19 +164,18 @@ choose_in_place(const char *path, unsigned flags, bool *in_place, struct q2s_dia
 				      "a file that is open under this name is not replaced; - is "
 				      "standard output, where an image goes there"),
 				path);
+	/* Another file could take its name all the same, but a file is made read-only to be kept. */
+	if (faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) != 0)
+		return fault_in(diag, fault_errno(diag, "output", "may not be written to"), path);
 	why = why_not_replaced(path, &st);
 	*in_place = flags & OUTPUT_IN_PLACE || (why && st.st_size == 0);
-	if (*in_place && faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) == 0)
+	if (*in_place || !why)
 		return Q2S_OK;
-	if (!*in_place && !why)
-		return Q2S_OK;
-	errno = *in_place ? EACCES : EBUSY;
+	errno = EBUSY;
 	return fault_in(diag,
-			*in_place ? fault_errno(diag, "output", "may not be written to") :
-				    fault_errno(diag, "output",
-						"cannot be replaced, as %s; writing to it in "
-						"place (q2s-stream --in-place) would destroy what "
-						"it holds first", why),
+			fault_errno(diag, "output",
+				    "cannot be replaced, as %s; writing to it in place (q2s-stream "
+				    "--in-place) would destroy what it holds first", why),
 			path);
 }
 

@@ -252,7 +252,7 @@ open_source(const struct request *request, struct q2s_edit *edit, struct q2s_sto
 		return err;
 	err = guard_read_store(*out, diag);
 	if (err == Q2S_OK)
-		err = guard_output(request->file, "FILE", diag);
+		err = guard_edit(request->file, diag);
 	if (err == Q2S_OK)
 		err = q2s_store_lock(*out, Q2S_LOCK_CONSISTENT_READ,
 				     Q2S_LOCK_WRITE | Q2S_LOCK_RESIZE, diag);

@@ -150,6 +150,8 @@ open_base_store(struct work *work, bool dry_run, struct q2s_diag *diag)
 	if (err == Q2S_OK)
 		err = guard_output_fd(q2s_store_fd(file), q2s_store_name(file), "backing file",
 				      diag);
+	if (err == Q2S_OK)
+		err = guard_output(NULL, "standard output", diag);
 	if (err == Q2S_OK && dry_run)
 		return rehearsal_of(file, REHEARSAL_LABEL, &work->sum, &work->store, diag);
 	q2s_store_unlock(file);

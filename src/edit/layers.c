@@ -51,7 +51,7 @@ layers_open(const struct options *options, const char *path, bool below, struct 
 					       .partial = !below,
 					       .force_share = options->force_share };
 	struct q2s_store *file = NULL;
-	enum q2s_err err = guard_output(path, "FILE", diag);
+	enum q2s_err err = guard_edit(path, diag);
 
 	out->options = options;
 	out->path = path;

@@ -197,7 +197,7 @@ open_old(struct work *work, uint64_t size, struct q2s_diag *diag)
 		err = count > 1 ? layers_disk(&work->layers, 1, count - 1, &work->old, diag)
 				: q2s_disk_empty(size, &work->old, diag);
 	/* Asked again, as more files are known now. */
-	return err == Q2S_OK ? guard_output(work->layers.path, "FILE", diag) : err;
+	return err == Q2S_OK ? guard_edit(work->layers.path, diag) : err;
 }
 
 static enum q2s_err

@@ -396,6 +396,8 @@ run(const struct request *request)
 		err = request->force ? guard_read_layers(file, NULL, &diag)
 		      : reads	     ? guard_read_store(file, &diag)
 				     : guard_output(request->file, "FILE", &diag);
+	if (err == Q2S_OK)
+		err = guard_output(NULL, "standard output", &diag);
 	if (err == Q2S_OK && request->repair)
 		err = repair_now(request, file, &status, &diag);
 	else if (err == Q2S_OK && request->apply)

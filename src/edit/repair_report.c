@@ -96,6 +96,14 @@ print_kept(const struct q2s_repair_result *result)
 		       "not wanted.\n", result->leaks_kept,
 		       plural(result->leaks_kept, "cluster is", "clusters are"),
 		       plural(result->leaks_kept, "it", "they"));
+	if (result->leaks_unknown)
+		printf("\nThe refcounts are made anew from what refers to what. %" PRIu64 " %s of the file %s "
+		       "referred to by nothing: whether\n%s leaked cannot be known, and the next write "
+		       "may take %s. Before that q2s-edit salvage looks for\nlost data there.\n",
+		       result->leaks_unknown, plural(result->leaks_unknown, "cluster", "clusters"),
+		       plural(result->leaks_unknown, "is", "are"),
+		       plural(result->leaks_unknown, "it has", "they have"),
+		       plural(result->leaks_unknown, "it", "them"));
 	if (result->drop & Q2S_REPAIR_DROP_BITMAPS)
 		puts("\nMalformed persistent bitmaps stay as they are; --drop=bitmaps gives them up.");
 	if (result->drop & Q2S_REPAIR_DROP_SNAPSHOTS)
@@ -193,6 +201,7 @@ repair_print_json(const char *name, const struct q2s_repair_result *fixed,
 	value_if(&stream, "corruptions-fixed", fixed ? fixed->corruptions_fixed : 0);
 	value_if(&stream, "leaks-fixed", fixed ? fixed->leaks_fixed : 0);
 	value_if(&stream, "leaks-kept", fixed ? fixed->leaks_kept : 0);
+	value_if(&stream, "leaks-unknown", fixed ? fixed->leaks_unknown : 0);
 	value_if(&stream, "lost", fixed ? fixed->lost : 0);
 	value_if(&stream, "corruptions", now->corruptions);
 	value_if(&stream, "leaks", now->leaks);

@@ -135,6 +135,8 @@ salvage_main(int argc, char **argv)
 		err = request.force ? guard_read_layers(file, NULL, &diag)
 				    : guard_read_store(file, &diag);
 	if (err == Q2S_OK)
+		err = guard_output(NULL, "standard output", &diag);
+	if (err == Q2S_OK)
 		err = salvage(&request, file, &diag);
 	q2s_store_unref(file);
 	options_free(&request.options);

@@ -7,6 +7,7 @@
 
 #include <q2s/store.h>
 
+#include "common/guard.h"
 #include "common/json.h"
 #include "common/snapshots.h"
 #include "common/tool.h"
@@ -208,6 +209,10 @@ list(const struct request *request)
 	enum q2s_err err = q2s_store_open(request->file, &store, &diag);
 	int status;
 
+	if (err == Q2S_OK)
+		err = guard_read_store(store, &diag);
+	if (err == Q2S_OK)
+		err = guard_output(NULL, "standard output", &diag);
 	if (err == Q2S_OK)
 		err = q2s_image_open(store, 0, &image, &diag);
 	if (err == Q2S_OK)

@@ -77,6 +77,8 @@ work_do(const struct work *work)
 		err = rehearse(work, &again, REHEARSAL_SILENT, NULL, &diag);
 		open_free(&again);
 	}
+	if (err == Q2S_OK)
+		err = guard_edit(work->file, &diag);
 	if (err == Q2S_OK && work->options->dry_run)
 		err = rehearse(work, &open, REHEARSAL_PLAIN, &sum, &diag);
 	else if (err == Q2S_OK)

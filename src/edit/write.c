@@ -240,7 +240,7 @@ write_from(const struct request *request, struct q2s_edit *edit, struct q2s_diag
 	len = q2s_store_size(source);
 	err = guard_read_store(source, diag);
 	if (err == Q2S_OK)
-		err = guard_output(request->file, "FILE", diag);
+		err = guard_edit(request->file, diag);
 	if (err == Q2S_OK)
 		err = check_range(edit, request->at, len, NULL, diag);
 	if (err == Q2S_OK && len > 0) {

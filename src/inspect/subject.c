@@ -107,7 +107,18 @@ subject_chain(const struct subject *subject, const struct options *options, stru
 		.force_share = options->force_share,
 	};
 
-	return q2s_chain_open(subject->file, &how, out, diag);
+	enum q2s_err err = q2s_chain_open(subject->file, &how, out, diag);
+
+	if (err != Q2S_OK)
+		return err;
+	err = guard_read_chain(*out, diag);
+	if (err == Q2S_OK)
+		err = guard_output(NULL, "standard output", diag);
+	if (err != Q2S_OK) {
+		q2s_chain_unref(*out);
+		*out = NULL;
+	}
+	return err;
 }
 
 bool

@@ -150,6 +150,13 @@ cp image whole
 make 'image cluster_size=512 size=64k' 'data 0..5' 'data 100' 'set header.l1_table_offset = @end + 1M'
 expect_exit 0 q2s-edit repair -q -r all image
 expect_exit 0 q2s-stream --compare -f qcow2 image whole
+# A step is as sure as the least of its reasons.
+make 'data 0' 'data 2' 'leak 2' 'set l2[0][2] = 0x8110000000000000'
+expect_exit 3 q2s-edit repair -r all --plan plan image
+grep -A 6 '^step 1 l2-reserved' plan >step || fail "no step for the entry: $(cat plan)"
+grep -q '^  also  the entry leads to no cluster' step || fail "no second reason: $(cat plan)"
+grep -q '^  sure  unknown' step || fail "not unknown: $(cat plan)"
+grep -q "^  loss  the guest's data" step || fail "no loss: $(cat plan)"
 # Where it is not, that is said, and no leak is given away.
 make 'data 0' 'data 2' 'data 4' 'leak 2' 'set l2[0][2].offset = @end + 16M'
 expect_exit 3 q2s-edit repair -r all image
@@ -211,11 +218,42 @@ keeps 6 'is all zeros'
 make 'data 0..5' 'set l2[0][2] = 0' 'set l2[0][3] = 0'
 keeps 2 'has a hole where it fits'
 salvaged likely
+# Behind all others, but in the only place of the disk where it can have been, or in its last one.
+for lines in 'data 4..5;data 0..3;set l2[0][3] = 0' 'image size=384k;data 0..5;set l2[0][5] = 0'; do
+	readarray -t spec < <(tr ';' '\n' <<<"$lines")
+	make "${spec[@]:0:${#spec[@]}-1}"
+	cp image whole
+	make "${spec[@]}"
+	keeps 1 'has a hole where it fits'
+done
+salvaged likely
 # What a crash leaves is given back: behind all others, or zeros.
 make 'data 0..5' 'leak 2' 'set l2[0][5] = 0'
 expect_exit 0 q2s-edit repair -r leaks image
 make 'data 0..2' 'leak 2' 'data 3..5'
 expect_exit 0 q2s-edit repair -r leaks image
+
+# New refcounts leave it a leak, if it was known to be one; if not, that is said.
+two=('image cluster_size=512 size=1M' 'data 0..400' 'set l2[5][20] = 0' 'set l2[5][21] = 0')
+make "${two[@]:0:2}"
+cp image whole
+make "${two[@]}" 'set reftable[0] = 0'
+expect_exit 3 q2s-edit repair -r all --output=json image
+expect_stdout '"leaks-kept": 2'
+expect_stdout '"leaks-unknown": 1'
+expect_exit 3 q2s-inspect check image
+salvaged likely
+make "${two[@]}" 'set header.refcount_table_offset = 0'
+expect_exit 0 q2s-edit repair -r all image
+expect_stdout '^The refcounts are made anew.* 5 clusters of the file are referred to by nothing'
+expect_stdout 'q2s-edit salvage'
+# The old refcount table is not an L2 table with one compressed cluster.
+make 'image cluster_size=512 size=64k' 'data 0..5' 'set reftable[0] = old | 0x4000000000000000'
+expect_exit 0 q2s-edit repair -q -r all image
+expect_exit 0 q2s-edit salvage image
+expect_stdout ' 0 L2 tables come back'
+make 'data 0..5'
+cp image whole
 
 # Of two places that show one cluster each has its own then, and what may be the right one stays.
 for which in 1:0 1:2 4:1; do

@@ -82,6 +82,25 @@ done
 refused top sh -c 'q2s-inspect dump top >>top'
 refused top sh -c 'q2s-inspect check top 1<>top'
 
+
+# Standard output may be a layer below the image, too; and what is changed.
+for layer in base lowest; do
+	refused $layer sh -c "q2s-inspect map --follow any top 1<>$layer"
+	refused $layer sh -c "q2s-inspect explain --follow any 0 top >>$layer"
+	refused $layer sh -c "q2s-inspect info --follow any --backing-chain top 1<>$layer"
+done
+refused disk.raw sh -c 'q2s-inspect map --follow any meta >>disk.raw'
+refused lowest sh -c 'q2s-edit snapshot list lowest >>lowest'
+refused lowest sh -c 'q2s-edit repair -r all --dry-run lowest >>lowest'
+refused lowest sh -c 'q2s-edit salvage lowest 1<>lowest'
+refused base sh -c 'q2s-edit rebase --follow any --dry-run -b "" -F "" top 1<>base'
+for verb in 'repair -r all' 'resize --dry-run' 'commit --dry-run --follow any'; do
+	[[ $verb = resize* ]] && size=8M || size=
+	expect_exit 1 sh -c "q2s-edit $verb top $size 1<>top"
+	expect_stderr "standard output: it is the same file as 'top', which is written too"
+	diff -r . ../kept || fail "a file changed: $verb"
+done
+
 # None of this hinders what harms nothing.
 expect_exit 0 q2s-stream -f qcow2 --measure top base
 expect_exit 0 q2s-stream -f qcow2 top new
@@ -99,7 +118,46 @@ for name in file:below.qcow2 above.qcow2 \
 done
 expect_exit 0 q2s-create -q --force -u -b gone.qcow2 -F qcow2 other.qcow2 1M
 
-# A name of a descriptor is no name to be replaced; a map that cannot be written is told before the work.
+# A name of a descriptor is no name to be replaced, however it is spelled.
+ln -s /dev/fd/3 descriptor
+ln -s ./descriptor further
+echo before >log
+for name in /dev/fd/3 /proc/self/fd/3 /proc/thread-self/fd/3 "/proc/\$\$/fd/3" descriptor further; do
+	expect_exit 1 sh -c "q2s-stream -q below.qcow2 $name 3<>log"
+	expect_stderr 'open under this name'
+	assert_equal before "$(cat log)" "what was in the file of $name"
+done
+
+# A file that is read-only stays, though another one could take its name; root may write to all.
+touch -d yesterday kept
+chmod 444 kept below.qcow2
+chmod 777 . ..
+as=()
+[ "$(id -u)" != 0 ] || as=(setpriv --reuid 65534 --regid 65534 --clear-groups env "PATH=$PATH")
+if [ "$(id -u)" != 0 ] || { chown 65534 kept && "${as[@]}" q2s-create --version; } >log 2>&1; then
+	for cmd in 'stream -q below.qcow2 kept' 'create -q --force kept 1M'; do
+		# shellcheck disable=SC2086 # words
+		expect_exit 1 "${as[@]}" q2s-${cmd%% *} ${cmd#* }
+		expect_stderr 'kept: output: may not be written to: Permission denied'
+		[ ! -s kept ] || fail "it was replaced: q2s-$cmd"
+	done
+fi
+
+# A loop device and its file are one, also when the file has got another name since.
+if [ "$(id -u)" = 0 ] && head -c 1M /dev/urandom >disk && ln disk other &&
+	loop=$(losetup -f --show disk 2>/dev/null); then
+	cleanup_fn losetup -d "$loop"
+	rm disk
+	sum=$(sha256sum other)
+	for dest in "$loop other" "other $loop"; do
+		# shellcheck disable=SC2086 # two words
+		expect_exit 1 q2s-stream -q -f raw -O raw $dest
+		expect_stderr 'it is the same file'
+		assert_equal "$sum" "$(sha256sum other)" "the file behind $loop"
+	done
+fi
+
+# A map that cannot be written is told before the work.
 (echo before; q2s-stream -q --salvage=/dev/stdout below.qcow2 new.qcow2 2>said || :; echo after) >log
 assert_equal 'before after' "$(tr '\n' ' ' <log | sed 's/ $//')" 'what was in the file of standard output'
 grep -q 'open under this name' said

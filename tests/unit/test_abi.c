@@ -84,7 +84,7 @@ START_TEST(public_structs_keep_their_size)
 		PIN(q2s_plan_look, 48),
 		PIN(q2s_piece, 48),
 		PIN(q2s_repair_options, 24),
-		PIN(q2s_repair_result, 184),
+		PIN(q2s_repair_result, 192),
 		PIN(q2s_repair_step, 104),
 		PIN(q2s_salvage_result, 56),
 		PIN(q2s_stretch, 16),

@@ -29,6 +29,8 @@ static const struct row heads[] = {
 	ROW("xz", 0, "\xfd" "7zXZ\0"),
 	ROW("zstd", 0, "\x28\xb5\x2f\xfd"),
 	ROW("bzip2", 0, "BZh91AY&SY"),
+	ROW("zip", 0, "PK\x03\x04"),
+	ROW("7z", 0, "7z\xbc\xaf\x27\x1c"),
 	ROW("tar", 257, "ustar"),
 	ROW(NULL, 0, "QFI\xfb\0\0\0\2"),
 	ROW(NULL, 0, "QFI\xfb\0\0\0\3"),
