@@ -388,17 +388,21 @@ round_settle(struct q2si_round *round, struct q2s_diag *diag)
 	return q2si_flush(edit, diag);
 }
 
-/* What must lie together first, as long as there are runs that are long enough. */
-static enum q2s_err
-all_move(struct q2si_round *round, struct q2s_diag *diag)
-{
-	static enum q2s_err (*const moves[])(struct q2si_round *, struct q2s_diag *) = {
-		q2si_reftable_move, q2si_l1_move,   q2si_snapshots_move, q2si_bitmaps_move,
-		q2si_data_move,     q2si_l2_move,   q2si_blocks_move,
-	};
+typedef enum q2s_err move_fn(struct q2si_round *round, struct q2s_diag *diag);
 
-	for (size_t i = 0; i < sizeof(moves) / sizeof(moves[0]); i++) {
-		Q2SI_TRY(moves[i](round, diag));
+/* What must lie together first, as long as there are runs that are long enough. */
+static move_fn *const all_moves[] = {
+	q2si_reftable_move, q2si_l1_move, q2si_snapshots_move, q2si_bitmaps_move,
+	q2si_data_move,     q2si_l2_move, q2si_blocks_move,     NULL,
+};
+/* Out of a window; what else may lie there is not chosen. */
+static move_fn *const window_moves[] = { q2si_data_move, q2si_l2_move, q2si_blocks_move, NULL };
+
+static enum q2s_err
+all_move(struct q2si_round *round, move_fn *const *moves, struct q2s_diag *diag)
+{
+	for (; *moves; moves++) {
+		Q2SI_TRY((*moves)(round, diag));
 		Q2SI_TRY(round_settle(round, diag));
 		round->low = 0;
 		round->count = 0;
@@ -414,8 +418,10 @@ file_clusters(struct q2s_edit *edit)
 	return q2si_div_up(q2s_store_size(q2si_meta(edit)->store), edit->geom.cluster_size);
 }
 
+/* *@wanted: clusters for a table that found no room among the free ones, which are too scattered; or 0. */
 static enum q2s_err
-round_run(struct q2s_edit *edit, uint64_t limit, uint64_t *moved, struct q2s_diag *diag)
+round_run(struct q2s_edit *edit, uint64_t limit, uint64_t *moved, uint64_t *wanted,
+	  struct q2s_diag *diag)
 {
 	struct q2si_round round = { .edit = edit };
 	enum q2s_err err = round_begin(&round, limit, file_clusters(edit) - limit, diag);
@@ -424,7 +430,28 @@ round_run(struct q2s_edit *edit, uint64_t limit, uint64_t *moved, struct q2s_dia
 	edit->pool_count = 0;
 	edit->next = 0;
 	if (err == Q2S_OK)
-		err = all_move(&round, diag);
+		err = all_move(&round, all_moves, diag);
+	*moved = round.moved;
+	*wanted = round.wanted;
+	round_end(&round);
+	return err;
+}
+
+/* Clear a run of @wanted clusters below @limit; *@moved is 0 when that cannot be. */
+static enum q2s_err
+window_run(struct q2s_edit *edit, uint64_t limit, uint64_t wanted, uint64_t *moved,
+	   struct q2s_diag *diag)
+{
+	struct q2si_round round = { .edit = edit, .wanted = wanted };
+	enum q2s_err err = round_begin(&round, limit, wanted, diag);
+	bool chosen = false;
+
+	if (err == Q2S_OK)
+		err = q2si_window_choose(&round, &chosen, diag);
+	edit->pool_count = 0;
+	edit->next = 0;
+	if (err == Q2S_OK && chosen)
+		err = all_move(&round, window_moves, diag);
 	*moved = round.moved;
 	round_end(&round);
 	return err;
@@ -441,7 +468,7 @@ step(const struct q2s_observer *observer, uint64_t done, uint64_t total, struct 
 static enum q2s_err
 shrink(struct q2s_edit *edit, const struct q2s_observer *observer, struct q2s_diag *diag)
 {
-	uint64_t moved = 1, first = 0;
+	uint64_t moved = 1, wanted, first = 0;
 
 	for (unsigned i = 0; i < ROUNDS_MAX; i++) {
 		uint64_t used;
@@ -454,7 +481,9 @@ shrink(struct q2s_edit *edit, const struct q2s_observer *observer, struct q2s_di
 		first = first ? first : file_clusters(edit) - used;
 		Q2SI_TRY(step(observer, first - q2si_min(first, file_clusters(edit) - used), first,
 			      diag));
-		Q2SI_TRY(round_run(edit, used, &moved, diag));
+		Q2SI_TRY(round_run(edit, used, &moved, &wanted, diag));
+		if (moved == 0 && wanted > 0)
+			Q2SI_TRY(window_run(edit, used, wanted, &moved, diag));
 	}
 	return Q2S_OK;
 }

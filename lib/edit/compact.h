@@ -26,6 +26,9 @@ struct q2si_move {
  * One round.
  *
  * @limit   clusters from here on are to be moved below it
+ * @window, @window_len  clusters below it that are to be moved as well, for a table to lie there;
+ *          nothing is moved into them
+ * @wanted  clusters of the longest table for which there was no run that is long enough
  * @low     where the search for one free cluster goes on
  * @roots   [0]: the active one
  * @moves   a hash, of @room, a power of two; data and tables by their cluster's offset, compressed
@@ -39,6 +42,8 @@ struct q2si_round {
 	struct q2s_edit *edit;
 	struct q2si_worker *worker;
 	uint64_t limit;
+	uint64_t window, window_len;
+	uint64_t wanted;
 	uint64_t low;
 	struct q2si_root *roots;
 	size_t root_count;
@@ -58,7 +63,7 @@ enum q2s_err q2si_used_count(struct q2s_edit *edit, uint64_t *out, struct q2s_di
 
 /**
  * Take @want contiguous free clusters below the round's limit, each with @count. *@host is 0 when
- * there are none.
+ * there are none; of several the round remembers that they were wanted.
  */
 enum q2s_err q2si_low_alloc(struct q2si_round *round, uint64_t want, uint64_t count,
 			    uint64_t *host, struct q2s_diag *diag);
@@ -74,11 +79,19 @@ q2si_is_full(const struct q2si_round *round)
 	return round->count >= round->room / 2;
 }
 
+static inline bool
+q2si_is_in_window(const struct q2si_round *round, uint64_t cluster)
+{
+	return cluster - round->window < round->window_len;
+}
+
 /** Is the byte at @host to be moved? */
 static inline bool
 q2si_is_high(const struct q2si_round *round, uint64_t host)
 {
-	return host >> round->edit->geom.cluster_bits >= round->limit;
+	const uint64_t cluster = host >> round->edit->geom.cluster_bits;
+
+	return cluster >= round->limit || q2si_is_in_window(round, cluster);
 }
 
 /** Each of the clusters at @host loses @times references when the round is durable. */
@@ -87,6 +100,14 @@ enum q2s_err q2si_round_drop(struct q2si_round *round, uint64_t host, uint64_t l
 
 /** Refcount blocks that describe nothing any more go; all is flushed. */
 enum q2s_err q2si_blocks_drop(struct q2s_edit *edit, struct q2s_diag *diag);
+
+/* ---- compact_room.c -------------------------------------------------------------------------- */
+
+/**
+ * Choose the window of round->wanted clusters in which the least is in use, and nothing that has to
+ * stay. *@out: is there one, and room elsewhere below the limit for what lies in it?
+ */
+enum q2s_err q2si_window_choose(struct q2si_round *round, bool *out, struct q2s_diag *diag);
 
 /* ---- what is moved: compact_data.c, compact_tables.c ---------------------------------------- */
 

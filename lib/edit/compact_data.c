@@ -201,14 +201,24 @@ compressed_move(struct q2si_round *round, const struct q2s_l2_entry *entry, uint
 
 /* ---- tables --------------------------------------------------------------------------------- */
 
+/* Of a compressed cluster the last byte decides, or any that lies in the window. */
+static bool
+is_high_stream(const struct q2si_round *round, const struct q2s_l2_entry *entry)
+{
+	const struct q2s_comp_range range = q2s_comp_sectors(entry->comp_at, entry->comp_bytes);
+	const uint64_t last = range.first.v + range.bytes - 1;
+	bool high = q2si_is_high(round, last);
+
+	for (uint64_t at = range.first.v; at < last && !high; at += round->edit->geom.cluster_size)
+		high = q2si_is_high(round, at);
+	return high && round->edit->geom.refcount_max > 3;
+}
+
 static bool
 is_high_entry(const struct q2si_round *round, const struct q2s_l2_entry *entry)
 {
-	const struct q2s_comp_range range = q2s_comp_sectors(entry->comp_at, entry->comp_bytes);
-
 	if (entry->compressed)
-		return q2si_is_high(round, range.first.v + range.bytes - 1) &&
-		       round->edit->geom.refcount_max > 3;
+		return is_high_stream(round, entry);
 	return entry->has_host && !q2si_has_data_file(round->edit) &&
 	       q2si_is_high(round, entry->host.v);
 }

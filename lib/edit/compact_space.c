@@ -56,7 +56,8 @@ free_find(struct q2si_round *round, uint64_t from, uint64_t want, uint64_t *out,
 			continue;
 		}
 		do {
-			if (q2s_refcount_get(&edit->geom, slice->data,
+			if (q2si_is_in_window(round, cluster) ||
+			    q2s_refcount_get(&edit->geom, slice->data,
 					     (uint32_t)(cluster & (counts - 1))) != 0)
 				start = cluster + 1;
 			cluster++;
@@ -84,8 +85,10 @@ q2si_low_alloc(struct q2si_round *round, uint64_t want, uint64_t count, uint64_t
 	Q2SI_TRY(free_find(round, want == 1 ? round->low : 0, want, &cluster, diag));
 	if (want == 1)
 		round->low = q2si_min(cluster + 1, round->limit);
-	if (cluster == round->limit)
+	if (cluster == round->limit) {
+		round->wanted = want > 1 ? q2si_max(round->wanted, want) : round->wanted;
 		return Q2S_OK;
+	}
 	Q2SI_TRY(q2si_overlap_check(edit, cluster << bits, want << bits, "free cluster", diag));
 	Q2SI_TRY(q2si_refcount_fill(edit, cluster, want, count, diag));
 	q2si_cache_forget(&edit->cache, cluster << bits, want << bits);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "stream/new_bitmaps.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -206,6 +207,16 @@ read_directory(const struct q2s_image *image, const struct wanted *wanted, struc
 	return Q2S_OK;
 }
 
+/* Of what could be left out: how. */
+static void
+advise(struct q2s_diag *diag)
+{
+	const size_t len = strlen(diag->text);
+
+	(void)snprintf(diag->text + len, sizeof(diag->text) - len,
+		       "; --bitmaps=skip-broken leaves such bitmaps out");
+}
+
 static enum q2s_err
 open_carried(const struct stream_options *options, const struct q2s_disk *disk,
 	     const struct q2s_geom *geom, struct bitmaps *out, struct q2s_diag *diag)
@@ -230,6 +241,8 @@ open_carried(const struct stream_options *options, const struct q2s_disk *disk,
 		err = out->list ? carry(file, &wanted, geom, out, diag) :
 				  fault_nomem(diag, "--bitmaps");
 	}
+	if (err == Q2S_E_BITMAP && !wanted.skip_broken)
+		advise(diag);
 	q2s_image_close(image);
 	return fault_in(diag, err, q2s_store_name(file));
 }

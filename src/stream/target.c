@@ -14,13 +14,19 @@
 #include "stream/other_output.h"
 
 /*
- * Without a base the map alone decides. What a server would have to be asked for twice is not
- * looked at for zeros: it says itself what is zero.
+ * Is what SOURCE itself calls data stored as it is? To look for zeros in it would be to read it
+ * twice, and the first byte would wait for that. Without a base the map alone decides, so nothing
+ * is read before. What reads all of a local file anyhow looks.
  */
 static bool
-changed_decides(const struct target *target)
+takes_data(const struct target *target)
 {
-	return target->changed.map && !target->base.disk && target->changed.remote;
+	const struct stream_options *const options = target->options;
+
+	if (options->trust_holes)
+		return true;
+	return target->changed.map && !target->base.disk &&
+	       (target->changed.remote || (!target->compressed && !options->dedup));
 }
 
 /* The size of the new disk: what was asked for, in which all of the disk has room, or the disk's. */
@@ -133,7 +139,7 @@ build(struct target *target, const struct q2s_spec *spec, uint64_t size, struct 
 	how.dedup = options->dedup;
 	how.preallocate = preallocation != IMAGE_PREALLOCATION_OFF;
 	how.store_zeros = options->image.portable;
-	how.trust_holes = options->trust_holes || changed_decides(target);
+	how.trust_holes = takes_data(target);
 	how.base = target->base.disk;
 	how.changed = target->changed.map;
 	how.plan = target->plan;
@@ -208,7 +214,10 @@ known_by(const struct target *target)
 		return "the kept plan";
 	if (target->options->raw_output || target->options->image.data_file_raw)
 		return "the size";
-	return target->compressed ? "compressing all data" : "looking for zeros";
+	if (target->compressed)
+		return "compressing all data";
+	return takes_data(target) && !target->base.disk ? "the extents of SOURCE" :
+							  "looking for zeros";
 }
 
 /* Was anything said about bitmaps? A kept plan may have some. */

@@ -5,7 +5,7 @@
 
 # shellcheck disable=SC2034 # the help of bench.sh
 cases=(pipe extended file reflink sparse chain raw zlib zstd decode check map create cold memory
-	growth changed chunks dedup difference layers)
+	growth changed extents chunks dedup difference layers)
 
 script() {
 	[ -n "$peer" ] || { skip "$1, qcow2-to-stdout.py: set Q2S_QCOW2_TO_STDOUT to its path"; return 1; }
@@ -267,6 +267,22 @@ case_changed() {
 	memory 'changed, 1 TiB' 32 q2s-stream --changed=bitmap:mon --backing-name none \
 		"$work/large.qcow2" /dev/null
 	rm -f "$work"/{vm,same,over,large}.qcow2
+}
+
+# A local image: its bitmap and its tables say all, and no data is read before the first byte.
+case_extents() {
+	local count=${Q2S_BENCH_EXTENTS:-1000000} vm=$work/vm.qcow2
+	local changed=(q2s-stream --changed=bitmap:mon --backing-name none "$vm")
+
+	q2s-create -q -o cluster_size=4k "$vm" $((count * 16384))
+	q2s-edit bitmap add -g 4096 "$vm" mon >&2
+	q2s-edit write -q --write-file <(awk -v count="$count" 'BEGIN {
+		for (i = 0; i < count; i++) printf "data@%.0f+4096:0x%02x\n", i * 16384, i % 255 + 1 }') "$vm"
+	first_byte "changed, $count extents of an image" 0.05 "${changed[@]}"
+	first_byte 'the same, 4 KiB clusters' 0.05 "${changed[@]}" -c 4k
+	first_byte 'the same, subclusters' 0.05 "${changed[@]}" -o extended_l2=on,cluster_size=128k
+	memory 'the same' 32 "${changed[@]}" -c 4k /dev/null
+	rm -f "$vm"
 }
 
 # new_chunks COMMAND...: it makes $out of the disk $raw, of the old one and of the changed one; KiB that a

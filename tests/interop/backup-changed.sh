@@ -123,6 +123,26 @@ both_ways qemu:dirty-bitmap:fine -c 512 "$uri"
 both_ways qemu:dirty-bitmap:fine -c 2M "$uri"
 both_ways qemu:dirty-bitmap:coarse -z "$uri"
 judge --changed=auto:mon -b full.qcow2 -F qcow2 "$uri"
+# Without the parent the tables of an image say what is zero, as a server does: no data has to be read
+# before the first byte. What is compressed is looked at.
+for options in '-c 64k' '-o extended_l2=on,cluster_size=128k'; do
+	# shellcheck disable=SC2086 # several words
+	{
+		q2s-stream $options --changed=bitmap:mon --backing-name none vm.qcow2 diff.qcow2
+		q2s-stream $options --changed=qemu:dirty-bitmap:mon --backing-name none "$uri" served.qcow2
+	}
+	assert_same_bytes served.qcow2 diff.qcow2
+done
+known() {
+	q2s-stream --measure --output=json --changed=bitmap:mon "$@" vm.qcow2 | jq -r '."known-by"'
+}
+assert_equal 'the extents of SOURCE' "$(known --backing-name none)" "how the length is known"
+assert_equal 'looking for zeros' "$(known -b full.qcow2 -F qcow2)" "how the length is known"
+assert_equal 'looking for zeros' "$(known --dedup --backing-name none)" "how the length is known"
+q2s-stream -z --changed=bitmap:mon --backing-name none vm.qcow2 diff.qcow2
+qemu-img map --output=json diff.qcow2 |
+	jq -e 'any(.[]; .zero and .present and .start <= 7340032 and .start + .length >= 7405568)' >/dev/null ||
+	fail "zeros are compressed"
 expect_exit 1 q2s-stream --changed=qemu:dirty-bitmap:none -b full.qcow2 -F qcow2 "$uri" none
 expect_stderr "NBD server: does not offer the metadata context 'qemu:dirty-bitmap:none'"
 expect_exit 0 q2s-stream --changed=auto:none -b full.qcow2 -F qcow2 "$uri" diff.qcow2

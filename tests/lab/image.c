@@ -21,22 +21,23 @@
 	} while (0)
 
 const struct lab_config lab_configs[] = {
-	{ "std-4k", 3, 12, 4, false, false, false, LAB_NOT_FULL, false, false },
-	{ "std-4k-base", 3, 12, 4, false, true, false, LAB_NOT_FULL, false, false },
-	{ "std-512-r64", 3, 9, 6, false, false, false, LAB_BLOCK, false, false },
-	{ "std-512-r1", 3, 9, 0, false, false, false, LAB_NOT_FULL, false, false },
-	{ "ext-16k-base", 3, 14, 4, true, true, false, LAB_NOT_FULL, false, false },
-	{ "ext-16k-r64", 3, 14, 6, true, false, false, LAB_NOT_FULL, false, false },
-	{ "std-4k-snapshot", 3, 12, 4, false, false, true, LAB_NOT_FULL, false, false },
-	{ "ext-16k-snapshot", 3, 14, 4, true, true, true, LAB_NOT_FULL, false, false },
-	{ "v2-4k-base", 2, 12, 4, false, true, false, LAB_NOT_FULL, false, false },
-	{ "std-512-full", 3, 9, 6, false, false, false, LAB_TABLE, false, false },
-	{ "std-4k-bitmap", 3, 12, 4, false, true, false, LAB_NOT_FULL, true, false },
-	{ "std-512-bitmap", 3, 9, 4, false, false, false, LAB_NOT_FULL, true, false },
-	{ "std-4k-gap", 3, 12, 4, false, true, false, LAB_NOT_FULL, true, true },
-	{ "ext-16k-gap", 3, 14, 4, true, false, false, LAB_NOT_FULL, false, true },
-	{ "std-4k-snapshot-gap", 3, 12, 4, false, false, true, LAB_NOT_FULL, false, true },
-	{ "std-512-r64-gap", 3, 9, 6, false, false, false, LAB_BLOCK, false, true },
+	{ "std-4k", 3, 12, 4, false, false, false, LAB_NOT_FULL, false, LAB_NO_GAP },
+	{ "std-4k-base", 3, 12, 4, false, true, false, LAB_NOT_FULL, false, LAB_NO_GAP },
+	{ "std-512-r64", 3, 9, 6, false, false, false, LAB_BLOCK, false, LAB_NO_GAP },
+	{ "std-512-r1", 3, 9, 0, false, false, false, LAB_NOT_FULL, false, LAB_NO_GAP },
+	{ "ext-16k-base", 3, 14, 4, true, true, false, LAB_NOT_FULL, false, LAB_NO_GAP },
+	{ "ext-16k-r64", 3, 14, 6, true, false, false, LAB_NOT_FULL, false, LAB_NO_GAP },
+	{ "std-4k-snapshot", 3, 12, 4, false, false, true, LAB_NOT_FULL, false, LAB_NO_GAP },
+	{ "ext-16k-snapshot", 3, 14, 4, true, true, true, LAB_NOT_FULL, false, LAB_NO_GAP },
+	{ "v2-4k-base", 2, 12, 4, false, true, false, LAB_NOT_FULL, false, LAB_NO_GAP },
+	{ "std-512-full", 3, 9, 6, false, false, false, LAB_TABLE, false, LAB_NO_GAP },
+	{ "std-4k-bitmap", 3, 12, 4, false, true, false, LAB_NOT_FULL, true, LAB_NO_GAP },
+	{ "std-512-bitmap", 3, 9, 4, false, false, false, LAB_NOT_FULL, true, LAB_NO_GAP },
+	{ "std-4k-gap", 3, 12, 4, false, true, false, LAB_NOT_FULL, true, LAB_GAP },
+	{ "ext-16k-gap", 3, 14, 4, true, false, false, LAB_NOT_FULL, false, LAB_GAP },
+	{ "std-4k-snapshot-gap", 3, 12, 4, false, false, true, LAB_NOT_FULL, false, LAB_GAP },
+	{ "std-512-r64-gap", 3, 9, 6, false, false, false, LAB_BLOCK, false, LAB_GAP },
+	{ "std-512-scattered", 3, 9, 4, false, false, true, LAB_NOT_FULL, false, LAB_SCATTERED },
 };
 const size_t lab_config_count = sizeof(lab_configs) / sizeof(lab_configs[0]);
 
@@ -94,6 +95,21 @@ put_gap(struct made *made)
 	fill(bytes, len, 4000);
 	(void)made_clusters(made, bytes, len);
 	free(bytes);
+}
+
+/* The same, one at a time between data, so that the snapshot's L1 table finds no room of two clusters. */
+static void
+put_scattered(struct made *made)
+{
+	const uint32_t size = made->geom.cluster_size;
+	uint8_t bytes[SIM_SECTOR];
+
+	MUST(size == sizeof(bytes));
+	fill(bytes, size, 4000);
+	for (uint64_t i = 0; i < 2 * SPOTS; i++) {
+		(void)made_clusters(made, bytes, size);
+		put_data(made, (SPOTS + i) * size, made->geom.sub_mask, 0, false);
+	}
 }
 
 static void
@@ -328,6 +344,13 @@ window_add(struct lab_image *image, uint64_t from, uint64_t until)
 	image->sectors += window->count;
 }
 
+/* Of a disk this long only the start is looked at. */
+static bool
+is_long(const struct lab_config *config)
+{
+	return config->full == LAB_TABLE || config->gap == LAB_SCATTERED;
+}
+
 static uint64_t
 disk_size(const struct lab_config *config)
 {
@@ -336,6 +359,8 @@ disk_size(const struct lab_config *config)
 
 	if (config->full == LAB_TABLE)
 		return 64 * span;
+	if (config->gap == LAB_SCATTERED)
+		return 64 * span + 3 * size; /* an L1 table of two clusters */
 	/* one L2 table and a few clusters of the next one; the last one short where that can be */
 	return span + 3 * size + (size > SIM_SECTOR ? size / 8 * 3 : 0);
 }
@@ -346,7 +371,7 @@ longest(const struct lab_config *config, const struct q2s_geom *geom)
 {
 	const uint64_t entry = (8ull * geom->cluster_size) << Q2S_BITMAP_GRANULARITY_BITS_MIN;
 
-	if (config->full == LAB_TABLE)
+	if (is_long(config))
 		return geom->size;
 	return (config->bitmap && geom->cluster_bits == 9 ? entry : 2 * geom->l2_span) +
 	       2ull * geom->cluster_size;
@@ -402,8 +427,10 @@ lab_image_make(const struct lab_config *config, struct lab_image *out)
 	struct q2s_store *file;
 
 	*out = (struct lab_image){ .config = config, .geom = made.geom };
-	if (config->gap)
+	if (config->gap == LAB_GAP)
 		put_gap(&made);
+	if (config->gap == LAB_SCATTERED)
+		put_scattered(&made);
 	out->longest = longest(config, &made.geom);
 	put_spots(&made, !config->snapshot);
 	if (config->full == LAB_BLOCK)
@@ -429,9 +456,9 @@ lab_image_make(const struct lab_config *config, struct lab_image *out)
 		put_base(out);
 	window_add(out, 0, (uint64_t)SPOT_LAST * out->geom.cluster_size);
 	window_add(out, out->geom.l2_span - out->geom.cluster_size,
-		   config->full == LAB_TABLE ? out->geom.l2_span + 3ull * out->geom.cluster_size
-					     : out->geom.size + 3ull * out->geom.cluster_size);
-	if (config->full != LAB_TABLE)
+		   is_long(config) ? out->geom.l2_span + 3ull * out->geom.cluster_size
+				   : out->geom.size + 3ull * out->geom.cluster_size);
+	if (!is_long(config))
 		window_add(out, out->longest - 3ull * out->geom.cluster_size, out->longest);
 }
 
@@ -459,7 +486,7 @@ lab_alphabet(const struct lab_image *image, struct lab_op ops[LAB_OPS])
 {
 	const uint64_t c = image->geom.cluster_size, sub = image->geom.sub_size;
 	const uint64_t part = q2si_min(c / 4, 512), border = image->geom.l2_span;
-	const uint64_t end = image->config->full == LAB_TABLE ? border + 3 * c : image->geom.size;
+	const uint64_t end = is_long(image->config) ? border + 3 * c : image->geom.size;
 	const uint64_t last = q2si_round_down(end - 1, c);
 	size_t n = 0;
 

@@ -10,6 +10,9 @@
 /** Of what nearly all counts are in use. */
 enum lab_full { LAB_NOT_FULL, LAB_BLOCK, LAB_TABLE };
 
+/** Free clusters below all that can be moved down; scattered: no two of them lie together. */
+enum lab_gap { LAB_NO_GAP, LAB_GAP, LAB_SCATTERED };
+
 /** A bit of the future: whoever changes the image without knowing it has to clear it first. */
 #define LAB_AUTOCLEAR (UINT64_C(1) << 40)
 
@@ -19,7 +22,7 @@ struct lab_config {
 	bool extended, base, snapshot;
 	enum lab_full full;
 	bool bitmap; /* an enabled one, LAB_BITMAP */
-	bool gap;    /* free clusters below all that can be moved down */
+	enum lab_gap gap;
 };
 
 #define LAB_BITMAP "changes"
