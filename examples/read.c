@@ -31,7 +31,7 @@ main(int argc, char **argv)
 	if (argc != 4)
 		return fprintf(stderr, "usage: read FILE OFFSET LENGTH\n"), 1;
 	const q2s_guest at = { strtoull(argv[2], NULL, 0) };
-	const size_t len = strtoull(argv[3], NULL, 0);
+	const size_t len = strtoul(argv[3], NULL, 0);
 	char *buf = malloc(len + 1);
 
 	if (!buf)

@@ -158,7 +158,8 @@ trap 'rm -rf "$scratch"; [ -n "$keep" ] || rm -rf --one-file-system "$root"' EXI
 child=
 # end STATUS: what runs there goes before the folder does.
 end() {
-	[ -z "$child" ] || { kill "$child" && wait "$child"; } 2>/dev/null || :
+	# unshare lets other signals wait until its child has ended, whom this one takes along.
+	[ -z "$child" ] || { kill -KILL "$child" && wait "$child"; } 2>/dev/null || :
 	exit "$1"
 }
 trap 'end 130' INT

@@ -4,6 +4,7 @@
 #define Q2SI_BASE_ARITH_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /** *out = a + b; false when that leaves 64 bits. */
@@ -52,6 +53,23 @@ static inline uint64_t
 q2si_min(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;
+}
+
+/**
+ * A length as the size of an allocation. What does not fit where memory has 32 bits becomes SIZE_MAX,
+ * which no allocation gets, rather than a small size.
+ */
+static inline size_t
+q2si_size(uint64_t len)
+{
+	return len < SIZE_MAX ? (size_t)len : SIZE_MAX;
+}
+
+/** The smaller of a length and of a size in memory: a size, also where memory has 32 bits. */
+static inline size_t
+q2si_min_size(uint64_t len, size_t size)
+{
+	return len < size ? (size_t)len : size;
 }
 
 static inline uint64_t

@@ -54,7 +54,7 @@ walk_record(struct q2si_checker *ck, struct bitmap_walk *walk, bool *more)
 	if (!raw)
 		return Q2S_OK;
 	err = q2s_bitmap_decode(ck->geom, raw, len, at, &bitmap, &used, &diag);
-	q2si_digest_add(ck, at.v, raw, q2si_min(used, len));
+	q2si_digest_add(ck, at.v, raw, q2si_min_size(used, len));
 	if (err == Q2S_E_SHORT) {
 		q2si_report(ck, BITMAP_DIRECTORY_SIZE, .host = at);
 		return Q2S_OK;

@@ -52,7 +52,7 @@ q2si_counts_init(struct q2si_counts *counts, uint64_t limit, struct q2si_budget 
 	if (nodes == 0)
 		return Q2S_OK;
 	Q2SI_TRY(q2si_budget_take(budget, nodes * sizeof(*counts->nodes)));
-	counts->nodes = calloc(nodes, sizeof(*counts->nodes));
+	counts->nodes = calloc(q2si_size(nodes), sizeof(*counts->nodes));
 	return counts->nodes ? Q2S_OK : Q2S_E_NOMEM;
 }
 

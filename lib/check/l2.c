@@ -191,7 +191,7 @@ ask_ahead(const struct q2si_checker *ck, size_t i, size_t end)
 {
 	const uint64_t size = ck->geom->cluster_size;
 
-	end = q2si_min(end, ck->tables.count);
+	end = q2si_min_size(end, ck->tables.count);
 	while (i < end) {
 		const uint64_t start = table_at(ck, i);
 		uint64_t len = size;

@@ -42,7 +42,7 @@ same_bytes(struct q2si_checker *ck, uint64_t a, uint64_t b, size_t len, const ch
 	uint8_t bytes[2][PIECE];
 
 	for (size_t done = 0, n; done < len; done += n) {
-		n = q2si_min(len - done, PIECE);
+		n = q2si_min_size(len - done, PIECE);
 		if (!q2si_read(ck, a + done, bytes[0], n, what) ||
 		    !q2si_read(ck, b + done, bytes[1], n, what) ||
 		    memcmp(bytes[0], bytes[1], n) != 0)

@@ -104,7 +104,7 @@ walk_record(struct q2si_checker *ck, struct snapshot_walk *walk, bool *more)
 		return Q2S_OK;
 	}
 	err = q2s_snapshot_decode_lenient(ck->geom, raw, len, at, &snapshot, &used, &diag);
-	q2si_digest_add(ck, at.v, raw, q2si_min(used, len));
+	q2si_digest_add(ck, at.v, raw, q2si_min_size(used, len));
 	if (err == Q2S_E_OFFSET)
 		q2si_report(ck, SNAPSHOT_L1_OFFSET, .host = at, Q2SI_VALUES(diag.value, 0));
 	else if (err == Q2S_E_SHORT)

@@ -93,7 +93,7 @@ sectors_turn(struct q2si_sectors *sectors, uint64_t first, uint8_t *buf, size_t 
 	gcry_error_t error = 0;
 
 	while (len > 0 && error == 0) {
-		const size_t n = q2si_min(len, Q2S_SECTOR);
+		const size_t n = q2si_min_size(len, Q2S_SECTOR);
 
 		if (sectors->spec.iv_bytes > 0)
 			error = iv_set(sectors, first);

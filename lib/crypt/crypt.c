@@ -31,7 +31,7 @@ key_find(const struct q2s_crypt_place *place, const void *key, size_t key_len,
 				 place->method, "unknown encryption method");
 	crypt->spec = q2si_cipher_legacy();
 	crypt->by_guest = true;
-	memcpy(crypt->key, key, q2si_min(key_len, crypt->spec.key_bytes));
+	memcpy(crypt->key, key, q2si_min_size(key_len, crypt->spec.key_bytes));
 	return Q2S_OK;
 }
 

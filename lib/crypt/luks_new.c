@@ -147,7 +147,7 @@ q2si_luks_fill(struct q2s_luks *luks, uint32_t iter_time, const void *key, size_
 	q2si_gcrypt.create_nonce(luks->slots[0].salt, sizeof(luks->slots[0].salt));
 	luks->slots[0].active = true;
 	Q2SI_TRY(iterations_set(luks, hash, iter_time, diag));
-	bytes = calloc(1, luks->payload_offset);
+	bytes = calloc(1, q2si_size(luks->payload_offset));
 	if (!bytes)
 		return q2si_fail_nomem(diag, "LUKS header");
 	err = area_fill(luks, hash, key, key_len, spec, master, bytes, diag);

@@ -20,7 +20,7 @@ diffuse(int hash, uint8_t *block, size_t len)
 
 	for (uint32_t i = 0; i * digest_len < len; i++) {
 		uint8_t *const piece = block + i * digest_len;
-		const size_t n = q2si_min(digest_len, len - i * digest_len);
+		const size_t n = q2si_min_size(digest_len, len - i * digest_len);
 		gcry_buffer_t parts[2] = { { .len = sizeof(number), .data = number },
 					   { .len = n, .data = piece } };
 

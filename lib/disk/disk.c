@@ -135,7 +135,7 @@ q2si_cursor_will_read(struct q2s_cursor *cursor, q2s_guest guest, size_t len)
 
 	if (!disk->ops->will_read || guest.v >= disk->size)
 		return true;
-	return disk->ops->will_read(cursor, guest, q2si_min(len, disk->size - guest.v));
+	return disk->ops->will_read(cursor, guest, q2si_min_size(disk->size - guest.v, len));
 }
 
 enum q2s_err
@@ -144,7 +144,7 @@ q2s_cursor_read(struct q2s_cursor *cursor, q2s_guest guest, void *buf, size_t le
 {
 	const struct q2s_disk *disk = cursor->disk;
 	const uint64_t left = disk->size > guest.v ? disk->size - guest.v : 0;
-	const size_t inside = q2si_min(len, left);
+	const size_t inside = q2si_min_size(left, len);
 
 	memset((char *)buf + inside, 0, len - inside);
 	return inside == 0 ? Q2S_OK : disk->ops->read(cursor, guest, buf, inside, diag);

@@ -76,7 +76,7 @@ hinted_read(struct q2s_cursor *cursor, q2s_guest guest, void *buf, size_t len,
 
 	while (len > 0) {
 		const struct q2s_hint *hint = hint_at(hinted, guest.v);
-		const size_t n = q2si_min(len, hint_end(hint) - guest.v);
+		const size_t n = q2si_min_size(hint_end(hint) - guest.v, len);
 
 		if (hint->state == Q2S_DATA)
 			Q2SI_TRY(q2s_cursor_read(hinted->inner, guest, to, n, diag));
@@ -96,7 +96,7 @@ hinted_will_read(struct q2s_cursor *cursor, q2s_guest guest, size_t len)
 
 	while (len > 0) {
 		const struct q2s_hint *hint = hint_at(hinted, guest.v);
-		const size_t n = q2si_min(len, hint_end(hint) - guest.v);
+		const size_t n = q2si_min_size(hint_end(hint) - guest.v, len);
 
 		if (hint->state == Q2S_DATA && !q2si_cursor_will_read(hinted->inner, guest, n))
 			return false;

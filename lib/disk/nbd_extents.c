@@ -176,7 +176,7 @@ copy(const struct q2si_nbd_extents *from, uint64_t guest, struct q2si_nbd_extent
 		return;
 	first = entry_at(from, guest);
 	to->start = guest;
-	to->count = q2si_min(from->count - first, to->room);
+	to->count = q2si_min_size(from->count - first, to->room);
 	memcpy(to->list, from->list + first, to->count * sizeof(*to->list));
 }
 

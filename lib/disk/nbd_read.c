@@ -361,7 +361,7 @@ q2si_nbd_read(struct q2si_nbd_reader *reader, uint64_t at, uint8_t *buf, size_t 
 		}
 
 		const size_t skip = at - slot->at;
-		const size_t n = q2si_min(slot->len - skip, end - at);
+		const size_t n = q2si_min_size(end - at, slot->len - skip);
 
 		memcpy(buf, slot->data + skip, n);
 		buf += n;

@@ -83,7 +83,7 @@ fill_seeded(uint64_t seed, uint64_t guest, uint8_t *buf, size_t len)
 	while (len > 0) {
 		uint8_t word[8];
 		const size_t skip = guest % 8;
-		const size_t n = q2si_min(8 - skip, len);
+		const size_t n = q2si_min_size(8 - skip, len);
 
 		q2si_put_be64(word, seeded_word(seed, guest / 8));
 		memcpy(buf, word + skip, n);
@@ -100,7 +100,7 @@ blank_halves(uint64_t block, uint64_t guest, uint8_t *buf, size_t len)
 	while (len > 0) {
 		const uint64_t in_block = guest % block;
 		const bool blank = in_block >= block / 2;
-		const size_t n = q2si_min((blank ? block : block / 2) - in_block, len);
+		const size_t n = q2si_min_size((blank ? block : block / 2) - in_block, len);
 
 		if (blank)
 			memset(buf, 0, n);

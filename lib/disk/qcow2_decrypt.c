@@ -25,7 +25,7 @@ part_read(struct q2s_cipher *cipher, q2s_guest guest, const struct q2si_piece *p
 
 	Q2SI_TRY(sectors_read(cipher, (q2s_guest){ guest.v + done - skip }, piece->file,
 			      piece->at + done - skip, sector, sizeof(sector), diag));
-	*got = q2si_min(Q2S_SECTOR - skip, piece->len - done);
+	*got = q2si_min_size(piece->len - done, Q2S_SECTOR - skip);
 	memcpy(buf, sector + skip, *got);
 	return Q2S_OK;
 }

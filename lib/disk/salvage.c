@@ -281,7 +281,7 @@ salvage_read(struct q2s_cursor *base, q2s_guest guest, void *buf, size_t len,
 
 	while (len > 0) {
 		const struct gap here = look(disk_of(base), guest.v);
-		const size_t n = q2si_min(len, here.end - guest.v);
+		const size_t n = q2si_min_size(here.end - guest.v, len);
 
 		if (here.state != Q2S_SALVAGE_SURE)
 			memset(to, 0, n);

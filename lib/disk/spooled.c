@@ -69,7 +69,7 @@ append_zeros(struct spool_disk *disk, uint64_t len, struct q2s_diag *diag)
 	static const uint8_t zeros[Q2SI_DRAIN_UNIT];
 
 	for (uint64_t done = 0; done < len;) {
-		const size_t n = q2si_min(len - done, sizeof(zeros));
+		const size_t n = q2si_min_size(len - done, sizeof(zeros));
 
 		Q2SI_TRY(q2s_spool_append(disk->spool, zeros, n, diag));
 		done += n;
@@ -158,7 +158,7 @@ spool_read(struct q2s_cursor *cursor, q2s_guest guest, void *buf, size_t len,
 	while (len > 0) {
 		uint64_t at, there;
 		const bool held = find(disk, guest.v, &at, &there);
-		const size_t n = q2si_min(len, there);
+		const size_t n = q2si_min_size(there, len);
 
 		if (held)
 			Q2SI_TRY(q2s_spool_read(disk->spool, at, to, n, diag));

@@ -75,7 +75,7 @@ fixed_put(const struct q2s_edit *edit, const struct q2s_header *header, struct f
 
 	memset(out->bytes, 0, edit->geom.cluster_size);
 	memcpy(out->bytes, cluster0,
-	       q2si_min(edit->header.header_length, header->header_length));
+	       q2si_min_size(edit->header.header_length, header->header_length));
 	out->header = *header;
 }
 

@@ -179,7 +179,7 @@ static enum q2s_err
 cluster_write(struct q2s_edit *edit, uint64_t cluster, uint8_t *buf, struct q2s_diag *diag)
 {
 	const q2s_guest at = { cluster << edit->geom.cluster_bits };
-	const size_t len = q2si_min(edit->geom.cluster_size, edit->geom.size - at.v);
+	const size_t len = q2si_min_size(edit->geom.size - at.v, edit->geom.cluster_size);
 	enum q2s_err err;
 
 	pthread_mutex_unlock(&edit->lock);
@@ -467,7 +467,7 @@ change_init(struct q2s_edit *edit, bool on, struct change *out, struct q2s_diag 
 	if (out->entries * Q2S_L1_ENTRY_SIZE > Q2S_L1_MAX_BYTES)
 		return q2si_fail(diag, Q2S_E_LIMIT, "L1 table", edit->header.l1_table_offset,
 				 out->entries, "so many entries are over 32 MiB");
-	out->l1 = calloc(out->entries + 1, Q2S_L1_ENTRY_SIZE);
+	out->l1 = calloc(q2si_size(out->entries + 1), Q2S_L1_ENTRY_SIZE);
 	out->in = malloc(edit->geom.cluster_size);
 	out->out = malloc(edit->geom.cluster_size);
 	return out->l1 && out->in && out->out ? Q2S_OK : q2si_fail_nomem(diag, "L1 table");

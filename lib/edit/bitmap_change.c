@@ -92,7 +92,7 @@ q2si_bitmap_directory_write(struct q2s_edit *edit, struct q2s_ext_bitmaps *out,
 	*out = (struct q2s_ext_bitmaps){ .count = bitmaps->count, .directory_size = bytes };
 	if (bitmaps->count == 0)
 		return Q2S_OK;
-	buf = calloc(1, bytes);
+	buf = calloc(1, q2si_size(bytes));
 	if (!buf)
 		return q2si_fail_nomem(diag, "bitmap directory");
 	Q2SI_TRY(q2si_alloc_contiguous(edit, q2si_div_up(bytes, edit->geom.cluster_size), &host,
@@ -192,7 +192,7 @@ q2si_bitmap_table_make(struct q2s_edit *edit, const struct q2s_bitmap *record, c
 		       uint64_t *host, struct q2s_diag *diag)
 {
 	const uint64_t bytes = table_bytes(record);
-	Q2SI_AUTO_FREE uint8_t *zeros = raw ? NULL : calloc(1, bytes);
+	Q2SI_AUTO_FREE uint8_t *zeros = raw ? NULL : calloc(1, q2si_size(bytes));
 
 	if (!raw && !zeros)
 		return q2si_fail_nomem(diag, "bitmap table");
@@ -465,7 +465,7 @@ static enum q2s_err
 merge(struct q2s_edit *edit, struct q2si_bitmap *bitmap, struct q2s_cursor *map,
       struct q2s_diag *diag)
 {
-	Q2SI_AUTO_FREE uint8_t *raw = malloc(table_bytes(&bitmap->record));
+	Q2SI_AUTO_FREE uint8_t *raw = malloc(q2si_size(table_bytes(&bitmap->record)));
 	Q2SI_AUTO_FREE uint8_t *bits = malloc(edit->geom.cluster_size);
 	struct q2si_freed_list later = { 0 };
 	uint64_t host;
@@ -563,7 +563,7 @@ bitmap_move(struct q2si_round *round, struct q2si_bitmap *bitmap, bool *moved,
 	const uint64_t bytes = table_bytes(&bitmap->record);
 	const uint64_t clusters = q2si_div_up(bytes, edit->geom.cluster_size);
 	const uint64_t len = clusters << edit->geom.cluster_bits;
-	Q2SI_AUTO_FREE uint8_t *raw = malloc(bytes);
+	Q2SI_AUTO_FREE uint8_t *raw = malloc(q2si_size(bytes));
 	uint64_t to;
 	bool high;
 

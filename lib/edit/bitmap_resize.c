@@ -176,7 +176,7 @@ bitmap_fit(struct q2s_edit *edit, struct q2si_bitmap *bitmap, uint64_t was,
 	Q2SI_AUTO_FREE uint8_t *raw = NULL;
 
 	record.table_entries = entries_of(edit, &record, edit->geom.size);
-	raw = calloc(q2si_max(had, record.table_entries), Q2S_BITMAP_TABLE_ENTRY_SIZE);
+	raw = calloc(q2si_size(q2si_max(had, record.table_entries)), Q2S_BITMAP_TABLE_ENTRY_SIZE);
 	if (!raw)
 		return q2si_fail_nomem(diag, "bitmap table");
 	for (uint64_t i = 0; i < had; i++)

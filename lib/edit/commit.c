@@ -124,7 +124,7 @@ differences_write(const struct work *work, uint64_t at, size_t len, struct q2s_d
 	size_t done = 0, start = 0; /* [start, done) differs */
 
 	while (done < len) {
-		const size_t n = q2si_min(len - done, unit - ((at + done) & (unit - 1)));
+		const size_t n = q2si_min_size(unit - ((at + done) & (unit - 1)), len - done);
 
 		if (memcmp(work->upper + done, work->lower + done, n) == 0) {
 			if (start < done)
@@ -143,7 +143,7 @@ static enum q2s_err
 data_copy(const struct work *work, uint64_t at, uint64_t len, struct q2s_diag *diag)
 {
 	for (uint64_t done = 0; done < len;) {
-		const size_t n = q2si_min(len - done, Q2SI_COPY_STEP);
+		const size_t n = q2si_min_size(len - done, Q2SI_COPY_STEP);
 
 		Q2SI_TRY(step(work, at + done, diag));
 		Q2SI_TRY(pace(work, at + done, n, diag));

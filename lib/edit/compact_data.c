@@ -37,7 +37,7 @@ cluster_copy(struct q2si_round *round, uint64_t guest, uint64_t from, uint64_t t
 	     struct q2s_diag *diag)
 {
 	struct q2s_edit *edit = round->edit;
-	const size_t step = q2si_min(edit->geom.cluster_size, Q2SI_BOUNCE);
+	const size_t step = q2si_min_size(edit->geom.cluster_size, Q2SI_BOUNCE);
 	uint8_t *buf = round->worker->bounce;
 
 	for (uint64_t done = 0; done < edit->geom.cluster_size; done += step) {
@@ -149,7 +149,7 @@ stream_copy(struct q2si_round *round, const struct q2s_l2_entry *entry, uint64_t
 	uint8_t *buf = round->worker->bounce;
 
 	for (uint64_t done = 0; done < entry->comp_bytes;) {
-		const size_t n = q2si_min(entry->comp_bytes - done, Q2SI_BOUNCE);
+		const size_t n = q2si_min_size(entry->comp_bytes - done, Q2SI_BOUNCE);
 		enum q2s_err err;
 
 		Q2SI_TRY(q2s_store_read_padded(q2si_meta(edit)->store, entry->comp_at.v + done,

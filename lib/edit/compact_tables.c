@@ -167,7 +167,7 @@ run_copy(struct q2si_round *round, uint64_t from, uint64_t bytes, uint64_t *to,
 {
 	struct q2s_edit *edit = round->edit;
 	const uint64_t size = edit->geom.cluster_size, clusters = q2si_div_up(bytes, size);
-	Q2SI_AUTO_FREE uint8_t *buf = malloc(size);
+	Q2SI_AUTO_FREE uint8_t *buf = malloc(q2si_size(size));
 
 	*to = 0;
 	if (bytes == 0 || !q2si_is_high(round, from + bytes - 1))

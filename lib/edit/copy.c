@@ -34,7 +34,7 @@ q2si_copy(struct q2s_edit *edit, struct q2s_cursor *cursor, uint64_t at,
 
 	Q2SI_TRY(q2si_share(edit, at, extent, len, &done, diag));
 	while (done < len) {
-		const size_t n = q2si_min(len - done, Q2SI_COPY_STEP);
+		const size_t n = q2si_min_size(len - done, Q2SI_COPY_STEP);
 
 		Q2SI_TRY(q2s_cursor_read(cursor, (q2s_guest){ at + done }, buf, n, diag));
 		Q2SI_TRY(q2s_edit_write(edit, (q2s_guest){ at + done }, buf, n, diag));

@@ -153,7 +153,7 @@ lose_those_to(struct l1_walk *walk, const struct q2si_case *found, uint64_t clus
 	struct q2si_round *round = walk->round;
 	const struct q2si_checker *ck = round->ck;
 	const uint64_t entries = q2si_min(ck->header->l1_size, ck->geom->l1_entries);
-	Q2SI_AUTO_FREE uint8_t *raw = malloc(entries * Q2S_L1_ENTRY_SIZE + 1);
+	Q2SI_AUTO_FREE uint8_t *raw = malloc(q2si_size(entries * Q2S_L1_ENTRY_SIZE + 1));
 
 	if (!raw)
 		return q2si_fail_nomem(round->diag, "L1 table");

@@ -359,7 +359,7 @@ q2s_repair_load(struct q2s_store *text, struct q2s_repair **out, struct q2s_diag
 	reader.repair = calloc(1, sizeof(*reader.repair));
 	if (!reader.repair)
 		return q2si_fail_nomem(diag, "repair plan");
-	reader.repair->arena = reader.next = malloc(size + 1);
+	reader.repair->arena = reader.next = malloc(q2si_size(size + 1));
 	err = reader.next ? q2s_store_read(text, 0, reader.next, size, diag)
 			  : q2si_fail_nomem(diag, "repair plan");
 	if (err == Q2S_OK) {

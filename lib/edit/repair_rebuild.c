@@ -97,7 +97,7 @@ need_block(struct rebuilder *rb, uint64_t block)
 {
 	if (block >= rb->block_count) {
 		const uint64_t count = q2si_max(block + 1, 2 * rb->block_count);
-		uint8_t *bigger = realloc(rb->needed, count);
+		uint8_t *bigger = realloc(rb->needed, q2si_size(count));
 
 		if (!bigger)
 			return q2si_fail_nomem(rb->round.diag, "refcount table");

@@ -246,7 +246,7 @@ remove_extension(struct q2si_round *round, const struct q2s_ext *ext, uint64_t n
 		;
 	last = q2si_min(last, end.v);
 	len = last - ext->at.v;
-	bytes = calloc(1, len);
+	bytes = calloc(1, q2si_size(len));
 	if (!bytes)
 		return q2si_fail_nomem(round->diag, "header extension");
 	memcpy(bytes, raw + next, last - next);
@@ -327,7 +327,7 @@ sort_bitmaps(struct q2si_round *round, const struct q2s_ext_bitmaps *dir, uint8_
 						     NULL);
 		bool good = false;
 
-		used = q2si_min(used, left);
+		used = q2si_min_size(used, left);
 		if (err == Q2S_OK && !has_case_in(round, at.v, used))
 			Q2SI_TRY(table_is_good(round, &bitmap, &good));
 		if (good) {
@@ -367,7 +367,7 @@ mend_bitmaps(struct q2si_round *round, const struct q2si_case *found)
 	const struct q2s_ext_bitmaps *dir = q2s_image_bitmaps(ck->image);
 	const bool readable = dir && found->id != Q2SI_FOUND_OVERLAP_METADATA &&
 			      !q2si_past_end(ck, dir->directory_offset.v, dir->directory_size);
-	Q2SI_AUTO_FREE uint8_t *buf = malloc(readable ? dir->directory_size : 1);
+	Q2SI_AUTO_FREE uint8_t *buf = malloc(readable ? q2si_size(dir->directory_size) : 1);
 	struct q2s_ext_bitmaps kept = { 0 };
 	struct q2s_ext ext;
 	uint64_t next;

@@ -95,7 +95,7 @@ q2si_change_room(struct q2si_change *change)
 {
 	if (change->len <= Q2SI_CHANGE_SMALL)
 		return change->small;
-	change->large = malloc(2 * change->len);
+	change->large = malloc(q2si_size(2 * change->len));
 	return change->large;
 }
 
@@ -294,7 +294,7 @@ counts_do(const struct q2s_repair *repair, const struct q2si_change *change,
 	const uint64_t end =
 		q2si_div_up((change->from + change->len) << repair->refcount_order, 8);
 	const uint64_t skipped = (first * 8) >> repair->refcount_order;
-	uint8_t *const raw = malloc(end - first);
+	uint8_t *const raw = malloc(q2si_size(end - first));
 	enum q2s_err err;
 
 	if (!raw)
@@ -362,7 +362,7 @@ q2si_step_copy(struct q2s_repair *repair, uint64_t from, uint64_t to, uint64_t l
 static enum q2s_err
 copy_do(const struct q2si_change *change, struct q2s_store *store, struct q2s_diag *diag)
 {
-	uint8_t *const buf = malloc(q2si_min(PIECE, change->len));
+	uint8_t *const buf = malloc(q2si_min_size(change->len, PIECE));
 	enum q2s_err err = buf ? Q2S_OK : q2si_fail_nomem(diag, "copy of a cluster");
 
 	for (uint64_t done = 0; err == Q2S_OK && done < change->len; done += PIECE) {

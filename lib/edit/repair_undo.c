@@ -57,7 +57,7 @@ static enum q2s_err
 put_range(struct undo_writer *writer, struct q2s_store *before, struct q2s_store *after,
 	  uint64_t at, uint64_t len, struct q2s_diag *diag)
 {
-	Q2SI_AUTO_FREE uint8_t *buf = malloc(RECORD_HEAD + 2 * q2si_min(len, PIECE));
+	Q2SI_AUTO_FREE uint8_t *buf = malloc(RECORD_HEAD + 2 * q2si_min_size(len, PIECE));
 
 	if (!buf)
 		return q2si_fail_nomem(diag, "undo");
@@ -205,7 +205,7 @@ each_record(struct undo_reader *reader, struct q2s_store *file, struct q2s_store
 			return check_hash(reader);
 		if (file) {
 			const uint8_t *old = reader->record + RECORD_HEAD, *fresh = old + len;
-			Q2SI_AUTO_FREE uint8_t *now = malloc(len);
+			Q2SI_AUTO_FREE uint8_t *now = malloc(q2si_size(len));
 
 			if (!now)
 				return q2si_fail_nomem(reader->diag, "undo");

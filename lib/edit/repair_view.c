@@ -130,7 +130,7 @@ put_back(const struct q2s_repair *repair, const struct q2si_change *change, stru
 	enum q2s_err err;
 
 	q2si_change_range(repair, change, &at, &len);
-	now = malloc(len);
+	now = malloc(q2si_size(len));
 	if (!now)
 		return q2si_fail_nomem(diag, "repair plan");
 	err = q2s_store_read_padded(file, at, now, len, NULL, diag);

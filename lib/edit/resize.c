@@ -77,7 +77,7 @@ l1_grow(struct q2s_edit *edit, uint64_t entries, struct q2s_diag *diag)
 
 	if (old.entries >= entries)
 		return Q2S_OK;
-	buf = calloc(1, bytes);
+	buf = calloc(1, q2si_size(bytes));
 	if (!buf)
 		return q2si_fail_nomem(diag, "L1 table");
 	for (uint64_t i = 0; i < old.entries; i++) {
@@ -122,7 +122,7 @@ space_take(struct q2si_sync *sync, uint64_t at, uint64_t len, enum q2s_prealloca
 		return q2si_fail_nomem(diag, "zeros");
 	for (uint64_t done = 0; done < len; done += STEP) {
 		const enum q2s_err err = q2s_store_write(sync->store, at + done, zeros,
-							 q2si_min(len - done, STEP), diag);
+							 q2si_min_size(len - done, STEP), diag);
 
 		q2si_wrote(sync);
 		Q2SI_TRY(err);

@@ -159,7 +159,7 @@ id_make(const struct q2s_snapshots *list, char out[ID_MAX])
 		char text[ID_MAX] = "";
 
 		memcpy(text, list->list[i].id,
-		       q2si_min(list->list[i].id_len, sizeof(text) - 1));
+		       q2si_min_size(list->list[i].id_len, sizeof(text) - 1));
 		most = q2si_max(most, strtoul(text, NULL, 10));
 	}
 	snprintf(out, ID_MAX, "%" PRIu64, most + 1);
@@ -182,7 +182,7 @@ l1_copy(struct q2s_edit *edit, const struct q2si_l1 *l1, uint64_t *out, struct q
 		return q2si_fail_nomem(diag, "L1 table");
 	Q2SI_TRY(q2si_alloc_area(edit, bytes, out, diag));
 	for (uint64_t done = 0; done < bytes && err == Q2S_OK;) {
-		const size_t n = q2si_min(bytes - done, COPY_BYTES);
+		const size_t n = q2si_min_size(bytes - done, COPY_BYTES);
 
 		for (size_t i = 0; i < n && err == Q2S_OK; i += Q2S_L1_ENTRY_SIZE) {
 			struct q2s_l1_entry entry;

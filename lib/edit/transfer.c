@@ -40,7 +40,7 @@ encrypted_read(struct q2s_edit *edit, struct q2si_worker *worker, uint64_t guest
 		if (skip == 0 && n > 0) {
 			Q2SI_TRY(sectors_read(edit, worker, guest, host, buf, n, diag));
 		} else {
-			n = q2si_min(len, Q2S_SECTOR - skip);
+			n = q2si_min_size(Q2S_SECTOR - skip, len);
 			Q2SI_TRY(sectors_read(edit, worker, guest - skip, host - skip, sector,
 					      sizeof(sector), diag));
 			memcpy(buf, sector + skip, n);
@@ -168,7 +168,7 @@ q2si_old_read(struct q2s_edit *edit, struct q2si_worker *worker, const struct q2
 		return q2si_inflated_read(edit, worker, entry, from, buf, there, diag);
 	for (size_t done = 0; done < there;) {
 		const uint64_t in_sub = (at + done) & (edit->geom.sub_size - 1);
-		const size_t n = q2si_min(there - done, edit->geom.sub_size - in_sub);
+		const size_t n = q2si_min_size(edit->geom.sub_size - in_sub, there - done);
 
 		Q2SI_TRY(subcluster_read(edit, worker, entry, at + done, buf + done, n, diag));
 		done += n;

@@ -89,7 +89,7 @@ take(void *opaque, uint64_t at, const void *buf, size_t len, struct q2s_diag *di
 				 "longer than any disk with clusters of this size");
 	while (len > 0) {
 		const uint32_t skip = (uint32_t)at & (geom->cluster_size - 1);
-		const size_t n = q2si_min(len, geom->cluster_size - skip);
+		const size_t n = q2si_min_size(len, geom->cluster_size - skip);
 
 		Q2SI_TRY(fill_cluster(arrival, at >> geom->cluster_bits, skip, from, n, diag));
 		from += n;

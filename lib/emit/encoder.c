@@ -64,7 +64,7 @@ zstd_memory(int level, size_t size)
 
 	for (size_t i = sizeof(bounds) / sizeof(bounds[0]); i-- > 0 && level <= bounds[i].level;)
 		most = bounds[i].most;
-	return q2si_min(most, 17 * size + (1u << 20));
+	return q2si_min_size(most, 17 * size + (1u << 20));
 }
 
 size_t

@@ -15,11 +15,11 @@ static enum q2s_err
 write_sparse(struct q2s_sink *sink, const uint8_t *buf, size_t len, struct q2s_diag *diag)
 {
 	for (size_t n; len > 0; buf += n, len -= n) {
-		const bool zero = q2si_is_zero(buf, q2si_min(len, HOLE));
+		const bool zero = q2si_is_zero(buf, q2si_min_size(len, HOLE));
 
-		n = q2si_min(len, HOLE);
-		while (n < len && q2si_is_zero(buf + n, q2si_min(len - n, HOLE)) == zero)
-			n += q2si_min(len - n, HOLE);
+		n = q2si_min_size(len, HOLE);
+		while (n < len && q2si_is_zero(buf + n, q2si_min_size(len - n, HOLE)) == zero)
+			n += q2si_min_size(len - n, HOLE);
 		Q2SI_TRY(zero ? q2s_sink_zero(sink, n, diag) : q2s_sink_write(sink, buf, n, diag));
 	}
 	return Q2S_OK;
@@ -39,7 +39,7 @@ write_metadata(struct q2si_emission *emission, const struct q2s_piece *piece,
 {
 	Q2SI_TRY(buffer_ready(emission, diag));
 	for (uint64_t done = 0; done < piece->len;) {
-		const size_t n = q2si_min(piece->len - done, STEP);
+		const size_t n = q2si_min_size(piece->len - done, STEP);
 
 		Q2SI_TRY(q2s_pieces_metadata(emission->pieces, (q2s_host){ piece->at.v + done },
 					     emission->buffer, n, diag));
@@ -77,7 +77,7 @@ write_guest(struct q2si_emission *emission, const struct q2si_part *part, struct
 	if (!emission->reader)
 		Q2SI_TRY(q2s_cursor_open(emission->disk, &emission->reader, diag));
 	for (uint64_t done = 0; done < len;) {
-		const size_t n = q2si_min(len - done, STEP);
+		const size_t n = q2si_min_size(len - done, STEP);
 
 		Q2SI_TRY(q2s_cursor_read(emission->reader, (q2s_guest){ part->piece.guest.v + done },
 					 emission->buffer, n, diag));

@@ -75,7 +75,7 @@ load_head(const uint8_t *buf, size_t len, uint64_t pos)
 	uint8_t head[Q2S_EXT_HEAD_SIZE] = { 0 };
 
 	if (pos < len)
-		memcpy(head, buf + pos, q2si_min(len - pos, sizeof(head)));
+		memcpy(head, buf + pos, q2si_min_size(len - pos, sizeof(head)));
 	return (struct q2s_ext){
 		.type = q2si_get_be32(head + AT_EXT_TYPE),
 		.len = q2si_get_be32(head + AT_EXT_LENGTH),

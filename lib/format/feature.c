@@ -95,9 +95,9 @@ decode_known_part(const uint8_t *buf, size_t len, struct q2s_header *out)
 	uint8_t raw[Q2S_HEADER_V3_SIZE] = { 0 };
 	uint8_t *const word = raw + AT_INCOMPATIBLE_FEATURES;
 
-	memcpy(raw, buf, q2si_min(len, sizeof(raw)));
+	memcpy(raw, buf, q2si_min_size(len, sizeof(raw)));
 	q2si_put_be64(word, q2si_get_be64(word) & Q2S_INCOMPAT_KNOWN);
-	return q2s_header_decode(raw, q2si_min(len, sizeof(raw)), out, NULL);
+	return q2s_header_decode(raw, q2si_min_size(len, sizeof(raw)), out, NULL);
 }
 
 bool

@@ -46,7 +46,7 @@ check_length(const uint8_t *buf, size_t len, struct q2s_diag *diag)
 	static const uint8_t magic[] = { 'Q', 'F', 'I', 0xfb };
 	const q2s_host start = { 0 };
 
-	if (memcmp(buf, magic, q2si_min(len, sizeof(magic))) != 0)
+	if (memcmp(buf, magic, q2si_min_size(len, sizeof(magic))) != 0)
 		return q2si_fail_at(diag, Q2S_E_MAGIC, "magic", start, "not a qcow2 file");
 	if (len < Q2S_HEADER_V2_SIZE)
 		return q2si_fail(diag, Q2S_E_SHORT, "header", start, len,
@@ -64,7 +64,7 @@ q2s_header_decode(const uint8_t *buf, size_t len, struct q2s_header *out, struct
 	struct q2s_header header;
 
 	Q2SI_TRY(check_length(buf, len, diag));
-	memcpy(raw, buf, q2si_min(len, sizeof(raw)));
+	memcpy(raw, buf, q2si_min_size(len, sizeof(raw)));
 	q2s_header_as_stored(raw, &header);
 	Q2SI_TRY(q2si_header_check(&header, diag));
 	*out = header;

@@ -132,7 +132,7 @@ static void
 repeat(uint8_t *bytes, size_t unit, size_t len)
 {
 	for (size_t done = unit; done < len;) {
-		const size_t n = q2si_min(done, len - done);
+		const size_t n = q2si_min_size(done, len - done);
 
 		memcpy(bytes + done, bytes, n);
 		done += n;

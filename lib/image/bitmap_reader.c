@@ -155,7 +155,7 @@ static enum q2s_err
 load(struct q2s_bitmap_reader *reader, q2s_host cluster, uint32_t skip, struct q2s_diag *diag)
 {
 	const q2s_host at = { cluster.v + skip };
-	const size_t len = q2si_min(reader->image->geom.cluster_size - skip, DATA_PIECE);
+	const size_t len = q2si_min_size(reader->image->geom.cluster_size - skip, DATA_PIECE);
 
 	if (reader->data_len == len && reader->data_at.v == at.v)
 		return Q2S_OK;

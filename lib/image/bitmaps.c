@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "base/arith.h"
 #include "base/diag.h"
 
 static enum q2s_err
@@ -42,7 +43,7 @@ directory_read(const struct q2s_image *image, struct q2s_bitmaps *out, struct q2
 	/* Before anything is allocated: the file must hold what the header promises. */
 	Q2SI_TRY(q2si_image_holds(image, ext->directory_offset, ext->directory_size,
 				  "bitmap directory", diag));
-	out->buf = malloc(ext->directory_size);
+	out->buf = malloc(q2si_size(ext->directory_size));
 	out->list = calloc(ext->count, sizeof(*out->list));
 	out->at = calloc(ext->count, sizeof(*out->at));
 	if (!out->buf || !out->list || !out->at)

@@ -33,7 +33,7 @@ q2si_cluster_decode(struct q2si_decoder *decoder, struct q2s_store *store,
 	 * that was cut would go on decoding zeros to something.
 	 */
 	Q2SI_TRY(q2s_store_read_padded(store, at.v, decoder->in,
-				       q2si_min(comp_bytes, decoder->in_size), got, diag));
+				       q2si_min_size(comp_bytes, decoder->in_size), got, diag));
 	if (*got == 0)
 		return Q2S_OK;
 	if (type == Q2S_COMPRESSION_ZSTD)

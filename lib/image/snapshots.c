@@ -31,7 +31,7 @@ reader_grow(struct reader *table, size_t need, struct q2s_diag *diag)
 	Q2SI_TRY(q2si_image_holds(table->image, at, need, "snapshot table", diag));
 	want = q2si_max(need, q2si_max(2 * table->have, CHUNK));
 	want = q2si_min(want, q2si_min(end - at.v, Q2S_SNAPSHOT_TABLE_MAX_BYTES));
-	buf = realloc(table->buf, want);
+	buf = realloc(table->buf, q2si_size(want));
 	if (!buf)
 		return q2si_fail_nomem(diag, "snapshot table");
 	table->buf = buf;

@@ -194,7 +194,7 @@ blocks_read(const struct q2si_direct *direct, uint64_t at, uint8_t *buf, size_t 
 {
 	*got = 0;
 	while (*got < len) {
-		const ssize_t n = pread(direct->fd, buf + *got, q2si_min(len - *got, MOVE_MAX),
+		const ssize_t n = pread(direct->fd, buf + *got, q2si_min_size(len - *got, MOVE_MAX),
 					(off_t)(at + *got));
 
 		if (n < 0 && errno == EINTR)
@@ -214,7 +214,7 @@ blocks_write(const struct q2si_direct *direct, uint64_t at, const uint8_t *buf, 
 	     struct q2s_diag *diag)
 {
 	while (len > 0) {
-		const ssize_t n = pwrite(direct->fd, buf, q2si_min(len, MOVE_MAX), (off_t)at);
+		const ssize_t n = pwrite(direct->fd, buf, q2si_min_size(len, MOVE_MAX), (off_t)at);
 		size_t done;
 
 		if (n < 0 && errno == EINTR)
@@ -246,7 +246,7 @@ buffer_make(const struct q2si_direct *direct, uint64_t start, uint64_t end)
 {
 	void *buffer = NULL;
 
-	if (posix_memalign(&buffer, direct->memory, q2si_min(end - start, BUFFER_MAX)) != 0)
+	if (posix_memalign(&buffer, direct->memory, q2si_min_size(end - start, BUFFER_MAX)) != 0)
 		return NULL;
 	return buffer;
 }
@@ -269,15 +269,15 @@ q2si_direct_read(struct q2si_direct *direct, uint64_t at, void *buf, size_t len,
 	if (!buffer)
 		return q2si_fail_nomem(diag, "O_DIRECT");
 	for (uint64_t step = start; step < end && err == Q2S_OK; step += BUFFER_MAX) {
-		const size_t want = q2si_min(end - step, BUFFER_MAX);
+		const size_t want = q2si_min_size(end - step, BUFFER_MAX);
 		const size_t skip = step < at ? (size_t)(at - step) : 0;
 		size_t n;
 
 		err = blocks_read(direct, step, buffer, want, &n, diag);
 		if (err != Q2S_OK || n <= skip)
 			break;
-		memcpy((uint8_t *)buf + *got, buffer + skip, q2si_min(n - skip, len - *got));
-		*got += q2si_min(n - skip, len - *got);
+		memcpy((uint8_t *)buf + *got, buffer + skip, q2si_min_size(n - skip, len - *got));
+		*got += q2si_min_size(n - skip, len - *got);
 		if (n < want)
 			break;
 	}

@@ -35,11 +35,11 @@ fill(const struct q2s_stream *stream, uint8_t *buf, size_t len, size_t *got, str
 static size_t
 alike(const uint8_t *buf, size_t len, bool *zero)
 {
-	size_t n = q2si_min(Q2SI_DRAIN_UNIT, len);
+	size_t n = q2si_min_size(Q2SI_DRAIN_UNIT, len);
 
 	*zero = q2si_is_zero(buf, n);
 	while (n < len) {
-		const size_t unit = q2si_min(Q2SI_DRAIN_UNIT, len - n);
+		const size_t unit = q2si_min_size(Q2SI_DRAIN_UNIT, len - n);
 
 		if (q2si_is_zero(buf + n, unit) != *zero)
 			break;

@@ -80,7 +80,7 @@ take(struct q2si_feed *feed)
 	size_t got = 0;
 
 	if (feed->stream.head_len > 0) {
-		const size_t len = q2si_min(feed->stream.head_len, CHUNK);
+		const size_t len = q2si_min_size(feed->stream.head_len, CHUNK);
 
 		memcpy(feed->buf, feed->stream.head, len);
 		feed->stream.head = (const uint8_t *)feed->stream.head + len;

@@ -31,7 +31,7 @@ take(void *opaque, const char *bytes, size_t len)
 		return CURL_WRITEFUNC_PAUSE;
 	while (done < len) {
 		struct q2si_fetched *piece = lane->piece;
-		const size_t n = q2si_min(len - done, piece->end - piece->filled);
+		const size_t n = q2si_min_size(piece->end - piece->filled, len - done);
 
 		if (n == 0 && piece->end == lane->until)
 			return 0; /* more than was asked for, or than is wanted by now */

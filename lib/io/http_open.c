@@ -163,7 +163,8 @@ step(struct q2s_http *http, struct q2s_diag *diag)
 static void
 sleep_for(unsigned milliseconds)
 {
-	struct timespec left = { milliseconds / 1000, milliseconds % 1000 * 1000000L };
+	struct timespec left = { .tv_sec = (time_t)(milliseconds / 1000),
+				 .tv_nsec = (long)(milliseconds % 1000) * 1000000 };
 
 	while (nanosleep(&left, &left) != 0)
 		;
@@ -314,7 +315,7 @@ read_stream(void *self, void *buf, size_t len, size_t *got, struct q2s_diag *dia
 
 	if (http->head_at == http->head_len)
 		Q2SI_TRY(refill(http, diag));
-	*got = q2si_min(len, http->head_len - http->head_at);
+	*got = q2si_min_size(len, http->head_len - http->head_at);
 	memcpy(buf, http->head + http->head_at, *got);
 	http->head_at += *got;
 	return Q2S_OK;

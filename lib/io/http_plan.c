@@ -93,7 +93,7 @@ open_piece(struct q2si_http_plan *plan, struct q2si_fetched *piece, bool wanted)
 		return true;
 	if (!(wanted || is_due(plan, piece)) || !q2si_plan_make_room(plan, len, wanted))
 		return false;
-	piece->bytes = malloc(len);
+	piece->bytes = malloc(q2si_size(len));
 	if (!piece->bytes)
 		return false;
 	plan->memory += len;

@@ -46,7 +46,7 @@ q2si_copy_by_hand(struct q2s_sink *sink, struct q2s_store *file, uint64_t at, ui
 	if (!sink->copy_buffer)
 		return q2si_fail_nomem(diag, "copy buffer");
 	for (uint64_t done = 0; done < len;) {
-		const size_t n = q2si_min(len - done, COPY_BUFFER);
+		const size_t n = q2si_min_size(len - done, COPY_BUFFER);
 		size_t got;
 
 		Q2SI_TRY(q2s_store_read_padded(file, at + done, sink->copy_buffer, n, &got, diag));

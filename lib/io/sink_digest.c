@@ -144,7 +144,7 @@ digest_zero(struct q2s_sink *sink, uint64_t len, struct q2s_diag *diag)
 
 	Q2SI_TRY(q2s_sink_zero(digest->wrapper.inner, len, diag));
 	for (uint64_t left = len; left > 0;) {
-		const size_t n = q2si_min(left, Q2SI_ZEROS_SIZE);
+		const size_t n = q2si_min_size(left, Q2SI_ZEROS_SIZE);
 
 		q2s_digest_add(digest->digester, q2si_zeros, n);
 		left -= n;

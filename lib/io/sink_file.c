@@ -48,7 +48,7 @@ write_ahead(struct q2s_sink *sink, uint64_t ahead, const void *buf, size_t len,
 	uint64_t at = file_of(sink)->base + sink->pos + ahead;
 
 	while (len > 0) {
-		const ssize_t n = pwrite(sink->fd, buf, q2si_min(len, MOVE_MAX), (off_t)at);
+		const ssize_t n = pwrite(sink->fd, buf, q2si_min_size(len, MOVE_MAX), (off_t)at);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -125,7 +125,7 @@ serve(struct file_sink *file, struct q2s_store *from, off_t *in, off_t *out, uin
 {
 	while (*len > 0 && file->serves) {
 		const ssize_t n = copy_file_range(q2s_store_fd(from), in, file->sink.fd, out,
-						  q2si_min(*len, MOVE_MAX), 0);
+						  q2si_min_size(*len, MOVE_MAX), 0);
 
 		if (n == 0)
 			break; /* the end, or a file that only looks empty: reading will tell */
@@ -167,7 +167,7 @@ static enum q2s_err
 write_zeros(struct q2s_sink *sink, uint64_t len, struct q2s_diag *diag)
 {
 	for (uint64_t done = 0; done < len;) {
-		const size_t n = q2si_min(len - done, Q2SI_ZEROS_SIZE);
+		const size_t n = q2si_min_size(len - done, Q2SI_ZEROS_SIZE);
 
 		Q2SI_TRY(write_ahead(sink, done, q2si_zeros, n, diag));
 		done += n;

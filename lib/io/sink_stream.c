@@ -57,7 +57,7 @@ stream_write(struct q2s_sink *sink, const void *buf, size_t len, struct q2s_diag
 	const int fd = sink->fd;
 
 	while (len > 0) {
-		const ssize_t n = write(fd, buf, q2si_min(len, SEND_MAX));
+		const ssize_t n = write(fd, buf, q2si_min_size(len, SEND_MAX));
 
 		if (n < 0 && !may_retry(fd))
 			return q2si_sink_errno(sink, errno, "writing failed", diag);
@@ -102,7 +102,7 @@ stream_copy(struct q2s_sink *sink, struct q2s_store *file, uint64_t at, uint64_t
 
 	while (len > 0 && stream->sends && q2s_store_fd(file) >= 0) {
 		const ssize_t n = sendfile(stream->sink.fd, q2s_store_fd(file), &offset,
-					   q2si_min(len, SEND_MAX));
+					   q2si_min_size(len, SEND_MAX));
 
 		if (n == 0)
 			return q2si_source_ended(file, (uint64_t)offset, diag);
@@ -130,7 +130,7 @@ splice_zeros(int fd, uint64_t len)
 	size_t count = 0;
 
 	for (; len > 0 && count < ZERO_VECTORS; count++) {
-		const size_t n = q2si_min(len, Q2SI_ZEROS_SIZE);
+		const size_t n = q2si_min_size(len, Q2SI_ZEROS_SIZE);
 
 		vectors[count] = (struct iovec){ .iov_base = (void *)(uintptr_t)q2si_zeros,
 						 .iov_len = n };
@@ -155,7 +155,7 @@ stream_zero(struct q2s_sink *sink, uint64_t len, struct q2s_diag *diag)
 			return q2si_sink_errno(sink, errno, "writing failed", diag);
 	}
 	while (len > 0) {
-		const size_t n = q2si_min(len, Q2SI_ZEROS_SIZE);
+		const size_t n = q2si_min_size(len, Q2SI_ZEROS_SIZE);
 
 		Q2SI_TRY(stream_write(sink, q2si_zeros, n, diag));
 		len -= n;

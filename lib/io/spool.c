@@ -105,7 +105,7 @@ static enum q2s_err
 add_block(struct q2s_spool *spool, struct q2s_diag *diag)
 {
 	if (!spool->blocks)
-		spool->blocks = calloc((spool->budget >> BLOCK_BITS) + 1, sizeof(*spool->blocks));
+		spool->blocks = calloc(q2si_size((spool->budget >> BLOCK_BITS) + 1), sizeof(*spool->blocks));
 	if (!spool->blocks || !(spool->blocks[spool->count] = malloc(BLOCK_SIZE)))
 		return q2si_fail_nomem(diag, "spool");
 	spool->count++;
@@ -119,7 +119,7 @@ q2s_spool_append(struct q2s_spool *spool, const void *buf, size_t len, struct q2
 
 	while (len > 0 && !spool->file && spool->held < spool->budget) {
 		const size_t skip = spool->held & (BLOCK_SIZE - 1);
-		const size_t n = q2si_min(q2si_min(len, BLOCK_SIZE - skip),
+		const size_t n = q2si_min_size(q2si_min(len, BLOCK_SIZE - skip),
 					  spool->budget - spool->held);
 
 		if (spool->held == (uint64_t)spool->count << BLOCK_BITS)
@@ -141,7 +141,7 @@ held_at(const struct q2s_spool *spool, uint64_t at, uint64_t max, size_t *len)
 
 	if (at >= spool->held)
 		return NULL;
-	*len = q2si_min(q2si_min(max, BLOCK_SIZE - skip), spool->held - at);
+	*len = q2si_min_size(spool->held - at, q2si_min(max, BLOCK_SIZE - skip));
 	return spool->blocks[at >> BLOCK_BITS] + skip;
 }
 

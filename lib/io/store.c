@@ -26,7 +26,7 @@ q2s_store_new(const struct q2s_store_ops *ops, void *self, const char *name, str
 	store = calloc(1, sizeof(*store));
 	if (!store || !(store->name = strdup(name)))
 		return q2si_fail_nomem(diag, "store");
-	memcpy(&store->ops, ops, q2si_min(ops->size, sizeof(*ops)));
+	memcpy(&store->ops, ops, q2si_min_size(ops->size, sizeof(*ops)));
 	store->self = self;
 	store->fd = -1;
 	atomic_init(&store->owners, 1);
@@ -176,7 +176,7 @@ q2s_store_read_padded(struct q2s_store *store, uint64_t at, void *buf, size_t le
 		if (err != Q2S_OK)
 			return failed(store, err, at, "reading", diag);
 	}
-	n = q2si_min(n, want);
+	n = q2si_min_size(n, want);
 	memset((char *)buf + n, 0, len - n);
 	if (got)
 		*got = n;
@@ -300,7 +300,7 @@ static enum q2s_err
 write_zeros(const struct q2s_store *store, uint64_t at, uint64_t len, struct q2s_diag *diag)
 {
 	while (len > 0) {
-		const size_t n = q2si_min(len, Q2SI_ZEROS_SIZE);
+		const size_t n = q2si_min_size(len, Q2SI_ZEROS_SIZE);
 
 		Q2SI_TRY(store->ops.write(store->self, at, q2si_zeros, n, diag));
 		at += n;

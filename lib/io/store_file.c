@@ -124,7 +124,7 @@ q2si_fd_read(int fd, uint64_t at, void *buf, size_t len, size_t *got, struct q2s
 	size_t done = 0;
 
 	while (done < len) {
-		const size_t want = q2si_min(len - done, MOVE_MAX);
+		const size_t want = q2si_min_size(len - done, MOVE_MAX);
 		const ssize_t n = pread(fd, (char *)buf + done, want, (off_t)(at + done));
 
 		if (n < 0 && errno == EINTR)
@@ -158,7 +158,7 @@ file_read(void *self, uint64_t at, void *buf, size_t len, size_t *got, struct q2
 	*got = 0;
 	if (at >= size)
 		return Q2S_OK;
-	return q2si_direct_read(file->direct, at, buf, q2si_min(len, size - at), got, diag);
+	return q2si_direct_read(file->direct, at, buf, q2si_min_size(size - at, len), got, diag);
 }
 
 /* Data begins at @at. */
@@ -315,7 +315,7 @@ file_write(void *self, uint64_t at, const void *buf, size_t len, struct q2s_diag
 	if (file->direct)
 		return file_write_direct(file, at, buf, len, diag);
 	while (done < len) {
-		const size_t want = q2si_min(len - done, MOVE_MAX);
+		const size_t want = q2si_min_size(len - done, MOVE_MAX);
 		const ssize_t n =
 			pwrite(file->fd, (const char *)buf + done, want, (off_t)(at + done));
 

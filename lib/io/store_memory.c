@@ -23,7 +23,7 @@ struct memory {
 static size_t
 in_block(uint64_t at, uint64_t len)
 {
-	return q2si_min(len, BLOCK_SIZE - (at & (BLOCK_SIZE - 1)));
+	return q2si_min_size(len, BLOCK_SIZE - (at & (BLOCK_SIZE - 1)));
 }
 
 static uint8_t *
@@ -122,7 +122,7 @@ grow_table(struct memory *memory, uint64_t end, struct q2s_diag *diag)
 
 	if (wanted <= memory->count)
 		return Q2S_OK;
-	blocks = reallocarray(memory->blocks, count, sizeof(*blocks));
+	blocks = reallocarray(memory->blocks, q2si_size(count), sizeof(*blocks));
 	if (!blocks)
 		return q2si_fail_nomem(diag, "memory store");
 	memset(blocks + memory->count, 0, (count - memory->count) * sizeof(*blocks));

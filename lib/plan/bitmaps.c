@@ -62,7 +62,7 @@ compare_names(const void *a, const void *b)
 {
 	const struct q2s_bytes *x = &(*(const struct q2s_spec_bitmap *const *)a)->name;
 	const struct q2s_bytes *y = &(*(const struct q2s_spec_bitmap *const *)b)->name;
-	const int order = memcmp(x->data, y->data, q2si_min(x->len, y->len));
+	const int order = memcmp(x->data, y->data, q2si_min_size(x->len, y->len));
 
 	return order ? order : (x->len > y->len) - (x->len < y->len);
 }
@@ -159,7 +159,7 @@ find_stored(const struct q2s_geom *geom, const struct q2s_spec_bitmap *spec,
 {
 	for (uint64_t i = 0; i < bitmap->entries; i++)
 		bitmap->data_count += kind_of(geom, spec, i) == Q2SI_BITS_MIXED;
-	bitmap->stored = malloc((bitmap->data_count + 1) * sizeof(*bitmap->stored));
+	bitmap->stored = calloc(q2si_size(bitmap->data_count + 1), sizeof(*bitmap->stored));
 	if (!bitmap->stored)
 		return q2si_fail_nomem(diag, "bitmaps");
 	bitmap->data_count = 0;

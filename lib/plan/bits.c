@@ -39,7 +39,7 @@ q2s_bits_new(uint64_t size, uint32_t granularity_bits, struct q2s_bits **out,
 	bits->granularity_bits = granularity_bits;
 	bits->count = count;
 	bits->chunk_count = q2si_div_up(count, CHUNK_BITS);
-	bits->chunks = calloc(bits->chunk_count + 1, sizeof(*bits->chunks));
+	bits->chunks = calloc(q2si_size(bits->chunk_count + 1), sizeof(*bits->chunks));
 	if (!bits->chunks) {
 		free(bits);
 		return q2si_fail_nomem(diag, "bitmap");
@@ -229,7 +229,7 @@ q2si_bits_copy(const struct q2s_bits *bits, uint64_t at, uint8_t *buf, size_t le
 	while (len > 0) {
 		const uint64_t index = at / Q2SI_BITS_CHUNK;
 		const size_t skip = at % Q2SI_BITS_CHUNK;
-		const size_t n = q2si_min(len, Q2SI_BITS_CHUNK - skip);
+		const size_t n = q2si_min_size(len, Q2SI_BITS_CHUNK - skip);
 		const uint8_t *chunk = index < bits->chunk_count ? bits->chunks[index] : NULL;
 
 		memset(buf, 0, n);

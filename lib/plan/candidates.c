@@ -68,7 +68,7 @@ static enum q2s_err
 grow_list(struct q2si_candidates *candidates, struct q2s_diag *diag)
 {
 	const size_t wanted = q2si_max(candidates->room * 3 / 2, PLACES_MIN);
-	const size_t room = q2si_min(wanted, candidates->max);
+	const size_t room = q2si_min_size(wanted, candidates->max);
 	struct q2si_candidate *list =
 		reallocarray(candidates->list, room, sizeof(*list));
 

@@ -295,7 +295,7 @@ luks_cluster(const struct q2s_plan *plan, uint64_t index, uint8_t *buf)
 {
 	const struct q2s_geom *geom = &plan->spec.geom;
 	const uint64_t skip = index << geom->cluster_bits;
-	const size_t len = q2si_min(plan->spec.luks.len - skip, geom->cluster_size);
+	const size_t len = q2si_min_size(plan->spec.luks.len - skip, geom->cluster_size);
 
 	memcpy(buf, plan->spec.luks.data + skip, len);
 	memset(buf + len, 0, geom->cluster_size - len);

@@ -341,7 +341,7 @@ q2s_pieces_metadata(struct q2s_pieces *pieces, q2s_host at, void *buf, size_t le
 	while (len > 0) {
 		const uint64_t cluster = at.v >> geom->cluster_bits;
 		const uint32_t skip = (uint32_t)at.v & (geom->cluster_size - 1);
-		const size_t n = q2si_min(len, geom->cluster_size - skip);
+		const size_t n = q2si_min_size(len, geom->cluster_size - skip);
 
 		if (n == geom->cluster_size)
 			Q2SI_TRY(q2si_metadata_cluster(pieces->plan, cluster, to, diag));

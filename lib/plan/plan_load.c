@@ -8,6 +8,7 @@
 
 #include <zlib.h>
 
+#include "base/arith.h"
 #include "base/bytes.h"
 #include "base/cleanup.h"
 #include "base/diag.h"
@@ -112,7 +113,7 @@ get_bitmaps(struct q2si_body *body, struct q2s_spec *spec, struct bitmaps *out)
 
 	/* Each takes 32 bytes, so that no number in the file asks for more memory than it has. */
 	Q2SI_TRY(q2si_body_number(body, body->left / 32, &count));
-	out->list = calloc(count + 1, sizeof(*out->list));
+	out->list = calloc(q2si_size(count + 1), sizeof(*out->list));
 	if (!out->list)
 		return q2si_fail_nomem(body->diag, "plan");
 	while (out->count < count)
@@ -217,7 +218,7 @@ get_sums(struct q2si_body *body, uint64_t size, struct q2si_sums *out)
 
 	/* Each takes 16 bytes, so that no number in the file asks for more memory than it has. */
 	Q2SI_TRY(q2si_body_number(body, body->left / 16, &count));
-	out->list = calloc(count + 1, sizeof(*out->list));
+	out->list = calloc(q2si_size(count + 1), sizeof(*out->list));
 	if (!out->list)
 		return q2si_fail_nomem(body->diag, "plan");
 	for (; out->count < count; out->count++) {
@@ -308,7 +309,7 @@ get_owners(struct q2si_body *body, struct q2s_alloc *alloc)
 
 	/* Each takes 16 bytes, so that no number in the file asks for more memory than it has. */
 	Q2SI_TRY(q2si_body_number(body, body->left / 16, &count));
-	list = calloc(count + 1, sizeof(*list));
+	list = calloc(q2si_size(count + 1), sizeof(*list));
 	if (!list)
 		return q2si_fail_nomem(body->diag, "plan");
 	for (uint64_t i = 0; i < count; i++) {
@@ -425,7 +426,7 @@ q2s_plan_load(struct q2s_store *file, struct q2s_disk *disk, struct q2s_plan **o
 
 	if (size > Q2SI_PLAN_MAX_BYTES)
 		return q2si_fail(diag, Q2S_E_LIMIT, "plan", Q2S_NOWHERE, size, "larger than any");
-	raw = malloc(size + 1);
+	raw = malloc(q2si_size(size + 1));
 	if (!raw)
 		return q2si_fail_nomem(diag, "plan");
 	Q2SI_TRY(q2s_store_read(file, 0, raw, size, diag));

@@ -67,7 +67,7 @@ mark_unused(const struct q2s_plan *plan, bool *marks, struct q2s_diag *diag)
 static void
 mark_samples(const struct q2s_plan *plan, bool *marks)
 {
-	const size_t count = plan->sums.count, samples = q2si_min(SAMPLES, count);
+	const size_t count = plan->sums.count, samples = q2si_min_size(SAMPLES, count);
 
 	for (size_t i = 0; i < samples; i++)
 		marks[i * count / samples] = true;

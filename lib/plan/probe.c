@@ -94,7 +94,7 @@ windowed_zero(struct q2si_prober *prober, uint64_t at, uint64_t end, bool *zero,
 
 		if (at < prober->window_at || at >= window_end) {
 			/* what is not data is not worth reading */
-			const size_t n = q2si_min(extent_end(prober) - at, prober->buf_size);
+			const size_t n = q2si_min_size(extent_end(prober) - at, prober->buf_size);
 
 			prober->window_len = 0;
 			Q2SI_TRY(q2s_cursor_read(prober->cursor, (q2s_guest){ at }, prober->buf, n,
@@ -116,7 +116,7 @@ static enum q2s_err
 peeked_zero(struct q2si_prober *prober, uint64_t at, uint64_t end, bool *zero,
 	    struct q2s_diag *diag)
 {
-	size_t n = q2si_min(PEEK, end - at);
+	size_t n = q2si_min_size(end - at, PEEK);
 
 	prober->window_len = 0;
 	*zero = true;
@@ -124,7 +124,7 @@ peeked_zero(struct q2si_prober *prober, uint64_t at, uint64_t end, bool *zero,
 		Q2SI_TRY(q2s_cursor_read(prober->cursor, (q2s_guest){ at }, prober->buf, n, diag));
 		*zero = q2si_is_zero(prober->buf, n);
 		at += n;
-		n = q2si_min(prober->buf_size, end - at);
+		n = q2si_min_size(end - at, prober->buf_size);
 	}
 	return Q2S_OK;
 }

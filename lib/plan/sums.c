@@ -137,7 +137,7 @@ summer_work(void *opaque, void *worker, struct q2s_diag *diag)
 	const uint64_t size = q2s_disk_size(summing->disk);
 	struct summer *summer = worker;
 	const uint64_t start = summer->sum.stretch << Q2SI_STRETCH_BITS;
-	const size_t len = q2si_min(STRETCH, size - start);
+	const size_t len = q2si_min_size(size - start, STRETCH);
 	struct q2s_extent extent;
 
 	for (size_t done = 0; done < len; done += extent.len) {

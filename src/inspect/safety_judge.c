@@ -290,7 +290,7 @@ is_header_legal(const struct safety_input *input, struct q2s_header *header,
 	memcpy(raw, input->head, sizeof(raw));
 	if (header->version >= 3)
 		q2si_put_be64(raw + AT_INCOMPATIBLE_FEATURES, known);
-	if (q2s_header_decode(raw, q2si_min(input->len, sizeof(raw)), header, &diag) == Q2S_OK)
+	if (q2s_header_decode(raw, q2si_min_size(input->len, sizeof(raw)), header, &diag) == Q2S_OK)
 		return true;
 	add_fault(verdict, diag.err == Q2S_E_SHORT ? "header-truncated" : "header-field", &diag);
 	return false;

@@ -338,7 +338,7 @@ full_write(void *self, uint64_t at, const void *buf, size_t len, struct q2s_diag
 	const uint8_t *bytes = buf;
 
 	while (len > 0) {
-		const size_t n = q2si_min(len, HOST_BLOCK - at % HOST_BLOCK);
+		const size_t n = q2si_min_size(len, HOST_BLOCK - at % HOST_BLOCK);
 
 		quick_assert(at / HOST_BLOCK < HOST_BLOCKS);
 		if (!full->taken[at / HOST_BLOCK] && full->left == 0) {
