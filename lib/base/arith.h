@@ -56,8 +56,8 @@ q2si_min(uint64_t a, uint64_t b)
 }
 
 /**
- * A length as the size of an allocation. What does not fit where memory has 32 bits becomes SIZE_MAX,
- * which no allocation gets, rather than a small size.
+ * A length as the size of an allocation. What does not fit where memory has 32 bits becomes
+ * SIZE_MAX, which no allocation gets, rather than a small size.
  */
 static inline size_t
 q2si_size(uint64_t len)

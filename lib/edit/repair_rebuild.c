@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A new refcount table with all its blocks, in new clusters; the header enters it by one write. The
- * old structures stay where they are, and count for nothing then. Leaks that may be the last copy of
- * guest data stay leaks.
+ * old structures stay where they are, and count for nothing then. Leaks that may be the last copy
+ * of guest data stay leaks.
  */
 #include "edit/repair.h"
 

@@ -291,8 +291,9 @@ find_tables(struct q2si_salvage *salvage)
 		Q2SI_TRY(q2si_shape_look(round, orphan->cluster, round->ck->geom->l2_entries,
 					 &shape));
 		/*
-		 * What was freed with its table is free as well. One entry alone may be chance there:
-		 * any old table was freed some day, and that of refcounts has but one entry, too.
+		 * What was freed with its table is free as well. One entry alone may be chance
+		 * there: any old table was freed some day, and that of refcounts has but one entry,
+		 * too.
 		 */
 		orphan->is_table = shape.bad == 0 && shape.good > salvage->freed &&
 				   (salvage->freed ? shape.freed : shape.owned) == shape.good;

@@ -38,8 +38,8 @@ enum q2s_err guard_read_process(pid_t pid, struct q2s_diag *diag);
  */
 enum q2s_err guard_output(const char *path, const char *what, struct q2s_diag *diag);
 /**
- * The image @path is about to be changed, as the output "FILE", and standard output may be written to;
- * neither is the other one, nor what is read.
+ * The image @path is about to be changed, as the output "FILE", and standard output may be written
+ * to; neither is the other one, nor what is read.
  */
 enum q2s_err guard_edit(const char *path, struct q2s_diag *diag);
 /** As guard_output() for an open descriptor; @name is for messages. */

@@ -97,8 +97,8 @@ why_not_replaced(const char *path, const struct stat *st)
 #define LINKS_MAX 40
 
 /*
- * Is it the name of a descriptor, or a link to one? To replace the file behind it takes it away from
- * who has it open. The kernel shows descriptors as links in /proc, whatever leads there.
+ * Is it the name of a descriptor, or a link to one? To replace the file behind it takes it away
+ * from who has it open. The kernel shows descriptors as links in /proc, whatever leads there.
  */
 static bool
 is_descriptor(const char *path)
