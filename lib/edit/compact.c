@@ -465,16 +465,22 @@ step(const struct q2s_observer *observer, uint64_t done, uint64_t total, struct 
 	return q2si_fail_at(diag, Q2S_E_CANCELLED, "compact", Q2S_NOWHERE, "stopped");
 }
 
+/* The file ends behind its last cluster in use, and nothing describes clusters behind @end. */
+static enum q2s_err
+end_cut(struct q2s_edit *edit, uint64_t end, struct q2s_diag *diag)
+{
+	Q2SI_TRY(q2si_blocks_drop(edit, end, diag));
+	return q2si_trim_end(edit, diag);
+}
+
 static enum q2s_err
 shrink(struct q2s_edit *edit, const struct q2s_observer *observer, struct q2s_diag *diag)
 {
-	uint64_t moved = 1, wanted, first = 0;
+	uint64_t moved = 1, wanted, used, first = 0;
 
 	for (unsigned i = 0; i < ROUNDS_MAX; i++) {
-		uint64_t used;
-
-		Q2SI_TRY(q2si_blocks_drop(edit, diag));
-		Q2SI_TRY(q2si_trim_end(edit, diag));
+		Q2SI_TRY(q2si_used_count(edit, &used, diag));
+		Q2SI_TRY(end_cut(edit, used, diag));
 		Q2SI_TRY(q2si_used_count(edit, &used, diag));
 		if (file_clusters(edit) <= used || moved == 0)
 			break;
@@ -485,7 +491,8 @@ shrink(struct q2s_edit *edit, const struct q2s_observer *observer, struct q2s_di
 		if (moved == 0 && wanted > 0)
 			Q2SI_TRY(window_run(edit, used, wanted, &moved, diag));
 	}
-	return Q2S_OK;
+	/* Only now, as nothing can be moved to where there is no refcount block. */
+	return end_cut(edit, 0, diag);
 }
 
 enum q2s_err

@@ -98,8 +98,11 @@ q2si_is_high(const struct q2si_round *round, uint64_t host)
 enum q2s_err q2si_round_drop(struct q2si_round *round, uint64_t host, uint64_t len,
 			     uint64_t times, enum q2si_freed_kind kind, struct q2s_diag *diag);
 
-/** Refcount blocks that describe nothing any more go; all is flushed. */
-enum q2s_err q2si_blocks_drop(struct q2s_edit *edit, struct q2s_diag *diag);
+/**
+ * Refcount blocks that describe nothing any more go, of those for clusters from @from on; all is
+ * flushed.
+ */
+enum q2s_err q2si_blocks_drop(struct q2s_edit *edit, uint64_t from, struct q2s_diag *diag);
 
 /* ---- compact_room.c -------------------------------------------------------------------------- */
 

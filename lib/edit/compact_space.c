@@ -186,11 +186,12 @@ block_drop(struct q2s_edit *edit, struct q2si_slice *table, uint64_t at, uint64_
 }
 
 static enum q2s_err
-blocks_drop(struct q2s_edit *edit, uint64_t *dropped, struct q2s_diag *diag)
+blocks_drop(struct q2s_edit *edit, uint64_t from, uint64_t *dropped, struct q2s_diag *diag)
 {
 	const uint64_t blocks = q2si_refcount_covers(edit) >> edit->geom.block_bits;
+	const uint64_t first = q2si_div_up(from, edit->geom.block_entries);
 
-	for (uint64_t i = 1; i < blocks; i++) {
+	for (uint64_t i = q2si_max(first, 1); i < blocks; i++) {
 		const uint64_t at =
 			edit->header.refcount_table_offset.v + i * Q2S_REFTABLE_ENTRY_SIZE;
 		struct q2si_slice *table;
@@ -214,13 +215,13 @@ blocks_drop(struct q2s_edit *edit, uint64_t *dropped, struct q2s_diag *diag)
 
 /* A block that goes may be the last thing that another one describes. */
 enum q2s_err
-q2si_blocks_drop(struct q2s_edit *edit, struct q2s_diag *diag)
+q2si_blocks_drop(struct q2s_edit *edit, uint64_t from, struct q2s_diag *diag)
 {
 	uint64_t dropped;
 
 	do {
 		dropped = 0;
-		Q2SI_TRY(blocks_drop(edit, &dropped, diag));
+		Q2SI_TRY(blocks_drop(edit, from, &dropped, diag));
 		Q2SI_TRY(q2si_flush(edit, diag));
 		Q2SI_TRY(q2si_flush(edit, diag));
 	} while (dropped > 0);

@@ -140,6 +140,7 @@ done <<-EOF
 	cluster_size=4k 256G 700
 	cluster_size=4k,refcount_bits=1 256G 700
 	cluster_size=512,refcount_bits=2 1G 200
+	cluster_size=512,refcount_bits=64 1G 200
 EOF
 
 # Compressed clusters among others, also shared ones.
