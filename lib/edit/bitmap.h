@@ -83,7 +83,14 @@ void q2si_later_release(struct q2s_edit *edit, struct q2si_freed_list *later);
 enum q2s_err q2si_bitmap_table_fits(const struct q2s_edit *edit, uint32_t entries,
 				    struct q2s_diag *diag);
 
-/* ---- bitmap_change.c: new tables, and a new directory ---------------------------------------- */
+/* ---- bitmap_directory.c: new tables, and a new directory ------------------------------------- */
+
+/** Bytes of the table of a bitmap. */
+static inline uint64_t
+q2si_bitmap_table_bytes(const struct q2s_bitmap *record)
+{
+	return (uint64_t)record->table_entries * Q2S_BITMAP_TABLE_ENTRY_SIZE;
+}
 
 /** A new table of the length in @record, all of it clean or @raw. */
 enum q2s_err q2si_bitmap_table_make(struct q2s_edit *edit, const struct q2s_bitmap *record,
@@ -91,6 +98,10 @@ enum q2s_err q2si_bitmap_table_make(struct q2s_edit *edit, const struct q2s_bitm
 /** The table itself loses a reference; what it refers to does not. */
 enum q2s_err q2si_bitmap_table_drop(struct q2s_edit *edit, const struct q2si_bitmap *bitmap,
 				    struct q2si_freed_list *later, struct q2s_diag *diag);
+
+/** The table and what it refers to lose a reference. */
+enum q2s_err q2si_bitmap_drop(struct q2s_edit *edit, const struct q2si_bitmap *bitmap,
+			      struct q2si_freed_list *later, struct q2s_diag *diag);
 
 /** Write the records of the list to new clusters, and note where each lies. Nothing refers to them yet. */
 enum q2s_err q2si_bitmap_directory_write(struct q2s_edit *edit, struct q2s_ext_bitmaps *out,
@@ -101,6 +112,12 @@ enum q2s_err q2si_bitmap_directory_write(struct q2s_edit *edit, struct q2s_ext_b
  */
 enum q2s_err q2si_bitmap_directory_switch(struct q2s_edit *edit, const struct q2s_ext_bitmaps *ext,
 					  struct q2si_freed_list *later, struct q2s_diag *diag);
+/**
+ * Both: the records of the list become those of the image; what the old ones had is in @later,
+ * which is freed. After a failure nobody knows what the list stands for: the edit stops.
+ */
+enum q2s_err q2si_bitmaps_switch(struct q2s_edit *edit, struct q2si_freed_list *later,
+				 struct q2s_diag *diag);
 
 /* ---- bitmap_track.c -------------------------------------------------------------------------- */
 

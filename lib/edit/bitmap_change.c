@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/*
- * Adding, removing and changing persistent bitmaps. What changes is written to new clusters, with a
- * new directory; when all of it is durable the header refers to it, by one write, and then the old
- * clusters are given back. So a crash leaves the old bitmaps or the new ones, and leaks at worst.
- */
+/* Adding, removing and changing persistent bitmaps: what q2s_edit_bitmap_...() do. */
 #include "edit/bitmap.h"
-#include "edit/compact.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -57,148 +52,6 @@ change_open(struct q2s_edit *edit, struct q2s_bytes name, bool usable, struct q2
 	pthread_mutex_lock(&edit->lock);
 	Q2SI_TRY(q2si_change_begin(edit, diag));
 	return find(edit, name, usable, out, diag);
-}
-
-/* ---- the directory -------------------------------------------------------------------------- */
-
-static uint64_t
-record_bytes(const struct q2s_bitmap *record)
-{
-	return q2si_round_up(Q2S_BITMAP_FIXED_SIZE + (uint64_t)record->extra_size +
-				     record->name_len,
-			     8);
-}
-
-static uint64_t
-directory_bytes(const struct q2si_bitmaps *bitmaps)
-{
-	uint64_t bytes = 0;
-
-	for (uint32_t i = 0; i < bitmaps->count; i++)
-		bytes += record_bytes(&bitmaps->list[i].record);
-	return bytes;
-}
-
-enum q2s_err
-q2si_bitmap_directory_write(struct q2s_edit *edit, struct q2s_ext_bitmaps *out,
-			    struct q2s_diag *diag)
-{
-	struct q2si_bitmaps *bitmaps = edit->bitmaps;
-	const uint64_t bytes = directory_bytes(bitmaps);
-	Q2SI_AUTO_FREE uint8_t *buf = NULL;
-	uint64_t host;
-	size_t done = 0, used;
-
-	*out = (struct q2s_ext_bitmaps){ .count = bitmaps->count, .directory_size = bytes };
-	if (bitmaps->count == 0)
-		return Q2S_OK;
-	buf = calloc(1, q2si_size(bytes));
-	if (!buf)
-		return q2si_fail_nomem(diag, "bitmap directory");
-	Q2SI_TRY(q2si_alloc_contiguous(edit, q2si_div_up(bytes, edit->geom.cluster_size), &host,
-				       diag));
-	out->directory_offset.v = host;
-	for (uint32_t i = 0; i < bitmaps->count; i++) {
-		bitmaps->list[i].at.v = host + done;
-		Q2SI_TRY(q2s_bitmap_encode(&edit->geom, &bitmaps->list[i].record, buf + done,
-					   bytes - done, &used, diag));
-		done += used;
-	}
-	return q2si_plain_write(edit, host, buf, bytes, diag);
-}
-
-enum q2s_err
-q2si_bitmap_directory_switch(struct q2s_edit *edit, const struct q2s_ext_bitmaps *ext,
-			     struct q2si_freed_list *later, struct q2s_diag *diag)
-{
-	struct q2si_bitmaps *bitmaps = edit->bitmaps;
-	const struct q2si_head_change change = { .bitmaps = ext };
-
-	Q2SI_TRY(q2si_flush(edit, diag));
-	q2si_flush_turn_take(edit);
-	const enum q2s_err err = q2si_header_change(edit, &change, diag);
-
-	q2si_flush_turn_give(edit);
-	Q2SI_TRY(err);
-	if (bitmaps->directory_size > 0) /* without memory: leaked */
-		(void)q2si_later_add(edit, later, bitmaps->directory,
-				     q2si_round_up(bitmaps->directory_size,
-						   edit->geom.cluster_size),
-				     Q2SI_FREED_TABLE, NULL);
-	bitmaps->directory = ext->directory_offset.v;
-	bitmaps->directory_size = ext->directory_size;
-	q2si_later_release(edit, later);
-	return q2si_flush(edit, diag);
-}
-
-/*
- * The records of the list become those of the image; what the old ones had is in @later. After a
- * failure nobody knows what the list stands for: stop.
- */
-static enum q2s_err
-switch_or_stop(struct q2s_edit *edit, struct q2si_freed_list *later, struct q2s_diag *diag)
-{
-	struct q2s_diag why = { 0 };
-	struct q2s_ext_bitmaps ext;
-	enum q2s_err err = q2si_bitmap_directory_write(edit, &ext, &why);
-
-	if (err == Q2S_OK)
-		err = q2si_bitmap_directory_switch(edit, &ext, later, &why);
-	free(later->list);
-	*later = (struct q2si_freed_list){ 0 };
-	if (err == Q2S_OK)
-		return Q2S_OK;
-	if (diag && diag->err == Q2S_OK)
-		*diag = why;
-	return q2si_stop(edit, err, &why);
-}
-
-/* ---- tables --------------------------------------------------------------------------------- */
-
-static uint64_t
-table_bytes(const struct q2s_bitmap *record)
-{
-	return (uint64_t)record->table_entries * Q2S_BITMAP_TABLE_ENTRY_SIZE;
-}
-
-enum q2s_err
-q2si_bitmap_table_drop(struct q2s_edit *edit, const struct q2si_bitmap *bitmap,
-		       struct q2si_freed_list *later, struct q2s_diag *diag)
-{
-	return q2si_later_add(edit, later, bitmap->record.table_offset.v,
-			      q2si_round_up(table_bytes(&bitmap->record), edit->geom.cluster_size),
-			      Q2SI_FREED_TABLE, diag);
-}
-
-/* What the table refers to, and the table itself, lose a reference. */
-static enum q2s_err
-all_drop(struct q2s_edit *edit, const struct q2si_bitmap *bitmap, struct q2si_freed_list *later,
-	 struct q2s_diag *diag)
-{
-	const uint64_t size = edit->geom.cluster_size;
-	struct q2s_bitmap_table_entry entry;
-
-	for (uint64_t i = 0; i < bitmap->record.table_entries; i++) {
-		Q2SI_TRY(q2si_bitmap_entry(edit, bitmap, i, &entry, diag));
-		if (entry.cluster.v)
-			Q2SI_TRY(q2si_later_add(edit, later, entry.cluster.v, size,
-						Q2SI_FREED_REFERENCE, diag));
-	}
-	return q2si_bitmap_table_drop(edit, bitmap, later, diag);
-}
-
-enum q2s_err
-q2si_bitmap_table_make(struct q2s_edit *edit, const struct q2s_bitmap *record, const uint8_t *raw,
-		       uint64_t *host, struct q2s_diag *diag)
-{
-	const uint64_t bytes = table_bytes(record);
-	Q2SI_AUTO_FREE uint8_t *zeros = raw ? NULL : calloc(1, q2si_size(bytes));
-
-	if (!raw && !zeros)
-		return q2si_fail_nomem(diag, "bitmap table");
-	Q2SI_TRY(q2si_alloc_contiguous(edit, q2si_div_up(bytes, edit->geom.cluster_size), host,
-				       diag));
-	return q2si_plain_write(edit, *host, raw ? raw : zeros, bytes, diag);
 }
 
 /* ---- add ------------------------------------------------------------------------------------ */
@@ -266,14 +119,15 @@ add(struct q2s_edit *edit, struct q2s_bytes name, uint32_t bits, bool enabled,
 	memcpy(bitmap.own, name.data, name.len);
 	bitmap.record.name = bitmap.own;
 	const enum q2s_err err =
-		q2si_bitmap_table_make(edit, &bitmap.record, NULL, &bitmap.record.table_offset.v, diag);
+		q2si_bitmap_table_make(edit, &bitmap.record, NULL,
+				       &bitmap.record.table_offset.v, diag);
 
 	if (err != Q2S_OK) {
 		free(bitmap.own);
 		return err;
 	}
 	list[bitmaps->count++] = bitmap;
-	return switch_or_stop(edit, &later, diag);
+	return q2si_bitmaps_switch(edit, &later, diag);
 }
 
 enum q2s_err
@@ -300,7 +154,7 @@ remove_one(struct q2s_edit *edit, struct q2si_bitmap *bitmap, struct q2s_diag *d
 	struct q2si_bitmaps *bitmaps = edit->bitmaps;
 	const size_t index = (size_t)(bitmap - bitmaps->list);
 	struct q2si_freed_list later = { 0 };
-	enum q2s_err err = all_drop(edit, bitmap, &later, diag);
+	enum q2s_err err = q2si_bitmap_drop(edit, bitmap, &later, diag);
 
 	if (err != Q2S_OK) {
 		free(later.list);
@@ -309,7 +163,7 @@ remove_one(struct q2s_edit *edit, struct q2si_bitmap *bitmap, struct q2s_diag *d
 	free(bitmap->own);
 	memmove(bitmap, bitmap + 1, (bitmaps->count - index - 1) * sizeof(*bitmap));
 	bitmaps->count--;
-	return switch_or_stop(edit, &later, diag);
+	return q2si_bitmaps_switch(edit, &later, diag);
 }
 
 enum q2s_err
@@ -332,14 +186,14 @@ remove_all(struct q2s_edit *edit, struct q2s_diag *diag)
 	enum q2s_err err = Q2S_OK;
 
 	for (uint32_t i = 0; i < bitmaps->count && err == Q2S_OK; i++)
-		err = all_drop(edit, &bitmaps->list[i], &later, diag);
+		err = q2si_bitmap_drop(edit, &bitmaps->list[i], &later, diag);
 	if (err != Q2S_OK) {
 		free(later.list);
 		return err;
 	}
 	while (bitmaps->count > 0)
 		free(bitmaps->list[--bitmaps->count].own);
-	return switch_or_stop(edit, &later, diag);
+	return q2si_bitmaps_switch(edit, &later, diag);
 }
 
 enum q2s_err
@@ -360,7 +214,7 @@ clear(struct q2s_edit *edit, struct q2si_bitmap *bitmap, struct q2s_diag *diag)
 {
 	struct q2si_freed_list later = { 0 };
 	uint64_t host;
-	enum q2s_err err = all_drop(edit, bitmap, &later, diag);
+	enum q2s_err err = q2si_bitmap_drop(edit, bitmap, &later, diag);
 
 	if (err == Q2S_OK)
 		err = q2si_bitmap_table_make(edit, &bitmap->record, NULL, &host, diag);
@@ -369,7 +223,7 @@ clear(struct q2s_edit *edit, struct q2si_bitmap *bitmap, struct q2s_diag *diag)
 		return err;
 	}
 	bitmap->record.table_offset.v = host;
-	return switch_or_stop(edit, &later, diag);
+	return q2si_bitmaps_switch(edit, &later, diag);
 }
 
 enum q2s_err
@@ -465,7 +319,7 @@ static enum q2s_err
 merge(struct q2s_edit *edit, struct q2si_bitmap *bitmap, struct q2s_cursor *map,
       struct q2s_diag *diag)
 {
-	Q2SI_AUTO_FREE uint8_t *raw = malloc(q2si_size(table_bytes(&bitmap->record)));
+	Q2SI_AUTO_FREE uint8_t *raw = malloc(q2si_size(q2si_bitmap_table_bytes(&bitmap->record)));
 	Q2SI_AUTO_FREE uint8_t *bits = malloc(edit->geom.cluster_size);
 	struct q2si_freed_list later = { 0 };
 	uint64_t host;
@@ -482,7 +336,7 @@ merge(struct q2s_edit *edit, struct q2si_bitmap *bitmap, struct q2s_cursor *map,
 		return err; /* what was allocated is leaked */
 	}
 	bitmap->record.table_offset.v = host;
-	return switch_or_stop(edit, &later, diag);
+	return q2si_bitmaps_switch(edit, &later, diag);
 }
 
 enum q2s_err
@@ -504,130 +358,4 @@ q2s_edit_bitmap_merge(struct q2s_edit *edit, struct q2s_bytes name, struct q2s_d
 	pthread_mutex_unlock(&edit->lock);
 	q2s_cursor_close(cursor);
 	return err;
-}
-
-/* ---- moving --------------------------------------------------------------------------------- */
-
-/* Copies of the clusters that are high; @raw is what the table is to hold. */
-static enum q2s_err
-entries_move(struct q2si_round *round, const struct q2si_bitmap *bitmap, uint8_t *raw,
-	     struct q2s_diag *diag)
-{
-	struct q2s_edit *edit = round->edit;
-	const size_t size = edit->geom.cluster_size;
-	Q2SI_AUTO_FREE uint8_t *buf = malloc(size);
-
-	if (!buf)
-		return q2si_fail_nomem(diag, "bitmap");
-	for (uint64_t i = 0; i < bitmap->record.table_entries; i++) {
-		struct q2s_bitmap_table_entry entry;
-		uint64_t to = 0;
-
-		Q2SI_TRY(q2si_bitmap_entry(edit, bitmap, i, &entry, diag));
-		if (entry.cluster.v && q2si_is_high(round, entry.cluster.v))
-			Q2SI_TRY(q2si_low_alloc(round, 1, 1, &to, diag));
-		if (to) {
-			Q2SI_TRY(q2si_plain_read(edit, entry.cluster.v, buf, size, diag));
-			Q2SI_TRY(q2si_plain_write(edit, to, buf, size, diag));
-			Q2SI_TRY(q2si_round_drop(round, entry.cluster.v, size, 1,
-						 Q2SI_FREED_REFERENCE, diag));
-			entry.cluster.v = to;
-			round->moved++;
-		}
-		Q2SI_TRY(q2s_bitmap_table_encode(&edit->geom, &entry,
-						 raw + i * Q2S_BITMAP_TABLE_ENTRY_SIZE, diag));
-	}
-	return Q2S_OK;
-}
-
-static enum q2s_err
-has_high(struct q2si_round *round, const struct q2si_bitmap *bitmap, bool *out,
-	 struct q2s_diag *diag)
-{
-	struct q2s_bitmap_table_entry entry;
-
-	*out = q2si_is_high(round, bitmap->record.table_offset.v + table_bytes(&bitmap->record) - 1);
-	for (uint64_t i = 0; !*out && i < bitmap->record.table_entries; i++) {
-		Q2SI_TRY(q2si_bitmap_entry(round->edit, bitmap, i, &entry, diag));
-		*out = entry.cluster.v && q2si_is_high(round, entry.cluster.v);
-	}
-	return Q2S_OK;
-}
-
-/* A table whose entries change is a new one; without room for it all of the bitmap stays. */
-static enum q2s_err
-bitmap_move(struct q2si_round *round, struct q2si_bitmap *bitmap, bool *moved,
-	    struct q2s_diag *diag)
-{
-	struct q2s_edit *edit = round->edit;
-	const uint64_t bytes = table_bytes(&bitmap->record);
-	const uint64_t clusters = q2si_div_up(bytes, edit->geom.cluster_size);
-	const uint64_t len = clusters << edit->geom.cluster_bits;
-	Q2SI_AUTO_FREE uint8_t *raw = malloc(q2si_size(bytes));
-	uint64_t to;
-	bool high;
-
-	Q2SI_TRY(has_high(round, bitmap, &high, diag));
-	if (!high)
-		return Q2S_OK;
-	if (!raw)
-		return q2si_fail_nomem(diag, "bitmap table");
-	Q2SI_TRY(q2si_low_alloc(round, clusters, 1, &to, diag));
-	if (to == 0)
-		return Q2S_OK;
-	Q2SI_TRY(q2si_overlap_add(edit, to, len, diag));
-	Q2SI_TRY(entries_move(round, bitmap, raw, diag));
-	Q2SI_TRY(q2si_plain_write(edit, to, raw, bytes, diag));
-	Q2SI_TRY(q2si_round_drop(round, bitmap->record.table_offset.v, len, 1, Q2SI_FREED_TABLE,
-				 diag));
-	bitmap->record.table_offset.v = to;
-	round->moved += clusters;
-	*moved = true;
-	return Q2S_OK;
-}
-
-/* Is the directory high, and is there room for it below? */
-static enum q2s_err
-directory_can_move(struct q2si_round *round, bool *out, struct q2s_diag *diag)
-{
-	struct q2s_edit *edit = round->edit;
-	const struct q2si_bitmaps *bitmaps = edit->bitmaps;
-	const uint64_t clusters = q2si_div_up(bitmaps->directory_size, edit->geom.cluster_size);
-	uint64_t to;
-
-	*out = false;
-	if (!q2si_is_high(round, bitmaps->directory + bitmaps->directory_size - 1))
-		return Q2S_OK;
-	Q2SI_TRY(q2si_low_alloc(round, clusters, 1, &to, diag));
-	if (to == 0)
-		return Q2S_OK;
-	q2si_alloc_undo(edit, to, clusters);
-	round->low = 0;
-	round->moved += clusters;
-	*out = true;
-	return Q2S_OK;
-}
-
-enum q2s_err
-q2si_bitmaps_move(struct q2si_round *round, struct q2s_diag *diag)
-{
-	struct q2s_edit *edit = round->edit;
-	struct q2si_freed_list none = { 0 };
-	bool moved = false, directory;
-
-	if (edit->bitmaps->count == 0)
-		return Q2S_OK;
-	for (uint32_t i = 0; i < edit->bitmaps->count; i++) {
-		const enum q2s_err err = bitmap_move(round, &edit->bitmaps->list[i], &moved, diag);
-
-		/* Records that the file does not have must not be built on. */
-		if (err != Q2S_OK)
-			return q2si_stop(edit, err, diag);
-	}
-	Q2SI_TRY(directory_can_move(round, &directory, diag));
-	if (!moved && !directory)
-		return Q2S_OK;
-	edit->pool_count = 0;
-	edit->next = 0;
-	return switch_or_stop(edit, &none, diag);
 }

@@ -120,7 +120,7 @@ enum q2s_err q2si_blocks_move(struct q2si_round *round, struct q2s_diag *diag);
 enum q2s_err q2si_l1_move(struct q2si_round *round, struct q2s_diag *diag);
 enum q2s_err q2si_reftable_move(struct q2si_round *round, struct q2s_diag *diag);
 enum q2s_err q2si_snapshots_move(struct q2si_round *round, struct q2s_diag *diag);
-/** bitmap_change.c: tables, data and directory of all bitmaps, if any of it is high. */
+/** compact_bitmaps.c: tables, data and directory of all bitmaps, if any of it is high. */
 enum q2s_err q2si_bitmaps_move(struct q2si_round *round, struct q2s_diag *diag);
 
 #endif

@@ -57,8 +57,7 @@ bitmaps_add(struct q2s_edit *edit, struct fixed_list *fixed, struct q2s_diag *di
 		const struct q2s_bitmap *record = &bitmaps->list[i].record;
 
 		Q2SI_TRY(fixed_add(edit, fixed, record->table_offset.v,
-				   (uint64_t)record->table_entries * Q2S_BITMAP_TABLE_ENTRY_SIZE,
-				   diag));
+				   q2si_bitmap_table_bytes(record), diag));
 		for (uint64_t k = 0; k < record->table_entries; k++) {
 			struct q2s_bitmap_table_entry entry;
 
@@ -113,7 +112,10 @@ fixed_find(const struct q2si_round *round, struct fixed_list *fixed, struct q2s_
 
 /* ---- the window ------------------------------------------------------------------------------ */
 
-/* May @cluster be in a window, and is it in use? Where there is no refcount block nothing is moved to. */
+/*
+ * May @cluster be in a window, and is it in use? Nothing is moved to where there is no refcount
+ * block.
+ */
 static enum q2s_err
 cluster_look(struct q2si_round *round, uint64_t cluster, bool *has_block, bool *used,
 	     struct q2s_diag *diag)
