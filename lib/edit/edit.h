@@ -489,9 +489,9 @@ enum q2s_err q2si_mapping_set(struct q2s_edit *edit, uint64_t cluster,
 /**
  * Install @count entries within one L2 table, which is ours alone; the host clusters follow each
  * other from that of @first, the entry for guest cluster @cluster. What was mapped there before is
- * given up.
+ * given up. @empty: nothing was, as the table is new and filled from front to back.
  */
-enum q2s_err q2si_mapping_fill(struct q2s_edit *edit, uint64_t cluster, uint64_t count,
+enum q2s_err q2si_mapping_fill(struct q2s_edit *edit, uint64_t cluster, uint64_t count, bool empty,
 			       const struct q2s_l2_entry *first, struct q2s_diag *diag);
 /** Give up the L2 table for @cluster, if there is one, with all that it refers to. */
 enum q2s_err q2si_mapping_unlink(struct q2s_edit *edit, uint64_t cluster, struct q2s_diag *diag);

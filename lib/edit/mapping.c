@@ -325,18 +325,23 @@ q2si_mapping_unlink(struct q2s_edit *edit, uint64_t cluster, struct q2s_diag *di
 
 /* ---- many entries ---------------------------------------------------------------------------- */
 
-/* The entries of one slice, from host offset @at on; @first is that of guest cluster @cluster. */
+/*
+ * The entries of one slice, from host offset @at on; @first is that of guest cluster @cluster. A
+ * slice of an @empty table is not read when it is filled from its start.
+ */
 static enum q2s_err
-slice_fill(struct q2s_edit *edit, uint64_t cluster, uint64_t at, uint32_t count,
+slice_fill(struct q2s_edit *edit, uint64_t cluster, uint64_t at, uint32_t count, bool empty,
 	   const struct q2s_l2_entry *first, struct q2s_diag *diag)
 {
 	const size_t len = (size_t)count * edit->geom.l2_entry_size;
+	const bool is_new = empty && (at & (edit->cache.slice_size - 1)) == 0;
 	uint8_t old[Q2SI_SLICE_MAX];
 	struct q2si_slice *slice;
 	enum q2s_err err;
 	uint8_t *raw;
 
-	Q2SI_TRY(q2si_cache_get(&edit->cache, at, Q2SI_SLICE_L2, &slice, diag));
+	Q2SI_TRY((is_new ? q2si_cache_new : q2si_cache_get)(&edit->cache, at, Q2SI_SLICE_L2,
+							    &slice, diag));
 	raw = q2si_slice_at(&edit->cache, slice, at);
 	memcpy(old, raw, len);
 	err = q2si_cache_change(&edit->cache, slice, at, len, diag);
@@ -350,7 +355,7 @@ slice_fill(struct q2s_edit *edit, uint64_t cluster, uint64_t at, uint32_t count,
 }
 
 enum q2s_err
-q2si_mapping_fill(struct q2s_edit *edit, uint64_t cluster, uint64_t count,
+q2si_mapping_fill(struct q2s_edit *edit, uint64_t cluster, uint64_t count, bool empty,
 		  const struct q2s_l2_entry *first, struct q2s_diag *diag)
 {
 	struct q2s_l2_entry entry = *first;
@@ -362,7 +367,7 @@ q2si_mapping_fill(struct q2s_edit *edit, uint64_t cluster, uint64_t count,
 		const uint64_t left = edit->cache.slice_size - (at & (edit->cache.slice_size - 1));
 		const uint32_t n = (uint32_t)q2si_min(count, left / edit->geom.l2_entry_size);
 
-		Q2SI_TRY(slice_fill(edit, cluster, at, n, &entry, diag));
+		Q2SI_TRY(slice_fill(edit, cluster, at, n, empty, &entry, diag));
 		entry.host.v += (uint64_t)n << edit->geom.cluster_bits;
 		cluster += n;
 		count -= n;

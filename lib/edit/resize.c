@@ -157,10 +157,13 @@ run_take(struct q2s_edit *edit, uint64_t cluster, uint64_t want, enum q2s_preall
 	return err;
 }
 
-/* Map guest clusters from @cluster on, which are new and within one L2 table; *@done of them. */
+/*
+ * Map guest clusters from @cluster on, which are new and within one L2 table; *@done of them.
+ * @empty: there was no table for them.
+ */
 static enum q2s_err
-run_map(struct q2s_edit *edit, uint64_t cluster, uint64_t want, enum q2s_preallocation how,
-	uint64_t *done, struct q2s_diag *diag)
+run_map(struct q2s_edit *edit, uint64_t cluster, uint64_t want, bool empty,
+	enum q2s_preallocation how, uint64_t *done, struct q2s_diag *diag)
 {
 	struct q2s_l2_entry entry = {
 		.has_host = true,
@@ -174,7 +177,8 @@ run_map(struct q2s_edit *edit, uint64_t cluster, uint64_t want, enum q2s_preallo
 	Q2SI_TRY(q2si_mapping_own(edit, cluster, diag));
 	Q2SI_TRY(run_take(edit, cluster, want, how, &run, diag));
 	entry.host.v = run.host;
-	Q2SI_TRY(q2si_mapping_fill(edit, cluster, run.clusters, &entry, diag)); /* else leaked */
+	/* After a failure the clusters are leaked. */
+	Q2SI_TRY(q2si_mapping_fill(edit, cluster, run.clusters, empty, &entry, diag));
 	*done = run.clusters;
 	return Q2S_OK;
 }
@@ -186,6 +190,8 @@ preallocate(struct q2s_edit *edit, uint64_t from, enum q2s_preallocation how,
 {
 	const struct q2s_geom *geom = &edit->geom;
 	uint64_t cluster = q2si_div_up(from, geom->cluster_size);
+	uint64_t looked = 0; /* the L2 table for guest clusters before this one was @empty */
+	bool empty = false;
 
 	while (cluster < geom->clusters) {
 		const uint64_t left = geom->l2_entries - (cluster & (geom->l2_entries - 1));
@@ -193,8 +199,15 @@ preallocate(struct q2s_edit *edit, uint64_t from, enum q2s_preallocation how,
 			q2si_min(ALLOC_STEP, q2si_min(left, geom->clusters - cluster));
 		struct q2s_diag why = { 0 };
 		uint64_t done;
-		enum q2s_err err = run_map(edit, cluster, want, how, &done, &why);
+		struct q2si_mapping old;
+		enum q2s_err err;
 
+		if (cluster >= looked) {
+			Q2SI_TRY(q2si_mapping_get(edit, cluster, &old, diag));
+			empty = !old.table;
+			looked = cluster + left;
+		}
+		err = run_map(edit, cluster, want, empty, how, &done, &why);
 		cluster += done;
 		if (err != Q2S_OK && edit->need_grow) {
 			Q2SI_TRY(q2si_refcount_grow(edit, diag));
