@@ -225,9 +225,8 @@ enum q2s_err q2s_edit_set_backing(struct q2s_edit *edit, struct q2s_bytes name,
 
 /*
  * Both check the image first, and refuse one in which anything is wrong (Q2S_E_REFCOUNT); clusters
- * that have leaked are freed, unless they may be the last copy of guest data (Q2S_E_CONFLICT;
- * repair.h says more). Nobody may use the edit meanwhile. A crash leaves leaks at worst, and the
- * same call goes on.
+ * that have leaked are freed. Nobody may use the edit meanwhile. A crash leaves leaks at worst, and
+ * the same call goes on.
  */
 
 /**
@@ -236,7 +235,7 @@ enum q2s_err q2s_edit_set_backing(struct q2s_edit *edit, struct q2s_bytes name,
  *
  * @observer  or NULL; sees Q2S_PHASE_CHECK
  * @won       bytes that were no hole
- * Q2S_E_REFCOUNT, Q2S_E_CONFLICT, Q2S_E_CANCELLED, and what q2s_check() and the stores report.
+ * Q2S_E_REFCOUNT, Q2S_E_CANCELLED, and what q2s_check() and the stores report.
  */
 enum q2s_err q2s_edit_punch(struct q2s_edit *edit, const struct q2s_observer *observer,
 			    uint64_t *won, struct q2s_diag *diag);

@@ -2,14 +2,14 @@
 /*
  * Giving space back to the host: holes for what nobody uses, or a shorter file. Both believe the
  * refcounts, so an image in which the check finds anything wrong is refused. What has leaked is
- * freed, but never the last copy of guest data: no hole can be taken back.
+ * freed.
  */
 #include "edit/compact.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include <q2s/repair.h>
+#include <q2s/check.h>
 
 #include "base/arith.h"
 #include "base/diag.h"
@@ -86,25 +86,6 @@ check(struct q2s_edit *edit, struct leaks *leaks, const struct q2s_observer *obs
 		return q2si_fail(diag, Q2S_E_REFCOUNT, "check", Q2S_NOWHERE,
 				 result.corruptions + result.check_errors,
 				 "finds something wrong: the image has to be repaired first");
-	return Q2S_OK;
-}
-
-/* What repair keeps stays here too, and with it all of the image. */
-static enum q2s_err
-leaks_judge(struct q2s_edit *edit, const struct leaks *leaks, struct q2s_diag *diag)
-{
-	struct q2s_repair_result result;
-	struct q2s_repair *repair;
-
-	if (leaks->count == 0)
-		return Q2S_OK;
-	Q2SI_TRY(q2s_repair_plan(q2si_meta(edit)->store, NULL, &repair, &result, diag));
-	q2s_repair_free(repair);
-	if (result.leaks_kept > 0)
-		return q2si_fail(diag, Q2S_E_CONFLICT, "leaked clusters", Q2S_NOWHERE,
-				 result.leaks_kept,
-				 "some may be the last copy of guest data: repair looks at them "
-				 "first");
 	return Q2S_OK;
 }
 
@@ -232,8 +213,6 @@ begin(struct q2s_edit *edit, const struct q2s_observer *observer, struct q2s_dia
 	err = q2si_change_begin(edit, diag);
 	if (err == Q2S_OK)
 		err = check(edit, &leaks, observer, diag);
-	if (err == Q2S_OK)
-		err = leaks_judge(edit, &leaks, diag);
 	if (err == Q2S_OK)
 		err = leaks_free(edit, &leaks, diag);
 	free(leaks.list);

@@ -173,22 +173,6 @@ if grep -q '^#define HAVE_LIBGCRYPT 1$' "$Q2S_BUILD/config.h"; then
 	assert_same_bytes disk.raw now
 fi
 
-# What may be the last copy of guest data is not given away.
-qemu-img create -q -f qcow2 image 10M
-qemu-io -c 'write -q -P 7 0 5M' image
-l2=$(q2s-inspect dump --output=json --only l1 image | jq '.l1[0].entries[0].offset')
-dd if=/dev/zero of=image bs=1 seek="$((l2 + 8 * 10))" count=$((8 * 4)) conv=notrunc status=none
-qemu-img check image >log 2>&1 || [ $? = 3 ] || fail "no leaks: $(cat log)"
-cp image before
-for how in --punch --shrink '--punch --shrink' '--dry-run --shrink'; do
-	# shellcheck disable=SC2086 # two words
-	expect_exit 1 q2s-edit compact $how image
-	expect_stderr 'last copy of guest data'
-	assert_same_bytes before image
-done
-q2s-edit repair -q -r leaks --drop=orphans image
-expect_exit 0 q2s-edit compact --shrink image
-
 # What has leaked is won; what is wrong is not touched.
 qemu-img create -q -f qcow2 image 10M
 qemu-io -c 'write -q 0 5M' image
